@@ -1,0 +1,185 @@
+"""Time: the only source of ``now``, how dates found in records are read, and periods as values.
+
+Invariant: an instant is an aware UTC ``datetime``; a date without a time is a calendar day as it stands, in no zone;
+what cannot be read is ``None``, never a guess. Arithmetic with periods is in ``ropa.retention.periods``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import time
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+Moment = date | datetime
+"""What an anchor holds: a calendar day (``date``, no zone) or an aware UTC instant (``datetime``)."""
+
+
+def now() -> datetime:
+    """Return the present instant: aware, UTC, cut to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def monotonic() -> float:
+    """Return seconds of a clock that nobody can set; only differences mean something."""
+    return time.monotonic()
+
+
+def timestamp(instant: datetime) -> str:
+    """Return ``YYYY-MM-DDTHH:MM:SSZ`` (20 characters), as the ledger and ``--json`` spell an instant."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def is_kernel_synchronised() -> bool | None:
+    """Tell whether the kernel says its clock is disciplined (adjtimex(2), STA_UNSYNC); None where it cannot be asked."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        buffer = ctypes.create_string_buffer(256)
+        if libc.adjtimex(buffer) < 0:
+            return None
+    except (OSError, AttributeError):
+        return None
+    status = ctypes.c_int.from_buffer(buffer, 4 * ctypes.sizeof(ctypes.c_long)).value
+    return not status & 0x40
+
+
+def start_of_day(day: date, zone: ZoneInfo) -> datetime:
+    """Return the first instant of a calendar day in a zone, as UTC (also where midnight is skipped or repeated)."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def calendar_day(moment: Moment, zone: ZoneInfo) -> date:
+    """Return the calendar day of a moment: a date stands as it is, an instant is seen in ``zone``."""
+    return moment.astimezone(zone).date() if isinstance(moment, datetime) else moment
+
+
+def in_zone(naive: datetime, zone: ZoneInfo) -> datetime:
+    """Read a wall-clock time in a zone as a UTC instant; of two possible instants the later counts (never early)."""
+    first = naive.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    second = naive.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    return max(first, second)
+
+
+_ISO = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?)\s?(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?)?",
+    re.ASCII,
+)
+_EPOCH_UNITS = {"epoch": 1, "epoch-ms": 1000}
+
+
+def read_moment(value: object, *, zone: ZoneInfo, form: str | None = None) -> Moment | None:
+    """Read a date found in a record.
+
+    ``value``: what the source gave (text, number, ``date``, ``datetime`` or None). ``zone``: where a date without a
+    zone is read. ``form``: how the source writes it: None for ISO 8601, ``epoch`` or ``epoch-ms`` for numbers, else a
+    ``strptime`` pattern. Returns a ``date`` where there is no time of day, an aware UTC ``datetime`` otherwise, and
+    None for what is missing or cannot be read: zero dates, empty text, digits without a declared form.
+    """
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        if isinstance(value, datetime):
+            return value.astimezone(UTC) if value.tzinfo else in_zone(value, zone)
+        if isinstance(value, date):
+            return value
+        if form in _EPOCH_UNITS:
+            return datetime.fromtimestamp(float(str(value)) / _EPOCH_UNITS[form], UTC)
+        if not isinstance(value, str):
+            return None
+        return _read_text(value, zone, form)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _read_text(text: str, zone: ZoneInfo, form: str | None) -> Moment | None:
+    if form is not None:
+        parsed = datetime.strptime(text, form)  # noqa: DTZ007 - the zone is the dataset's, applied below
+        if not re.search(r"%[HIcsXfT]", form):
+            return parsed.date()
+        return parsed.astimezone(UTC) if parsed.tzinfo else in_zone(parsed, zone)
+    found = _ISO.fullmatch(text)
+    if found is None:
+        return None
+    day, clock_time, offset = found.groups()
+    if clock_time is None:
+        return date.fromisoformat(day)
+    parsed = datetime.fromisoformat(f"{day}T{clock_time.replace(',', '.')}")
+    if offset is None:
+        return in_zone(parsed, zone)
+    if offset in {"Z", "z", "UTC"}:
+        return parsed.replace(tzinfo=UTC)
+    return datetime.fromisoformat(f"{parsed.isoformat()}{offset}").astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """How long: whole numbers of calendar units, at least one of them above zero."""
+
+    years: int = 0
+    months: int = 0
+    weeks: int = 0
+    days: int = 0
+    hours: int = 0
+    minutes: int = 0
+    seconds: int = 0
+
+    @property
+    def is_sub_day(self) -> bool:
+        """Whether a part is shorter than a day; such periods are documented, never enforced (design 4.1)."""
+        return bool(self.hours or self.minutes or self.seconds)
+
+    @property
+    def iso(self) -> str:
+        """The period in ISO 8601, e.g. ``P1Y27D`` or ``PT30M``."""
+        day_part = "".join(f"{n}{u}" for n, u in zip((self.years, self.months, self.weeks, self.days), "YMWD", strict=True) if n)
+        time_part = "".join(f"{n}{u}" for n, u in zip((self.hours, self.minutes, self.seconds), "HMS", strict=True) if n)
+        return f"P{day_part}" + (f"T{time_part}" if time_part else "")
+
+    def __str__(self) -> str:
+        parts = [(f.name, getattr(self, f.name)) for f in fields(self)]
+        return " ".join(f"{n} {name if n != 1 else name[:-1]}" for name, n in parts if n)
+
+
+_ISO_PERIOD = re.compile(
+    r"P(?=[\dT])(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII
+)
+_WORDS = re.compile(r"(\d+) (year|month|week|day|hour|minute|second)s?", re.ASCII)
+_LARGEST = 9999
+
+
+def parse_period(text: object) -> Period:
+    """Read ``"6 months"``, ``"1 year 27 days"`` or ISO 8601 ``"P1Y27D"``.
+
+    Raises ValueError, with the reason, for anything else: no unit, zero, negative, fractions, numbers that are not
+    text. There is no default unit and no default period.
+    """
+    if not isinstance(text, str):
+        msg = 'a period is text with a unit, such as "6 months" or "P6M"'
+        raise ValueError(msg)  # noqa: TRY004 - one kind of error for every unreadable period
+    iso = _ISO_PERIOD.fullmatch(text.strip())
+    if iso:
+        numbers = [int(n) if n else 0 for n in iso.groups()]
+        period = Period(*numbers)
+    else:
+        period = _parse_words(text.strip())
+    values = [getattr(period, f.name) for f in fields(period)]
+    if not any(values):
+        msg = "a period of zero would erase everything at once; zero is refused"
+        raise ValueError(msg)
+    if max(values) > _LARGEST:
+        msg = f"a period of more than {_LARGEST} units is refused"
+        raise ValueError(msg)
+    return period
+
+
+def _parse_words(text: str) -> Period:
+    units: dict[str, int] = {}
+    for part in re.split(r"(?:,| and)? +(?=\d)", text):
+        found = _WORDS.fullmatch(part)
+        if found is None or f"{found[2]}s" in units:
+            msg = 'cannot be read as a period; write "6 months", "10 years", "1 year 27 days" or ISO 8601 "P6M"'
+            raise ValueError(msg)
+        units[f"{found[2]}s"] = int(found[1])
+    return Period(**units)

@@ -1,0 +1,427 @@
+"""The contract every connector keeps, and its value types.
+
+A connector reaches one location. It is told *which* records are meant, by a ``Selection``, and what to do with them; it
+never learns why: no rule, plan, register or ledger is known here. Invariants: ``find`` is lazy and reads only; ``act``
+is safe to repeat, re-checks the whole selection in the deletion itself, and leaves a record alone that changed, that
+is on hold, or that others still refer to; no content of a record ever leaves but through ``read``.
+
+``connectors.suite`` holds the tests that every connector passes; a third party can run them on theirs.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+from zoneinfo import ZoneInfo
+
+Key = tuple[str, ...]
+"""What names a record in its dataset: one text per key column, in the order of the dataset's ``key``. Integers in
+decimal, GUIDs lower-case with hyphens, bytes in lower-case hex, dates and instants ISO 8601 (instants UTC with ``Z``),
+text exactly as the source gives it, file paths relative to the root with ``/``."""
+
+Scalar = str | int | float | bool | date | datetime | None
+
+MAX_BATCH = 100_000
+"""The most records that one intent may cover."""
+
+
+class Action(StrEnum):
+    """What happens to a record that is due."""
+
+    FLAG = "flag"
+    ANONYMISE = "anonymise"
+    PURGE = "purge"
+    KEEP = "keep"
+
+
+class Mask(StrEnum):
+    """How a field is changed when it is anonymised."""
+
+    CLEAR = "clear"
+    YEAR = "year"
+    TRUNCATE_IP = "truncate-ip"
+    REDACT = "redact"
+    RANDOM = "random"
+
+
+class OutcomeWord(StrEnum):
+    """What became of one planned record (design 5). They add up to the plan, always."""
+
+    PURGED = "purged"
+    ANONYMISED = "anonymised"
+    FLAGGED = "flagged"
+    RECOVERABLE = "recoverable"
+    ABSENT = "absent"
+    CHANGED = "changed"
+    HELD = "held"
+    BLOCKED = "blocked"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNVERIFIED = "unverified"
+
+
+# --- what is configured -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorPart:
+    """One place where the date of an anchor stands."""
+
+    column: str
+    """The column; for files ``mtime`` or ``name``."""
+    dataset: str | None = None
+    """None for the record's own; else a dataset of the same location: a child of this one, or its parent."""
+    form: str | None = None
+    """How the date is written: None for ISO 8601 and native types, ``epoch``, ``epoch-ms``, or a strptime pattern."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The date a period runs from: the latest of its parts. A part without a date is passed over; a part with a date
+    that cannot be read leaves the record without an anchor, and so does having no part left."""
+
+    name: str
+    parts: tuple[AnchorPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The record that this dataset's records belong to, in the same location."""
+
+    dataset: str
+    via: tuple[str, ...]
+    """Columns of the child that hold the parent's key."""
+    with_parent: bool = False
+    """Whether the child goes when its parent goes, whatever its own age."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec:
+    """One dataset as configured."""
+
+    name: str
+    """The part after the dot: ``contacts`` of ``crm.contacts``."""
+    source: str
+    """Table, folder, entity, list, mailbox folder: the connector's own word."""
+    zone: ZoneInfo
+    """Where dates that carry no zone are read."""
+    key: tuple[str, ...] = ()
+    """Key columns; empty: the primary key from the catalogue."""
+    title: str = ""
+    subject: tuple[str, ...] = ()
+    """Columns that identify the person; any of them."""
+    anchors: Mapping[str, Anchor] = field(default_factory=dict)
+    data: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Data category to the columns that hold it."""
+    parent: Parent | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Everything else, belonging to the connector."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocationSpec:
+    """One location as configured, its secrets already resolved; never printed."""
+
+    name: str
+    connector: str
+    zone: ZoneInfo
+    """The controller's zone: calendar days are days there."""
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    datasets: Mapping[str, DatasetSpec] = field(default_factory=dict)
+    batch_size: int | None = None
+    """Records per batch; None: the connector's own default."""
+
+
+# --- what is asked for --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The anchor lies before a calendar day of the controller's zone."""
+
+    anchor: str
+    """Name of an anchor of the dataset."""
+    day: date
+    """First calendar day that does not satisfy the condition; a date without a time is compared with this."""
+    instant: datetime
+    """The first instant of that day in the controller's zone, UTC; an instant is compared with this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A column has one of some values (``None`` stands for NULL), or, negated, none of them.
+
+    Never unknown: a NULL column fails ``values=("a",)`` and satisfies it negated.
+    """
+
+    column: str
+    values: tuple[Scalar, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One column to change, and how."""
+
+    column: str
+    mask: Mask = Mask.CLEAR
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """Records that must be left alone, and with them every record that descends from one of them through ``parent``
+    or a reference of the catalogue."""
+
+    keys: Mapping[str, frozenset[Key]] = field(default_factory=dict)
+    """Dataset name to keys."""
+    subjects: frozenset[str] = frozenset()
+    """Identifiers of persons, as ``normalise_identifier`` gives them; they match a dataset's ``subject`` columns."""
+
+    def __bool__(self) -> bool:
+        return bool(self.subjects) or any(self.keys.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which records of one dataset are meant: a conjunction that the source evaluates itself.
+
+    A record is selected when every ``before`` and every ``match`` holds, none of the ``exclude`` conjunctions holds
+    wholly, every anchor in ``anchors`` can be read and is not later than ``now``, and, where ``fields`` is not empty,
+    at least one of those columns still holds something that its mask would change. ``keys`` and ``parents`` narrow
+    it to these records, or to the children of these. With ``undated`` the sense of the anchors turns round: selected
+    is what matches but has an anchor that is missing, unreadable or later than ``now`` (``before`` is then ignored).
+    """
+
+    dataset: str
+    zone: ZoneInfo
+    """The controller's zone."""
+    now: datetime
+    before: tuple[Before, ...] = ()
+    match: tuple[Condition, ...] = ()
+    exclude: tuple[tuple[Condition, ...], ...] = ()
+    anchors: tuple[str, ...] = ()
+    """Anchors whose calendar day is reported in ``Found.anchored``, in this order; includes those of ``before``."""
+    fields: tuple[FieldChange, ...] = ()
+    spare: Spare = Spare()
+    keys: tuple[Key, ...] | None = None
+    parents: tuple[str, tuple[Key, ...]] | None = None
+    """(parent dataset, its keys): only records that belong to these."""
+    undated: bool = False
+    check_anchors: bool = True
+    """False: report anchors that can be read and select the record whatever they say (``explain``)."""
+
+
+# --- what is found and what became of it --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A record belongs to (refers to) another record of the same location that is in a declared dataset."""
+
+    dataset: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Referring:
+    """How many rows refer to a record from one place."""
+
+    source: str
+    """The dataset's name where it is declared; else the connector's own word for the place (the table)."""
+    is_declared: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One record: never its content."""
+
+    key: Key
+    version: str = ""
+    """Changes whenever anything in the record changes; opaque, and not a plain hash of content."""
+    anchored: tuple[date | None, ...] = ()
+    """Calendar days of ``Selection.anchors``, in their order; None where there is none that can be read."""
+    is_spared: bool = False
+    """Whether ``Selection.spare`` covers it."""
+    refers_to: tuple[Reference, ...] = ()
+    referred_by: tuple[Referring, ...] = ()
+    obstacle: str | None = None
+    """A code why it cannot be removed as it is: ``hard-link``, ``mount-point`` …; None when nothing stands against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one dataset in key order, with the records of other datasets that go in the same breath."""
+
+    dataset: str
+    records: tuple[Found, ...]
+    companions: tuple[Batch, ...] = ()
+    """Children that go with these records (``with_parent``): removed first, in the same transaction, or not at all.
+    A companion's ``refers_to`` names the record it goes with. Listed so that the deepest descendants come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one record."""
+
+    key: Key
+    word: OutcomeWord
+    code: str | None = None
+    """For ``failed`` and ``blocked``: ``[a-z0-9_.-]{1,32}``; never a text of the source."""
+    until: date | None = None
+    """For ``recoverable``: the day from which it cannot be brought back."""
+    dataset: str | None = None
+    """Set for a companion's record; None: the batch's own dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record with its content, for the person it is about."""
+
+    key: Key
+    values: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the catalogue."""
+
+    name: str
+    type: str
+    is_nullable: bool = True
+    is_unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueReference:
+    """A foreign key as the catalogue has it."""
+
+    columns: tuple[str, ...]
+    to_source: str
+    to_columns: tuple[str, ...]
+    on_delete: str = "NO ACTION"
+    has_index: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """What exists at the location, declared or not."""
+
+    source: str
+    columns: tuple[Column, ...] = ()
+    key: tuple[str, ...] = ()
+    references: tuple[CatalogueReference, ...] = ()
+    kind: str = "table"
+    """``table``, ``view``, ``folder`` …"""
+    declared_as: str | None = None
+    """The dataset's name in the configuration, None where it is not declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What ``check`` found."""
+
+    is_reachable: bool
+    identity: str = ""
+    """Who we are there, without a secret."""
+    may_read: bool | None = None
+    may_delete: bool | None = None
+    now: datetime | None = None
+    """The source's own clock; None where it has none of its own."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a connector can do; declared, not discovered by exceptions."""
+
+    actions: frozenset[Action] = frozenset({Action.PURGE})
+    """FLAG here means: can mark the record in the source. Flagging on our own side needs no capability."""
+    masks: frozenset[Mask] = frozenset()
+    is_enforcing: bool = True
+    """False: the place is documented only, a person does the work (``manual``)."""
+    has_subjects: bool = True
+    """Whether ``subject`` columns can be matched."""
+    default_batch_size: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One key that a location or dataset of this connector takes."""
+
+    types: tuple[type, ...] = (str,)
+    is_required: bool = False
+    is_secret: bool = False
+    """A secret must be a reference (``env:NAME``, ``file:PATH``); a value in the file is refused."""
+    is_path: bool = False
+    """A path relative to the project folder."""
+    help: str = ""
+
+
+@runtime_checkable
+class Connector(Protocol):
+    """One open location."""
+
+    capabilities: Capabilities
+
+    def check(self) -> Health:
+        """Tell whether the location can be reached, as whom, with which rights, and its clock. Changes nothing."""
+
+    def datasets(self) -> Iterable[DatasetInfo]:
+        """List what exists there: columns, types, keys, references; declared or not."""
+
+    def count(self, dataset: str) -> int:
+        """Return the number of records in a dataset (the population). Raises LocationError when it cannot be known."""
+
+    def problems(self, dataset: str, selection: Selection | None = None) -> list[str]:
+        """Return what in the configuration of a dataset does not exist at the source, one sentence each with the
+        column or table it names; with a selection, also why it could not be carried out (a column that cannot be
+        cleared). Empty: nothing stands against it."""
+
+    def find(self, selection: Selection) -> Iterator[Batch]:
+        """Stream the selected records in key order, in batches. Reads only. Raises IncompleteListingError when the
+        listing cannot be trusted to be whole."""
+
+    def act(self, selection: Selection, batch: Batch, action: Action) -> list[Outcome]:
+        """Purge (``action`` PURGE) or change the ``fields`` (ANONYMISE) of a batch that ``find`` gave; re-checks
+        selection, version, holds and references in the act itself. One outcome per record: the batch's own in
+        their order, then each companion's. Safe to repeat."""
+
+    def settle(self, dataset: str) -> str:
+        """Do what makes erased bytes go (checkpoint, vacuum) and return ``physical`` or ``logical``: what is true."""
+
+    def remaining(self, selection: Selection, batch: Batch) -> set[Key]:
+        """Read back, by a separate read, which of the batch's own records are still there (row) or still hold
+        something to change (``fields``)."""
+
+    def read(self, dataset: str, subject: str) -> Iterator[Record]:
+        """Stream a person's own records with their content, for the person's own request."""
+
+    def close(self) -> None:
+        """Let go of every connection and file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorType:
+    """What an entry point of the group ``ropa.connectors`` names: light to import, opens a location on demand."""
+
+    name: str
+    open: Callable[[LocationSpec], Connector]
+    """Raises LocationError when the location cannot be reached; must not change anything there."""
+    capabilities: Capabilities
+    options: Mapping[str, Option] = field(default_factory=dict)
+    dataset_options: Mapping[str, Option] = field(default_factory=dict)
+    """Keys of a dataset beyond the common ones (title source key timezone subject anchor data parent)."""
+    default_anchors: Mapping[str, Anchor] = field(default_factory=dict)
+    """Anchors every dataset of this connector has without naming them (files: ``mtime``)."""
+
+
+def normalise_identifier(text: str) -> str:
+    """Return the form in which identifiers are compared: without regard to case, Unicode form, spacing or braces."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    kept = "".join(c for c in folded if unicodedata.category(c) not in {"Zs", "Zl", "Zp", "Cc", "Cf"})
+    return kept[1:-1] if kept.startswith("{") and kept.endswith("}") else kept
