@@ -33,7 +33,7 @@ def timestamp(instant: datetime) -> str:
 
 
 def is_kernel_synchronised() -> bool | None:
-    """Tell whether the kernel says its clock is disciplined (adjtimex(2), STA_UNSYNC); None where it cannot be asked."""
+    """Tell whether the kernel calls its clock disciplined (adjtimex(2), STA_UNSYNC); None where it cannot be asked."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         buffer = ctypes.create_string_buffer(256)
@@ -133,8 +133,9 @@ class Period:
     @property
     def iso(self) -> str:
         """The period in ISO 8601, e.g. ``P1Y27D`` or ``PT30M``."""
-        day_part = "".join(f"{n}{u}" for n, u in zip((self.years, self.months, self.weeks, self.days), "YMWD", strict=True) if n)
-        time_part = "".join(f"{n}{u}" for n, u in zip((self.hours, self.minutes, self.seconds), "HMS", strict=True) if n)
+        dates = ((self.years, "Y"), (self.months, "M"), (self.weeks, "W"), (self.days, "D"))
+        times = ((self.hours, "H"), (self.minutes, "M"), (self.seconds, "S"))
+        day_part, time_part = ("".join(f"{n}{unit}" for n, unit in part if n) for part in (dates, times))
         return f"P{day_part}" + (f"T{time_part}" if time_part else "")
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ query; they never print. Only ``ropa.cli`` turns them into words. Trouble with o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -104,3 +105,26 @@ class BusyError(RopaError):
     """Another run is under way on this database."""
 
     exit_code = 75
+
+
+class Severity(StrEnum):
+    """How much a finding matters: ``error`` fails ``ropa check``, ``warning`` and ``note`` do not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a person must look at. Carries ids, counts and codes; never a value of a record."""
+
+    code: str
+    """A stable word, e.g. ``category-without-period``."""
+    severity: Severity
+    entry: str
+    """What it is about: ``activity.intake``, ``rule.prospects``, ``crm.contacts``, ``organisation.request_promise``."""
+    message: str
+    """What was found, as one sentence."""
+    fix: str
+    """What to do about it, as one sentence."""
