@@ -6,11 +6,12 @@ what cannot be read is ``None``, never a guess. Arithmetic with periods is in ``
 
 from __future__ import annotations
 
+import calendar
 import ctypes
 import re
 import time
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 Moment = date | datetime
@@ -29,7 +30,7 @@ def monotonic() -> float:
 
 def timestamp(instant: datetime) -> str:
     """Return ``YYYY-MM-DDTHH:MM:SSZ`` (20 characters), as the ledger and ``--json`` spell an instant."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def is_kernel_synchronised() -> bool | None:
@@ -46,20 +47,33 @@ def is_kernel_synchronised() -> bool | None:
 
 
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:
-    """Return the first instant of a calendar day in a zone, as UTC (also where midnight is skipped or repeated)."""
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    """Return the first instant of a calendar day in a zone, as UTC (also where midnight is skipped or repeated).
+
+    Of 0001-01-01, which begins in year 0 east of Greenwich, the first instant that can be written.
+    """
+    try:
+        return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def calendar_day(moment: Moment, zone: ZoneInfo) -> date:
-    """Return the calendar day of a moment: a date stands as it is, an instant is seen in ``zone``."""
-    return moment.astimezone(zone).date() if isinstance(moment, datetime) else moment
+    """Return the calendar day of a moment: a date stands as it is, an instant is seen in ``zone``.
+
+    At either end of the calendar, the last day that can be written.
+    """
+    if not isinstance(moment, datetime):
+        return moment
+    try:
+        return moment.astimezone(zone).date()
+    except OverflowError:
+        return moment.date()
 
 
 def in_zone(naive: datetime, zone: ZoneInfo) -> datetime:
     """Read a wall-clock time in a zone as a UTC instant; of two possible instants the later counts (never early)."""
-    first = naive.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    second = naive.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    return max(first, second)
+    offsets = [zone.utcoffset(naive.replace(fold=fold)) or timedelta() for fold in (0, 1)]
+    return (naive - min(offsets)).replace(tzinfo=UTC, fold=0)
 
 
 _ISO = re.compile(
@@ -67,6 +81,7 @@ _ISO = re.compile(
     re.ASCII,
 )
 _EPOCH_UNITS = {"epoch": 1, "epoch-ms": 1000}
+_NUMBER = re.compile(r"-?\d{1,20}(?:\.\d+)?", re.ASCII)
 
 
 def read_moment(value: object, *, zone: ZoneInfo, form: str | None = None) -> Moment | None:
@@ -75,7 +90,8 @@ def read_moment(value: object, *, zone: ZoneInfo, form: str | None = None) -> Mo
     ``value``: what the source gave (text, number, ``date``, ``datetime`` or None). ``zone``: where a date without a
     zone is read. ``form``: how the source writes it: None for ISO 8601, ``epoch`` or ``epoch-ms`` for numbers, else a
     ``strptime`` pattern. Returns a ``date`` where there is no time of day, an aware UTC ``datetime`` otherwise, and
-    None for what is missing or cannot be read: zero dates, empty text, digits without a declared form.
+    None for what is missing or cannot be read: zero dates, empty text, digits without a declared form, a form without
+    a year. Where a form has no day or month (``%Y-%m``), the last day that fits counts: never early.
     """
     if value is None or isinstance(value, bool):
         return None
@@ -85,20 +101,35 @@ def read_moment(value: object, *, zone: ZoneInfo, form: str | None = None) -> Mo
         if isinstance(value, date):
             return value
         if form in _EPOCH_UNITS:
-            return datetime.fromtimestamp(float(str(value)) / _EPOCH_UNITS[form], UTC)
+            found = _NUMBER.fullmatch(str(value))
+            return datetime.fromtimestamp(float(found[0]) / _EPOCH_UNITS[form], UTC) if found else None
         if not isinstance(value, str):
             return None
         return _read_text(value, zone, form)
-    except (ValueError, OverflowError, OSError):
+    except (ValueError, OverflowError, OSError, re.error):
         return None
+
+
+def _read_form(text: str, zone: ZoneInfo, form: str) -> Moment | None:
+    directives = set(re.findall(r"%(.)", form))
+    if not directives & set("YyGcx"):
+        return None
+    if "Z" in directives:
+        # strptime reads a zone's name and forgets it; only names that mean one thing everywhere are taken.
+        form, text = form.replace("%Z", "%z"), re.sub(r"\b(?:UTC|GMT)\b", "Z", text)
+    parsed = datetime.strptime(text, form)  # noqa: DTZ007 - the zone is the dataset's, applied below
+    has_week = bool(directives & set("UWV") and directives & set("aAuw"))
+    if not (has_week or directives & set("djcx")):
+        month = parsed.month if directives & set("mbB") else 12
+        parsed = parsed.replace(month=month, day=calendar.monthrange(parsed.year, month)[1])
+    if not directives & set("HIcXf"):
+        return parsed.date()
+    return parsed.astimezone(UTC) if parsed.tzinfo else in_zone(parsed, zone)
 
 
 def _read_text(text: str, zone: ZoneInfo, form: str | None) -> Moment | None:
     if form is not None:
-        parsed = datetime.strptime(text, form)  # noqa: DTZ007 - the zone is the dataset's, applied below
-        if not re.search(r"%[HIcsXfT]", form):
-            return parsed.date()
-        return parsed.astimezone(UTC) if parsed.tzinfo else in_zone(parsed, zone)
+        return _read_form(text, zone, form)
     found = _ISO.fullmatch(text)
     if found is None:
         return None
@@ -144,7 +175,8 @@ class Period:
 
 
 _ISO_PERIOD = re.compile(
-    r"P(?=[\dT])(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII
+    r"\+?P(?=[\dT])(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?",
+    re.ASCII | re.IGNORECASE,
 )
 _WORDS = re.compile(r"(\d+) (year|month|week|day|hour|minute|second)s?", re.ASCII)
 _LARGEST = 9999

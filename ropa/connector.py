@@ -250,7 +250,7 @@ class Found:
     refers_to: tuple[Reference, ...] = ()
     referred_by: tuple[Referring, ...] = ()
     obstacle: str | None = None
-    """A code why it cannot be removed as it is: ``hard-link``, ``mount-point`` …; None when nothing stands against it."""
+    """A code why it cannot be removed as it is: ``hard-link``, ``mount-point`` …; None: nothing stands against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +421,14 @@ class ConnectorType:
 
 
 def normalise_identifier(text: str) -> str:
-    """Return the form in which identifiers are compared: without regard to case, Unicode form, spacing or braces."""
+    """Return the form in which identifiers are compared: without regard to case, Unicode form, spacing or braces.
+
+    The form of a form is itself.
+    """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    # Turkish has four letters i where case folding knows two; a name in capitals is the same name.
+    folded = folded.replace("i\u0307", "i").replace("\u0131", "i")
     kept = "".join(c for c in folded if unicodedata.category(c) not in {"Zs", "Zl", "Zp", "Cc", "Cf"})
-    return kept[1:-1] if kept.startswith("{") and kept.endswith("}") else kept
+    while kept.startswith("{") and kept.endswith("}"):
+        kept = kept[1:-1]
+    return unicodedata.normalize("NFKC", kept)

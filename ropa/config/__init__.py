@@ -1,0 +1,33 @@
+"""``config/retention.toml``: read within bounds, checked whole, given back as frozen values.
+
+Invariant: a configuration is either sound from end to end or refused with every problem at once; no secret and no
+value of the file ever stands in a message.
+"""
+
+from ropa.config.bounds import parse_toml, raise_unusable_values, read_toml
+from ropa.config.load import load
+from ropa.config.models import Config, Location, Rule, Safety
+from ropa.config.problems import guess, spell
+from ropa.config.reference import reference
+from ropa.config.secrets import absolute_sqlite_url, check_modes, dereference, resolve, resolve_datasets
+from ropa.config.template import template
+
+__all__ = [
+    "Config",
+    "Location",
+    "Rule",
+    "Safety",
+    "absolute_sqlite_url",
+    "check_modes",
+    "dereference",
+    "guess",
+    "load",
+    "parse_toml",
+    "raise_unusable_values",
+    "read_toml",
+    "reference",
+    "resolve",
+    "resolve_datasets",
+    "spell",
+    "template",
+]

@@ -1,0 +1,47 @@
+"""The ``sql`` connector: tables of a database, reached by an SQLAlchemy URL. Proved on SQLite.
+
+Invariant: importing this package loads no database library; that happens when a location is opened. Rights needed:
+planning reads only (a read-only file will do); applying needs to write the file and its folder (journal). An anchor
+is a column with a date, or the latest of columns, also of child tables or the parent's. A purge is a DELETE: final,
+without a recycle bin; ``settle`` says whether the bytes are gone too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ropa.connector import Action, Capabilities, ConnectorType, LocationSpec, Mask, Option
+
+if TYPE_CHECKING:
+    from connectors.sql.location import SqlLocation
+
+__all__ = ["CAPABILITIES", "TYPE", "open_location"]
+
+CAPABILITIES = Capabilities(
+    actions=frozenset({Action.PURGE, Action.ANONYMISE}),
+    masks=frozenset(Mask),
+    default_batch_size=5000,
+)
+
+
+def open_location(spec: LocationSpec) -> SqlLocation:
+    """Open a location; changes nothing there.
+
+    ``spec.options``: ``url``; ``folder``, the absolute path of the project folder, which a relative SQLite path is
+    relative to; ``schema``. Raises LocationError: the file does not exist (it is never created), is no database,
+    may not be read, or the URL names an engine that is not supported.
+    """
+    from connectors.sql.location import SqlLocation
+
+    return SqlLocation(spec)
+
+
+TYPE = ConnectorType(
+    name="sql",
+    open=open_location,
+    capabilities=CAPABILITIES,
+    options={
+        "url": Option(is_required=True, help='SQLAlchemy URL, such as "sqlite:///data/crm.sqlite"'),
+        "schema": Option(help="schema that holds the tables, where the engine has schemas"),
+    },
+)

@@ -1,0 +1,71 @@
+"""Keys as text (``ropa.connector.Key``) and as the values a database compares.
+
+Invariant: text made of a value that ``is_faithful`` gives that very value back, so that no two rows share a key and
+none is acted upon under another's name.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from connectors.evaluate import spell
+from connectors.sql.catalogue import Kind
+from ropa.connector import Key
+
+__all__ = ["is_faithful", "parse_key", "spell", "spell_key"]
+
+Values = tuple[object, ...]
+"""The values of a key's columns, as the database gives and takes them."""
+
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
+
+
+def spell_key(values: Values) -> Key:
+    """Return a key as text."""
+    return tuple([v if type(v) is str else spell(v) for v in values])
+
+
+def parse_key(key: Key, kinds: tuple[Kind, ...]) -> Values | None:
+    """Return the values of a key's text, None where no record can have that key."""
+    if len(key) != len(kinds):
+        return None
+    try:
+        return tuple([_parse(text, kind) for text, kind in zip(key, kinds, strict=True)])
+    except ValueError:
+        return None
+
+
+def _parse(text: str, kind: Kind) -> object:
+    if kind is Kind.BYTES:
+        value = bytes.fromhex(text)
+        if value.hex() != text:
+            raise ValueError
+        return value
+    text.encode()  # raises UnicodeEncodeError, a ValueError: such text is in no database
+    if kind is Kind.TEXT:
+        return text
+    if _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
+        return int(text)
+    return _parse_number(text) if kind is Kind.NUMBER else text
+
+
+def _parse_number(text: str) -> object:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) and repr(number) == text else text
+
+
+def is_faithful(value: object, kind: Kind) -> bool:
+    """Tell whether a key column's value can be told by its text alone."""
+    if (kind is Kind.NUMBER or kind is Kind.ANY) and type(value) is int:
+        return True
+    if kind is Kind.TEXT and type(value) is str and value.isascii():
+        return True
+    try:
+        back = _parse(spell(value), kind)
+    except ValueError:
+        return False
+    return type(back) is type(value) and back == value

@@ -1,0 +1,115 @@
+"""Where the configured datasets meet the catalogue: tables, keys, and every way in which rows refer to rows.
+
+Invariant: a link is known whether the catalogue or the configuration (``parent``) names it, and only once if both do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connectors.sql.catalogue import Catalogue, Kind, Table
+from ropa.connector import DatasetSpec, LocationSpec
+from ropa.errors import LocationError
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Rows of ``child`` refer to rows of ``parent``: these columns hold the value of those."""
+
+    child: str
+    child_columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A configured dataset and its table."""
+
+    spec: DatasetSpec
+    table: Table
+    key: tuple[str, ...]
+    """Empty where there is neither a primary key nor a configured one: then it is a problem."""
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.spec.name
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What the key columns hold."""
+        return tuple(found.kind if (found := self.table.column(name)) else Kind.ANY for name in self.key)
+
+    @property
+    def is_key_primary(self) -> bool:
+        """Whether the key is the table's primary key."""
+        return frozenset(self.key) == frozenset(self.table.key)
+
+    def parent_is(self, dataset: str) -> bool:
+        """Tell whether ``dataset`` is the configured parent."""
+        return self.spec.parent is not None and self.spec.parent.dataset == dataset
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One location's tables as configured."""
+
+    catalogue: Catalogue
+    location: str
+    datasets: Mapping[str, Declared] = field(default_factory=dict)
+    """Those whose table exists."""
+    links: tuple[Link, ...] = ()
+
+    def declared(self, name: str) -> Declared:
+        """Return a dataset. Raises LocationError when it is not configured or its table does not exist."""
+        try:
+            return self.datasets[name]
+        except KeyError:
+            msg = f"location {self.location}: dataset {name} has no table at the source"
+            raise LocationError(msg, code="missing", next_step="Run `ropa check` and correct its source.") from None
+
+    def of_table(self, table: str) -> list[Declared]:
+        """Return the datasets that a table is declared as."""
+        return [found for found in self.datasets.values() if found.table.name == table]
+
+    def links_from(self, table: str) -> list[Link]:
+        """Return how rows of a table refer to others."""
+        return [link for link in self.links if link.child == table]
+
+    def links_to(self, table: str) -> dict[str, list[Link]]:
+        """Return how rows refer to a table, by the table they are in."""
+        found: dict[str, list[Link]] = {}
+        for link in self.links:
+            if link.parent == table:
+                found.setdefault(link.child, []).append(link)
+        return dict(sorted(found.items()))
+
+    def links_between(self, child: Declared, parent: Declared) -> list[Link]:
+        """Return how one dataset's rows refer to another's."""
+        return [link for link in self.links_from(child.table.name) if link.parent == parent.table.name]
+
+
+def lay_out(spec: LocationSpec, catalogue: Catalogue) -> Layout:
+    """Bring configuration and catalogue together; what does not fit is left out here and told by ``problems``."""
+    datasets = {
+        name: Declared(dataset, table, dataset.key or table.key)
+        for name, dataset in spec.datasets.items()
+        if (table := catalogue.tables.get(dataset.source)) is not None
+    }
+    links: dict[Link, None] = {}
+    for table in catalogue.tables.values():
+        for key in table.foreign_keys:
+            if key.to_table in catalogue.tables and len(key.columns) == len(key.to_columns):
+                links[Link(table.name, key.columns, key.to_table, key.to_columns)] = None
+    for child in datasets.values():
+        parent = child.spec.parent
+        target = datasets.get(parent.dataset) if parent else None
+        if parent is None or target is None or len(parent.via) != len(target.key):
+            continue
+        if all(child.table.column(name) for name in parent.via) and all(
+            target.table.column(name) for name in target.key
+        ):
+            links[Link(child.table.name, parent.via, target.table.name, target.key)] = None
+    return Layout(catalogue, spec.name, datasets, tuple(links))

@@ -1,0 +1,151 @@
+"""How records hang together: what a record refers to, what refers to it, and which of a batch hang on each other.
+
+Invariant: questions are put once for a batch, never once for a row; a row is counted once per place that refers,
+however many of its columns do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Executable, FromClause, and_, func, null, or_, select
+
+from connectors.sql.backend import Backend, KeyTable
+from connectors.sql.catalogue import columns_of
+from connectors.sql.conditions import joined
+from connectors.sql.keys import spell_key
+from connectors.sql.layout import Declared, Layout, Link
+from ropa.connector import Reference, Referring
+
+Row = tuple[Any, ...]
+
+
+def fetch(connection: Connection, statement: Executable) -> list[Row]:
+    """Return rows as the driver gives them; SQLAlchemy's own row objects would cost as much as reading the row."""
+    cursor = connection.execute(statement).cursor
+    return [] if cursor is None else list(cursor.fetchall())
+
+
+def refers(link: Link, child: FromClause, parent: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a row of ``child`` refers to a row of ``parent`` by this link.
+
+    The parent's columns stand on the left: their collation decides what is equal, as it does for a foreign key.
+    """
+    pairs = zip(columns_of(parent, link.parent_columns), columns_of(child, link.child_columns), strict=True)
+    return and_(*(target == source for target, source in pairs))
+
+
+class References:
+    """What the records of one dataset refer to in other declared datasets."""
+
+    def __init__(self, declared: Declared, layout: Layout, backend: Backend) -> None:
+        self._declared = declared
+        self._backend = backend
+        names = [column.name for column in declared.table.columns]
+        self._direct: list[tuple[str, tuple[int, ...]]] = []
+        self._joined: list[tuple[Declared, Link]] = []
+        for link in layout.links_from(declared.table.name):
+            for target in layout.of_table(link.parent):
+                if target.key and frozenset(target.key) == frozenset(link.parent_columns):
+                    places = dict(zip(link.parent_columns, link.child_columns, strict=True))
+                    self._direct.append((target.name, tuple(names.index(places[column]) for column in target.key)))
+                elif target.key:
+                    self._joined.append((target, link))
+
+    def of_rows(
+        self, connection: Connection, keys: KeyTable | None, rows: Mapping[int, Row]
+    ) -> dict[int, list[Reference]]:
+        """Return the references of rows, given by position with all their columns in the catalogue's order.
+
+        ``keys``: the keys of those positions; needed where ``needs_keys``.
+        """
+        found: dict[int, dict[Reference, None]] = {}
+        known: dict[tuple[str, Row], Reference] = {}
+        for name, places in self._direct:
+            for pos, row in rows.items():
+                values = tuple([row[place] for place in places])
+                if None in values:
+                    continue
+                reference = known.get((name, values))
+                if reference is None:
+                    reference = known[name, values] = Reference(name, spell_key(values))
+                found.setdefault(pos, {})[reference] = None
+        for target, link in self._joined if keys is not None else []:
+            for pos, *parts in self._look_up(connection, keys, target, link):
+                if pos in rows and None not in parts:
+                    found.setdefault(pos, {})[Reference(target.name, spell_key(tuple(parts)))] = None
+        return {pos: list(references) for pos, references in found.items()}
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether some reference is not to the key of its target, so that the target must be looked up."""
+        return bool(self._joined)
+
+    def _look_up(self, connection: Connection, keys: KeyTable | None, target: Declared, link: Link) -> list[Row]:
+        if keys is None:
+            return []
+        child, parent = self._declared.table.aliased("child"), target.table.aliased("parent")
+        statement = (
+            select(keys.pos, *columns_of(parent, target.key))
+            .select_from(keys.source)
+            .join(child, joined(columns_of(child, self._declared.key), keys, self._backend))
+            .join(parent, refers(link, child, parent))
+        )
+        return fetch(connection, statement)
+
+
+def count_referring(
+    connection: Connection, declared: Declared, layout: Layout, keys: KeyTable, backend: Backend
+) -> dict[int, list[Referring]]:
+    """Return, for each position that has any, how many rows refer to it from where (``Found.referred_by``)."""
+    found: dict[int, list[Referring]] = {}
+    for source, links in layout.links_to(declared.table.name).items():
+        own, child = declared.table.aliased("own"), layout.catalogue.tables[source].aliased("child")
+        statement = (
+            select(keys.pos, func.count())
+            .select_from(keys.source)
+            .join(own, joined(columns_of(own, declared.key), keys, backend))
+            .join(child, or_(*(refers(link, child, own) for link in links)))
+            .group_by(keys.pos)
+        )
+        names = layout.of_table(source)
+        place, is_declared = (names[0].name, True) if names else (source, False)
+        for pos, count in fetch(connection, statement):
+            found.setdefault(pos, []).append(Referring(place, is_declared, count))
+    return found
+
+
+def referring_rows(
+    connection: Connection,
+    declared: Declared,
+    layout: Layout,
+    keys: KeyTable,
+    members: Sequence[tuple[Declared, KeyTable]],
+    *,
+    backend: Backend,
+) -> Iterable[tuple[int, int | None]]:
+    """Yield (position of a record, position of the record that refers to it, None for one outside the batch).
+
+    ``members``: the datasets of the batch with their keys. Of rows outside, one per record is enough.
+    """
+    for source, links in layout.links_to(declared.table.name).items():
+        own, child = declared.table.aliased("own"), layout.catalogue.tables[source].aliased("child")
+        inside = [
+            select(other.pos)
+            .where(and_(*(c == p for c, p in zip(columns_of(child, member.key), other.parts, strict=True))))
+            .limit(1)
+            .correlate(child)
+            .scalar_subquery()
+            for member, other in members
+            if member.table.name == source
+        ]
+        position = func.coalesce(*inside, null()) if inside else null()
+        statement = (
+            select(keys.pos, position)
+            .distinct()
+            .select_from(keys.source)
+            .join(own, joined(columns_of(own, declared.key), keys, backend))
+            .join(child, or_(*(refers(link, child, own) for link in links)))
+        )
+        yield from ((pos, other) for pos, other in fetch(connection, statement))

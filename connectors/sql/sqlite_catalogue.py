@@ -1,0 +1,169 @@
+"""Reading the catalogue of an SQLite database, by its own pragmas (https://sqlite.org/pragma.html).
+
+Invariant: names are passed to the pragmas as bound values. SQLite compares names without regard to case, so what a
+foreign key names is brought back to the spelling of the catalogue.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from connectors.sql.catalogue import Catalogue, ForeignKey, Kind, Table, TableColumn
+
+_DELETES = re.compile(r"\bBEGIN\b.*\bDELETE\s+FROM\b", re.IGNORECASE | re.DOTALL)
+_ON_DELETE = re.compile(r"\bDELETE\s+ON\b", re.IGNORECASE)
+
+
+def schema_version(connection: Connection) -> int:
+    """Return the number that SQLite raises with every change of the schema."""
+    return int(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
+
+
+def read_catalogue(connection: Connection) -> Catalogue:
+    """Read every table and view but SQLite's own."""
+    version = schema_version(connection)
+    entries = _rows(connection, "SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_master")
+    triggers: dict[str, list[tuple[str, str]]] = {}
+    for kind, name, of_table, sql in entries:
+        # The words before BEGIN say when a trigger runs.
+        if kind == "trigger" and _ON_DELETE.search(re.split(r"\bBEGIN\b", sql, maxsplit=1, flags=re.IGNORECASE)[0]):
+            triggers.setdefault(of_table.lower(), []).append((name, sql))
+    tables = [
+        _read_table(connection, name, _kind_of(kind, sql), triggers.get(name.lower(), []))
+        for kind, name, _, sql in entries
+        if kind in {"table", "view"} and not name.lower().startswith("sqlite_")
+    ]
+    spelling = {found.name.lower(): found for found in tables}
+    return Catalogue(version, {found.name: _with_spelling(found, spelling) for found in tables})
+
+
+def _kind_of(kind: str, sql: str) -> str:
+    return "virtual" if re.match(r"\s*CREATE\s+VIRTUAL\b", sql, re.IGNORECASE) else kind
+
+
+def _read_table(connection: Connection, name: str, kind: str, triggers: list[tuple[str, str]]) -> Table:
+    try:
+        found = _rows(
+            connection,
+            "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?, 'main') ORDER BY cid",
+            name,
+        )
+    except DBAPIError:
+        # A view over a table that is gone, a virtual table whose module is not loaded: it exists and cannot be read.
+        return Table(name, kind, ())
+    found = [row for row in found if row[4] != 1]
+    key = tuple(row[0] for row in sorted((r for r in found if r[3]), key=lambda r: r[3]))
+    indexes = _read_indexes(connection, name) if kind == "table" else []
+    # An INTEGER PRIMARY KEY is the row's own number: unique, never NULL, and not in the list of indexes.
+    is_row_number = len(key) == 1 and any(r[0] == key[0] and r[1].upper() == "INTEGER" for r in found)
+    columns = tuple(
+        TableColumn(
+            name=column,
+            type=declared,
+            kind=kind_of_type(declared),
+            is_nullable=not not_null and not (is_row_number and column == key[0]),
+            is_computed=hidden in {2, 3},
+        )
+        for column, declared, not_null, _, hidden in found
+    )
+    whole = [columns for columns, _, is_whole in indexes if is_whole and columns] + ([key] if key else [])
+    return Table(
+        name=name,
+        kind=kind,
+        columns=columns,
+        key=key,
+        uniques=tuple(
+            dict.fromkeys(
+                [frozenset(c) for c, is_unique, _ in indexes if is_unique and c] + [frozenset(key)] * bool(key)
+            )
+        ),
+        indexed=frozenset(columns[0] for columns in whole),
+        foreign_keys=_read_foreign_keys(connection, name, whole) if kind == "table" else (),
+        deleting_triggers=tuple(trigger for trigger, sql in triggers if _DELETES.search(sql)),
+        delete_triggers=tuple(trigger for trigger, _ in triggers),
+    )
+
+
+def _read_indexes(connection: Connection, name: str) -> list[tuple[tuple[str, ...], bool, bool]]:
+    """Return columns, whether they are unique, and whether the index covers the whole table (is not partial).
+
+    Columns stop at an expression; a unique index with an expression is no set of unique columns.
+    """
+    indexes = []
+    for index, unique, partial in _rows(
+        connection, "SELECT name, \"unique\", partial FROM pragma_index_list(?, 'main') ORDER BY seq", name
+    ):
+        names = [r[0] for r in _rows(connection, "SELECT name FROM pragma_index_info(?, 'main') ORDER BY seqno", index)]
+        plain = names[: names.index(None)] if None in names else names
+        indexes.append((tuple(plain), bool(unique) and None not in names, not partial))
+    return indexes
+
+
+def _read_foreign_keys(connection: Connection, name: str, indexes: list[tuple[str, ...]]) -> tuple[ForeignKey, ...]:
+    grouped: dict[int, list[Sequence[Any]]] = {}
+    for row in _rows(
+        connection,
+        'SELECT id, "table", "from", "to", on_delete FROM pragma_foreign_key_list(?, \'main\') ORDER BY id, seq',
+        name,
+    ):
+        grouped.setdefault(row[0], []).append(row)
+    return tuple(
+        ForeignKey(
+            columns=(columns := tuple(row[2] for row in rows)),
+            to_table=rows[0][1],
+            to_columns=tuple(row[3] for row in rows if row[3] is not None),
+            on_delete=rows[0][4],
+            has_index=any(frozenset(index[: len(columns)]) == frozenset(columns) for index in indexes),
+        )
+        for rows in grouped.values()
+    )
+
+
+def _with_spelling(table: Table, spelling: dict[str, Table]) -> Table:
+    """Bring the targets of foreign keys to the catalogue's spelling; no columns named: the target's primary key."""
+
+    def spelled(key: ForeignKey) -> ForeignKey:
+        own = {c.name.lower(): c.name for c in table.columns}
+        target = spelling.get(key.to_table.lower())
+        names = {c.name.lower(): c.name for c in target.columns} if target else {}
+        to_columns = key.to_columns or (target.key if target else ())
+        return ForeignKey(
+            columns=tuple(own.get(c.lower(), c) for c in key.columns),
+            to_table=target.name if target else key.to_table,
+            to_columns=tuple(names.get(c.lower(), c) for c in to_columns),
+            on_delete=key.on_delete,
+            has_index=key.has_index,
+        )
+
+    return Table(
+        name=table.name,
+        kind=table.kind,
+        columns=table.columns,
+        key=table.key,
+        uniques=table.uniques,
+        indexed=table.indexed,
+        foreign_keys=tuple(spelled(key) for key in table.foreign_keys),
+        deleting_triggers=table.deleting_triggers,
+        delete_triggers=table.delete_triggers,
+    )
+
+
+def kind_of_type(declared: str) -> Kind:
+    """Return what a column holds, by SQLite's rules of affinity (https://sqlite.org/datatype3.html#determination_of_column_affinity)."""
+    words = declared.upper()
+    if not words or words == "ANY":
+        return Kind.ANY
+    if "INT" in words:
+        return Kind.NUMBER
+    if any(word in words for word in ("CHAR", "CLOB", "TEXT")):
+        return Kind.TEXT
+    return Kind.BYTES if "BLOB" in words else Kind.NUMBER
+
+
+def _rows(connection: Connection, statement: str, *values: str) -> list[Any]:
+    return list(connection.exec_driver_sql(statement, values).all())

@@ -1,0 +1,108 @@
+"""``ropa hold``: what may not be disposed of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ropa.cli.output import By, Json, Reason, person, read_date, read_key, result, say, site, table, use_json
+from ropa.errors import CallError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Legal holds: add, list, release.")
+
+
+@app.command()
+def add(
+    reason: Annotated[
+        str,
+        typer.Option(
+            "--reason",
+            metavar="CODE",
+            help="litigation, investigation, authority-request, legal-obligation, restriction, objection or other.",
+        ),
+    ],
+    record: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--record", metavar="DATASET KEY", help="One record (a key of several parts as a JSON array)."),
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            "--subject", metavar="ID", help="A person, by an identifier: whatever its case, spacing or Unicode form."
+        ),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", metavar="DATASET")] = None,
+    location: Annotated[str | None, typer.Option("--location", metavar="LOCATION")] = None,
+    activity: Annotated[str | None, typer.Option("--activity", metavar="ACTIVITY")] = None,
+    review: Annotated[
+        str | None, typer.Option("--review", metavar="DATE", help="When to look at it again; it stays in force.")
+    ] = None,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Place a hold. In force at once, also in the middle of a run; covers what descends from what it names."""
+    use_json(as_json)
+    named = {"record": record, "subject": subject, "dataset": dataset, "location": location, "activity": activity}
+    given = [(kind, value) for kind, value in named.items() if value is not None]
+    if len(given) != 1:
+        raise CallError(
+            "a hold names one thing", next_step="Give one of --record --subject --dataset --location --activity."
+        )
+    kind, value = given[0]
+    day = read_date(review, "--review")
+    with site() as opened:
+        from ropa.sweep import holds
+
+        row = holds.add(
+            opened,
+            kind=kind,
+            target=value[0] if isinstance(value, tuple) else value,
+            key=read_key([value[1]]) if isinstance(value, tuple) else None,
+            reason=reason,
+            by=person(by),
+            review_on=day,
+        )
+        listed = next(hold for hold in holds.listing(opened) if hold["id"] == row.id)
+    result({"schema": "ropa.hold/1", **listed}, lambda: say(f"hold {row.id} is in force"))
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the holds. What a hold on a person names is not shown."""
+    use_json(as_json)
+    with site() as opened:
+        from ropa.sweep import holds
+
+        listed = holds.listing(opened)
+    rows = [
+        (
+            h["id"],
+            h["state"],
+            h["kind"],
+            h["scope"] or "(a person)",
+            h["reason"],
+            h["by"],
+            h["since"],
+            h["review_on"] or "",
+        )
+        for h in listed
+    ]
+    result(
+        {"schema": "ropa.holds/1", "holds": listed},
+        lambda: table(("hold", "state", "kind", "on", "reason", "by", "since", "review"), rows, empty="no holds"),
+    )
+
+
+@app.command()
+def release(
+    hold_id: Annotated[int, typer.Argument(metavar="ID")], reason: Reason, by: By = None, as_json: Json = False
+) -> None:
+    """End a hold. What it held needs a new plan."""
+    use_json(as_json)
+    with site() as opened:
+        from ropa.sweep import holds
+
+        holds.release(opened, hold_id, by=person(by), reason=reason)
+        listed = next(hold for hold in holds.listing(opened) if hold["id"] == hold_id)
+    result({"schema": "ropa.hold/1", **listed}, lambda: say(f"hold {hold_id} is released"))

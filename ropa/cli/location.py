@@ -1,0 +1,124 @@
+"""``ropa location``: the places."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ropa.cli.output import Json, result, say, site, table, use_json
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The places where data are: list, check, discover.")
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A location of config/retention.toml.")]
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the locations and their datasets."""
+    use_json(as_json)
+    with site() as opened:
+        config = opened.config
+        enforcing = opened.enforcing
+    locations = [
+        {
+            "name": loc.name,
+            "title": loc.title,
+            "connector": loc.connector,
+            "country": loc.country,
+            "recipient": loc.recipient,
+            "enforced": loc.name in enforcing,
+            "datasets": [f"{loc.name}.{name}" for name in loc.datasets],
+        }
+        for loc in config.locations.values()
+    ]
+    rows = [
+        (
+            l["name"],
+            l["connector"],
+            l["title"],
+            l["country"] or "?",
+            "yes" if l["enforced"] else "by hand",
+            len(l["datasets"]),
+        )
+        for l in locations
+    ]
+    result(
+        {"schema": "ropa.locations/1", "locations": locations},
+        lambda: table(("name", "connector", "title", "country", "enforced", "datasets"), rows, empty="no locations"),
+    )
+
+
+@app.command()
+def check(name: Name, as_json: Json = False) -> None:
+    """Check one location: reachable, as whom, with which rights, what of the configuration does not exist there."""
+    use_json(as_json)
+    with site() as opened:
+        from ropa.clock import timestamp
+
+        connector = opened.connector(name)
+        health = connector.check()
+        problems = {
+            f"{name}.{dataset}": connector.problems(dataset)
+            for dataset in opened.config.locations[name].datasets
+            if connector.capabilities.is_enforcing
+        }
+    document = {
+        "schema": "ropa.location/1",
+        "name": name,
+        "reachable": health.is_reachable,
+        "identity": health.identity,
+        "may_read": health.may_read,
+        "may_delete": health.may_delete,
+        "clock": timestamp(health.now) if health.now else None,
+        "notes": list(health.notes),
+        "problems": [{"dataset": dataset, "message": m} for dataset, found in problems.items() for m in found],
+    }
+
+    def words() -> None:
+        say(
+            f"{name}: {'reachable' if health.is_reachable else 'not reachable'} as {health.identity or 'nobody in particular'}"
+        )
+        say(f"  may read: {_said(health.may_read)}; may delete: {_said(health.may_delete)}")
+        for note in health.notes:
+            say(f"  {note}")
+        for problem in document["problems"]:
+            typer.echo(f"  {problem['dataset']}: {problem['message']}")
+
+    result(document, words)
+    if document["problems"]:
+        raise typer.Exit(1)
+
+
+def _said(value: bool | None) -> str:
+    return "not known" if value is None else "yes" if value else "no"
+
+
+@app.command()
+def discover(name: Name, as_json: Json = False) -> None:
+    """List what exists at a location, name what is not declared, and propose data categories as TOML to paste."""
+    use_json(as_json)
+    with site() as opened:
+        from ropa.sweep.discover import discover as discover_place
+
+        document = discover_place(opened, name)
+    result(document, lambda: _print(document))
+
+
+def _print(document: dict[str, Any]) -> None:
+    for place in document["sources"]:
+        declared = f"declared as {place['declared_as']}" if place["declared_as"] else "not declared"
+        typer.echo(f"{place['source']} ({place['kind']}, {declared})")
+        rows = [
+            (
+                "  " + c["name"],
+                c["type"],
+                "mapped to " + ", ".join(c["mapped"])
+                if c["mapped"]
+                else (f"looks like {c['proposed']}" if c["proposed"] else ""),
+            )
+            for c in place["columns"]
+        ]
+        table(("  column", "type", ""), rows, empty="  no columns")
+    if document["toml"]:
+        typer.echo("\n# proposal for config/retention.toml, to be checked by a person:")
+        typer.echo(document["toml"])

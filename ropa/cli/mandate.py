@@ -1,0 +1,93 @@
+"""``ropa mandate``: standing approvals, bounded in scope, size and time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ropa.cli.output import By, Json, Reason, person, read_date, result, say, site, table, use_json
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Mandates: add, list, revoke.")
+
+
+def _document(row: Any, state: str) -> dict[str, Any]:
+    from ropa.clock import timestamp
+
+    return {
+        "id": row.id,
+        "rule": row.rule,
+        "location": row.location,
+        "max_records": row.max_records,
+        "max_growth": 1 + row.growth_pct / 100,
+        "created_at": timestamp(row.created_at),
+        "expires_at": timestamp(row.expires_at),
+        "reason": row.reason,
+        "state": state,
+    }
+
+
+@app.command()
+def add(
+    rule: Annotated[str, typer.Argument(metavar="RULE")],
+    reason: Reason,
+    until: Annotated[str, typer.Option("--until", metavar="DATE", help="Last day, at most 90 days ahead.")],
+    by: By = None,
+    max_records: Annotated[
+        int | None, typer.Option("--max-records", metavar="N", help="Records per night at most.")
+    ] = None,
+    max_growth: Annotated[
+        float | None, typer.Option("--max-growth", metavar="F", help="At most F times the plan before; default 2.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Approve in advance the nightly plans of one rule, as it is now, within bounds."""
+    use_json(as_json)
+    day = read_date(until, "--until")
+    with site() as opened:
+        from ropa.sweep import mandates
+        from ropa.sweep.journal import writing
+
+        with writing(opened) as journal:
+            row = mandates.add(
+                journal,
+                rule,
+                by=person(by, needed=opened.config.safety.approvals),
+                reason=reason,
+                until=day or opened.today(),
+                max_records=max_records,
+                max_growth=max_growth,
+            )
+            journal.checkpoint()
+        document = _document(row, "active")
+    result({"schema": "ropa.mandate/1", **document}, lambda: say(f"mandate {row.id} covers rule {rule} until {until}"))
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the mandates, newest first."""
+    use_json(as_json)
+    with site() as opened:
+        from ropa.sweep import mandates
+
+        listed = [_document(row, mandates.state(row, opened.now())) for row in mandates.listing(opened)]
+    rows = [(m["id"], m["state"], m["rule"], m["max_records"], m["max_growth"], m["expires_at"]) for m in listed]
+    result(
+        {"schema": "ropa.mandates/1", "mandates": listed},
+        lambda: table(("mandate", "state", "rule", "max records", "max growth", "expires"), rows, empty="no mandates"),
+    )
+
+
+@app.command()
+def revoke(mandate_id: Annotated[int, typer.Argument(metavar="ID")], by: By = None, as_json: Json = False) -> None:
+    """End a mandate at once."""
+    use_json(as_json)
+    with site() as opened:
+        from ropa.sweep import mandates
+        from ropa.sweep.journal import writing
+
+        with writing(opened) as journal:
+            row = mandates.revoke(journal, mandate_id, by=person(by))
+            journal.checkpoint()
+        document = _document(row, "revoked")
+    result({"schema": "ropa.mandate/1", **document}, lambda: say(f"mandate {mandate_id} is revoked"))

@@ -1,0 +1,274 @@
+"""``ropa register``: the record of processing activities; every change is a revision."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ropa.cli.output import SETTINGS, By, Json, Reason, person, read_date, result, say, site, table, use_json
+from ropa.errors import CallError
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="The register (Art. 30): list, change, compare, import, export."
+)
+
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="A key of the entry; lists are separated by ';'. Repeat as needed."
+    ),
+]
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="register.toml, or JSON as `export` writes it.")],
+    reason: Reason = "imported",
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Make a register text the current register: one revision, or nothing when anything in it is wrong."""
+    use_json(as_json)
+    from ropa.register import RegisterStore, differences, read_register
+
+    path = file if file.is_absolute() or file.exists() else SETTINGS.folder / file
+    register = read_register(path)
+    with site() as opened:
+        store = RegisterStore(opened.engine)
+        base, before = store.current()
+        changes = differences(before, register)
+        revision = store.save(register, by=person(by), reason=reason, at=opened.now(), base=base)
+    document = {
+        "schema": "ropa.register-change/1",
+        "revision": revision,
+        "changes": len(changes),
+        "is_new": revision != base,
+    }
+
+    def words() -> None:
+        say(
+            f"revision {revision}: {len(changes)} changes"
+            if revision != base
+            else f"nothing changed: revision {revision} stands"
+        )
+
+    result(document, words)
+
+
+@app.command()
+def export(
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="toml or json.")] = "toml",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there; default: stdout.")
+    ] = None,
+    revision: Annotated[
+        int | None, typer.Option("--revision", help="An older revision; default: the current one.")
+    ] = None,
+) -> None:
+    """Write the register as text that `import` reads back without loss."""
+    from ropa.register import RegisterStore, to_json, to_toml
+
+    writers = {"toml": to_toml, "json": to_json}
+    if form not in writers:
+        raise CallError(f"unknown format {form!r}", next_step="One of: toml, json.")
+    with site() as opened:
+        store = RegisterStore(opened.engine)
+        register = store.current()[1] if revision is None else store.at(revision)
+    text = writers[form](register)
+    if output is None:
+        typer.echo(text, nl=not text.endswith("\n"))
+    else:
+        from ropa.wiring import write_new
+
+        write_new(output, text.encode())
+        say(f"{output} written")
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the processing activities."""
+    use_json(as_json)
+    from ropa.register import RegisterStore
+
+    with site() as opened:
+        revision, register = RegisterStore(opened.engine).current()
+    activities = [
+        {
+            "key": key,
+            "title": activity.title,
+            "role": activity.role,
+            "status": activity.status,
+            "legal_basis": activity.legal_basis,
+            "data": [*activity.data],
+        }
+        for key, activity in register.activities.items()
+    ]
+    rows = [(a["key"], a["title"], a["role"], a["status"], a["legal_basis"], ", ".join(a["data"])) for a in activities]
+    result(
+        {"schema": "ropa.register/1", "revision": revision, "activities": activities},
+        lambda: table(("key", "title", "role", "status", "basis", "data"), rows, empty="the register is empty"),
+    )
+
+
+@app.command()
+def show(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="An activity's key, or entry such as recipient.microsoft.")],
+    revision: Annotated[int | None, typer.Option("--revision", help="As it was at this revision.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show one entry of the register."""
+    use_json(as_json)
+    from ropa.register import RegisterStore, entry_of, entry_text
+
+    with site() as opened:
+        store = RegisterStore(opened.engine)
+        register = store.current()[1] if revision is None else store.at(revision)
+    entry = key if "." in key or key == "organisation" else f"activity.{key}"
+    values = entry_of(register, entry)
+    result(
+        {"schema": "ropa.register-entry/1", "entry": entry, "values": json.loads(json.dumps(values, default=str))},
+        lambda: typer.echo(entry_text(register, entry)),
+    )
+
+
+def _values(entry: str, sets: list[str] | None) -> dict[str, Any]:
+    from ropa.register import read_value
+
+    if not sets:
+        raise CallError("nothing to set", next_step="Give --set KEY=VALUE, as often as needed.")
+    values: dict[str, Any] = {}
+    for text in sets:
+        path, sign, value = text.partition("=")
+        if not sign or not path.strip():
+            raise CallError("--set takes KEY=VALUE", next_step="For instance --set legal_basis=6.1.f")
+        values[path.strip()] = read_value(entry, path.strip(), value)
+    return values
+
+
+def _change(entry: str, reason: str, by: str | None, change: Any) -> None:
+    from ropa.register import RegisterStore
+
+    with site() as opened:
+        store = RegisterStore(opened.engine)
+        base, register = store.current()
+        revision = store.save(change(register), by=person(by), reason=reason, at=opened.now(), base=base)
+    result(
+        {"schema": "ropa.register-change/1", "entry": entry, "revision": revision, "is_new": revision != base},
+        lambda: say(f"revision {revision}" if revision != base else f"nothing changed: revision {revision} stands"),
+    )
+
+
+@app.command()
+def add(
+    entry: Annotated[
+        str, typer.Argument(metavar="ENTRY", help="activity.KEY, recipient.KEY, cookie.KEY or category.KEY.")
+    ],
+    reason: Reason,
+    sets: Sets = None,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Add an entry to the register."""
+    use_json(as_json)
+    from ropa.register import add as add_entry
+
+    values = _values(entry, sets)
+    _change(entry, reason, by, lambda register: add_entry(register, entry, values))
+
+
+@app.command()
+def edit(
+    entry: Annotated[
+        str, typer.Argument(metavar="ENTRY", help="organisation, activity.KEY, recipient.KEY, cookie.KEY …")
+    ],
+    reason: Reason,
+    sets: Sets = None,
+    unset: Annotated[list[str] | None, typer.Option("--unset", metavar="KEY", help="Take a key out.")] = None,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Change keys of an entry."""
+    use_json(as_json)
+    from ropa.register import edit as edit_entry
+
+    values: dict[str, Any] = dict.fromkeys(unset or [])
+    if sets or not unset:
+        values |= _values(entry, sets)
+    _change(entry, reason, by, lambda register: edit_entry(register, entry, values))
+
+
+@app.command()
+def end(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The activity's key.")],
+    reason: Reason,
+    on: Annotated[str | None, typer.Option("--on", metavar="DATE", help="When it ended; default: today.")] = None,
+    replaced_by: Annotated[
+        str | None, typer.Option("--replaced-by", metavar="KEY", help="The activity that takes its place.")
+    ] = None,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """End a processing activity; it stays in the register with its end date."""
+    use_json(as_json)
+    from ropa.clock import now
+    from ropa.register import end as end_activity
+
+    day = read_date(on, "--on") or now().date()
+    _change(f"activity.{key}", reason, by, lambda register: end_activity(register, key, day, replaced_by))
+
+
+@app.command()
+def history(as_json: Json = False) -> None:
+    """List the revisions: when, who, why."""
+    use_json(as_json)
+    from ropa.clock import timestamp
+    from ropa.register import RegisterStore
+
+    with site() as opened:
+        revisions = RegisterStore(opened.engine).history()
+    listed = [
+        {"revision": r.number, "at": timestamp(r.at), "by": r.by, "reason": r.reason, "digest": r.digest}
+        for r in revisions
+    ]
+    rows = [(r["revision"], r["at"], r["by"], r["reason"]) for r in listed]
+    result(
+        {"schema": "ropa.register-history/1", "revisions": listed},
+        lambda: table(("revision", "at", "by", "reason"), rows, empty="no revisions yet"),
+    )
+
+
+@app.command()
+def diff(
+    before: Annotated[int, typer.Argument(metavar="A")],
+    after: Annotated[int, typer.Argument(metavar="B")],
+    as_json: Json = False,
+) -> None:
+    """Compare two revisions, key path by key path."""
+    use_json(as_json)
+    from ropa.register import RegisterStore
+
+    with site() as opened:
+        changes = RegisterStore(opened.engine).diff(before, after)
+    listed = [
+        {
+            "path": c.path,
+            "before": json.loads(json.dumps(c.before, default=str)),
+            "after": json.loads(json.dumps(c.after, default=str)),
+        }
+        for c in changes
+    ]
+
+    def words() -> None:
+        for change in listed:
+            typer.echo(f"{change['path']}: {_shown(change['before'])} -> {_shown(change['after'])}")
+        if not listed:
+            typer.echo("no difference")
+
+    result({"schema": "ropa.register-diff/1", "before": before, "after": after, "changes": listed}, words)
+
+
+def _shown(value: object) -> str:
+    return "(nothing)" if value is None else json.dumps(value, ensure_ascii=False)

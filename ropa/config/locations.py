@@ -1,0 +1,68 @@
+"""``[location.X]`` read into ``Location``: the common keys, and the connector's own as the connector declares them.
+
+Invariant: what a connector did not declare is refused, and an option is kept as it was written: secrets stay
+references until the location is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ropa.config.countries import COUNTRIES, LIKELY
+from ropa.config.datasets import Surroundings, check_options, note_parent_cycles, read_dataset
+from ropa.config.keys import LOCATION
+from ropa.config.models import Location
+from ropa.config.problems import KeyPath, Problems
+from ropa.config.table import Table
+from ropa.connector import MAX_BATCH, ConnectorType
+
+
+def read_locations(
+    root: Table, types: Mapping[str, ConnectorType], zone: ZoneInfo, problems: Problems
+) -> dict[str, Location]:
+    """Read every location; what is wrong is noted."""
+    return {
+        name: _read_location(name, values, path, types=types, zone=zone, problems=problems)
+        for name, values, path in root.members("location", "location")
+    }
+
+
+def _read_location(
+    name: str, values: Any, path: KeyPath, *, types: Mapping[str, ConnectorType], zone: ZoneInfo, problems: Problems
+) -> Location:
+    connector = values.get("connector") if isinstance(values, dict) else None
+    kind = types.get(connector) if isinstance(connector, str) else None
+    table = Table(values, path, problems, LOCATION, further=kind.options if kind else None)
+    if kind is None and table.text("connector"):
+        table.note(
+            "connector", f"is not a connector; there are: {', '.join(sorted(types))}", meant=connector, among=types
+        )
+    own = {key: value for key, value in table.values.items() if key not in LOCATION}
+    check_options(own, path, kind.options if kind else {}, problems)
+    members = list(table.members("dataset", "dataset"))
+    around = Surroundings(name, {member: f"{name}.{member}" for member, _, _ in members}, kind, zone, problems)
+    datasets = {member: read_dataset(member, inner, where, around) for member, inner, where in members}
+    note_parent_cycles(datasets, (*path, "dataset"), problems)
+    return Location(
+        name=name,
+        connector=table.text("connector") or "",
+        title=table.text("title") or "",
+        country=_read_country(table),
+        recipient=table.text("recipient"),
+        batch_size=table.integer("batch_size", 1, MAX_BATCH),
+        options=own,
+        datasets=datasets,
+    )
+
+
+def _read_country(table: Table) -> str | None:
+    country = table.text("country")
+    if country is None or country in COUNTRIES or not country.strip():
+        return country
+    upper = country.strip().upper()
+    meant = upper if upper in COUNTRIES else LIKELY.get(upper)
+    message = "must be a country of ISO 3166-1 by its two capitals, e.g. BE"
+    table.problems.add((*table.path, "country"), message, suggestion=meant)
+    return None

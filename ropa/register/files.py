@@ -1,0 +1,56 @@
+"""The register in a file: read within bounds, by the ending of its name; and one entry of it as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ropa.config.bounds import MAX_BYTES, read_bounded
+from ropa.errors import CheckError, Problem, RegisterError
+from ropa.register.edit import KINDS
+from ropa.register.models import Register
+from ropa.register.text import from_json, from_toml, to_data, to_toml
+
+READERS = {".toml": from_toml, ".json": from_json}
+
+
+def read_register(path: Path) -> Register:
+    """Read ``register.toml`` or a JSON export. Raises RegisterError for another ending, a file that cannot be read or
+    is too large, and with every problem in its text."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise RegisterError(
+            f"{path.name} is neither .toml nor .json", (), next_step="Give a register as `ropa register export` writes it."
+        )
+    data, _size, trouble = read_bounded(path, 4 * MAX_BYTES)
+    if trouble is not None:
+        raise RegisterError(f"{path} cannot be read", (Problem(str(path), trouble),))
+    return reader(data, path.name)
+
+
+def entry_of(register: Register, entry: str) -> Any:
+    """Return one entry as plain data: ``organisation``, ``activity.intake`` … Raises CheckError when it is not there."""
+    kind, _, key = entry.partition(".")
+    data = to_data(register)
+    values = data.get("organisation") if entry == "organisation" else data.get(kind, {}).get(key)
+    if values is None:
+        known = [*data.get(kind, {})] if kind in KINDS else []
+        raise CheckError(
+            f"there is no {entry} in the register",
+            next_step=f"Known: {', '.join(known)}." if known else f"An entry is organisation, or one of {', '.join(KINDS)}.",
+        )
+    return values
+
+
+def entry_text(register: Register, entry: str) -> str:
+    """Return one entry as TOML, as it stands in the whole text. Raises CheckError when it is not there."""
+    entry_of(register, entry)
+    lines: list[str] = []
+    is_inside = False
+    for line in to_toml(register).splitlines():
+        if line.startswith("["):
+            name = line.strip("[]").replace('"', "")
+            is_inside = name == entry or name.startswith(f"{entry}.")
+        if is_inside:
+            lines.append(line)
+    return "\n".join(lines).strip()

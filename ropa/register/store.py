@@ -1,0 +1,168 @@
+"""The register in its database: the rows are the register, and every change is a revision with who, when and why.
+
+Invariants: a save is one transaction that rewrites the rows and appends one revision, or does nothing at all; revisions
+are numbered from 1 without gaps and never changed; two saves from the same starting point cannot both succeed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ropa.errors import BusyError, CheckError, RegisterError
+from ropa.register.edit import Change, differences
+from ropa.register.models import Register
+from ropa.register.parse import from_data
+from ropa.register.text import digest, from_json, to_data, to_json
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+    from sqlmodel import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One change of the register."""
+
+    number: int
+    at: datetime
+    by: str
+    reason: str
+    digest: str
+    """``sha256:`` and 64 hex digits of the register as it then was, whatever the order of its entries."""
+
+
+class RegisterStore:
+    """The register in an open, migrated database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def current(self) -> tuple[int, Register]:
+        """Return the newest revision's number and the register as the tables hold it; 0 and an empty one at first."""
+        from sqlmodel import Session
+
+        from ropa.register.rows import from_rows
+
+        with Session(self._engine) as session, session.begin():
+            _freeze(session)
+            return self._newest(session), from_rows(session)
+
+    def at(self, revision: int) -> Register:
+        """Return the register as it was at a revision; 0: the empty one. Raises CheckError: no such revision."""
+        from sqlmodel import Session
+
+        from ropa.register.tables import RevisionRow
+
+        if revision == 0:
+            return Register()
+        with Session(self._engine) as session:
+            row = session.get(RevisionRow, revision)
+            if row is None:
+                newest = self._newest(session)
+                raise CheckError(
+                    f"there is no revision {revision} of the register; the newest is {newest}",
+                    next_step="See `ropa register history`.",
+                    code="revision-absent",
+                )
+            return from_json(row.snapshot, f"revision {revision}")
+
+    def save(self, register: Register, *, by: str, reason: str, at: datetime, base: int | None = None) -> int:
+        """Make the register current and return its revision; the present number comes back when nothing changed.
+
+        ``base``: the revision that was edited; when another save came in between, BusyError is raised and nothing is
+        written. Raises RegisterError when the register could not be read back from its own text, or who or why is
+        not said.
+        """
+        from sqlalchemy.exc import IntegrityError
+        from sqlmodel import Session
+
+        from ropa.register.tables import RevisionRow
+
+        if not by.strip() or not reason.strip():
+            raise RegisterError("a change of the register says who made it and why", (), next_step="Give both.")
+        from_data(to_data(register))
+        new = digest(register)
+        try:
+            with Session(self._engine) as session, session.begin():
+                newest = self._newest(session)
+                if base is not None and base != newest:
+                    raise _overtaken(base)
+                before = session.get(RevisionRow, newest) if newest else None
+                if (before.digest if before else digest(Register())) == new:
+                    return newest
+                # First of all, so that of two savers at once the second meets the first one's number and stops.
+                session.add(
+                    RevisionRow(
+                        number=newest + 1,
+                        at=at,
+                        by=by,
+                        reason=reason,
+                        digest=new,
+                        snapshot=to_json(register, indent=None),
+                    )
+                )
+                session.flush()
+                _rewrite(session, register)
+                return newest + 1
+        except IntegrityError as failure:
+            raise _overtaken(base) from failure
+
+    def history(self) -> list[Revision]:
+        """Return every revision, the oldest first."""
+        from sqlmodel import Session, col, select
+
+        from ropa.register.tables import RevisionRow
+
+        with Session(self._engine) as session:
+            rows = session.exec(select(RevisionRow).order_by(col(RevisionRow.number))).all()
+            return [Revision(row.number, row.at, row.by, row.reason, row.digest) for row in rows]
+
+    def diff(self, before: int, after: int) -> list[Change]:
+        """Return what changed between two revisions, by key path. Raises CheckError: no such revision."""
+        return differences(self.at(before), self.at(after))
+
+    @staticmethod
+    def _newest(session: Session) -> int:
+        from sqlalchemy import func
+        from sqlmodel import select
+
+        from ropa.register.tables import RevisionRow
+
+        return session.exec(select(func.max(RevisionRow.number))).one() or 0
+
+
+def _freeze(session: Session) -> None:
+    """Make every read of this transaction see one and the same state, whoever saves meanwhile."""
+    if session.get_bind().dialect.name != "sqlite":
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        return
+    connection = session.connection()
+    # The driver begins a transaction for writes only; reads would each see the newest state.
+    if not getattr(connection.connection.driver_connection, "in_transaction", False):
+        connection.exec_driver_sql("BEGIN")
+
+
+def _rewrite(session: Session, register: Register) -> None:
+    from itertools import groupby
+
+    from sqlalchemy import delete
+
+    from ropa.register.rows import IN_ORDER, to_rows
+
+    for table in reversed(IN_ORDER):
+        session.execute(delete(table))
+    session.expire_all()
+    for _, rows in groupby(to_rows(register), key=type):
+        session.add_all(rows)
+        session.flush()
+
+
+def _overtaken(base: int | None) -> BusyError:
+    since = "" if base is None else f" since revision {base}"
+    return BusyError(
+        f"the register was changed by someone else{since}; nothing was written",
+        next_step="Look at the change with `ropa register history` and make yours again.",
+        code="register-overtaken",
+    )

@@ -1,0 +1,586 @@
+"""Applying a plan: the only place from which anything is erased.
+
+Design statement. Deleting cannot be undone, so nothing here decides *what* goes: a plan does, whose digest a named person
+approved or a mandate covers, and this file only ever narrows it. For each batch, in this order and no other:
+
+1. a fresh random key and the batch's rows are committed in the run database;
+2. the leaves and the **intent** are durable in the ledger: from here on the batch can be accounted for, whatever happens;
+3. halt, clock, lease and **holds** are looked at again; holds that cannot be read stop everything;
+4. the connector acts, with the whole selection (still due, unchanged, not spared, nothing refers to it) in the deletion;
+5. a separate read looks what is still there: ``purged`` is only said of what is gone;
+6. outcomes and the **receipt** are durable in the ledger, then the run database notes the batch as settled.
+
+A crash between any two steps leaves an intent without a receipt; ``settle_open`` finds it at the next start, before
+anything else, and asks the source. Children that go with a parent are in the same unit: all their intents come before the
+one act, which removes all or nothing of a parent's family.
+
+Invariant: the outcomes of a target add up to its planned records; there is exactly one receipt per intent, ever.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from ropa.connector import (
+    MAX_BATCH,
+    Action,
+    Batch,
+    Connector,
+    Found,
+    Key,
+    Outcome,
+    OutcomeWord,
+    Reference,
+    Selection,
+)
+from ropa.errors import LedgerError, LocationError, RefusedError
+from ropa.ledger.leaf import leaves as batch_leaves
+from ropa.retention import Target
+from ropa.retention import select as select_due
+from ropa.sweep import holds, mandates, review, safety
+from ropa.sweep.journal import Journal
+from ropa.sweep.plan import digest_of
+from ropa.sweep.run import Interruption, Run
+from ropa.sweep.tables import BatchRow, FlaggedRecord, PlannedRecord, PlannedReference, PlanRow, TargetRow
+
+Progress = Callable[[str, int, int], None]
+"""Called with the dataset, how many records are settled and how many there are."""
+
+
+@dataclass
+class Portion:
+    """One intent's records: a batch row, its target, its planned records."""
+
+    row: BatchRow
+    target: TargetRow
+    records: list[PlannedRecord]
+
+    @property
+    def keys(self) -> list[Key]:
+        """Keys in leaf order."""
+        return [tuple(json.loads(record.key)) for record in self.records]
+
+
+class Applier:
+    """Carries out plans within one run."""
+
+    def __init__(self, run: Run, interruption: Interruption | None = None, progress: Progress | None = None) -> None:
+        self.run = run
+        self.journal: Journal = run.journal
+        self.site = run.journal.site
+        self.interruption = interruption
+        self.progress = progress or (lambda _dataset, _done, _of: None)
+        self.compiled = {target.identity: target for target in self.site.targets}
+
+    # --- what was left open ----------------------------------------------------------------------------------------
+
+    def settle_open(self) -> None:
+        """Settle every intent without a receipt by asking its source (design 5.3); first thing of every run.
+
+        Where the plan may still be carried out the batch is acted on again, which is safe to repeat; otherwise only
+        looked at. A place that cannot be reached keeps its intents open. Raises LedgerError for an intent whose batch
+        this database does not know.
+        """
+        intents = {event["root"]: event for _seq, event in self.journal.ledger.open_intents()}
+        with Session(self.site.engine, expire_on_commit=False) as session, session.begin():
+            unsettled = session.scalars(select(BatchRow).where(col(BatchRow.settled_at).is_(None))).all()
+            known = {row.root for row in unsettled}
+            if missing := set(intents) - known:
+                raise LedgerError(
+                    f"{len(missing)} open intents of the ledger are not in this database",
+                    next_step="This database is older than the ledger: put its newest copy back.",
+                    code="database-behind",
+                )
+            receipts = self._receipts({row.root for row in unsettled} - set(intents)) if unsettled else {}
+            units: dict[tuple[int, int], list[BatchRow]] = {}
+            for row in unsettled:
+                if row.root in receipts:
+                    self._note_settled(session, row, receipts[row.root])
+                else:
+                    units.setdefault((row.plan_id, row.unit), []).append(row)
+            for key, rows in list(units.items()):
+                if not any(row.root in intents for row in rows):
+                    for row in rows:
+                        _forget(session, row)  # no intent was written: nothing was touched
+                    del units[key]
+        for (plan_id, _unit), rows in units.items():
+            self._settle_unit(plan_id, rows, intents)
+
+    def _receipts(self, roots: set[str]) -> dict[str, Mapping[str, int]]:
+        return {e["root"]: e["counts"] for e in self.journal.ledger.events("receipt") if e["root"] in roots}
+
+    def _note_settled(self, session: Session, row: BatchRow, counts: Mapping[str, int]) -> None:
+        row.settled_at, row.outcomes = self.site.now(), dict(counts)
+        target = session.get_one(TargetRow, row.target_id)
+        target.outcomes = dict(Counter(target.outcomes) + Counter(counts))
+
+    def _settle_unit(self, plan_id: int, rows: list[BatchRow], intents: Mapping[str, Mapping[str, object]]) -> None:
+        portions = [self._portion(row) for row in rows]
+        main = portions[-1]
+        may_act = self._may_act(plan_id, main)
+        if not may_act:
+            portions = [portion for portion in portions if portion.row.root in intents]
+            with Session(self.site.engine) as session, session.begin():
+                for row in rows:
+                    if row.root not in intents:
+                        _forget(session, session.get_one(BatchRow, row.id))
+        else:
+            for portion in portions:
+                if portion.row.root not in intents:
+                    self._append_intent(plan_id, portion)
+        try:
+            if may_act:
+                self._act_on(portions, is_reconciled=True)
+            else:
+                self._look_at(portions)
+        except LocationError:
+            return  # stays open: the next run asks again
+
+    def _may_act(self, plan_id: int, main: Portion) -> bool:
+        plan = review.get_plan(self.site, plan_id)
+        if main.target.identity.partition(">")[0] not in self.compiled or review.staleness(self.site, plan):
+            return False
+        return self._is_allowed(plan, main.target)
+
+    def _look_at(self, portions: Sequence[Portion]) -> None:
+        for portion in portions:
+            connector = self.site.connector(portion.row.location)
+            selection = self._bare_selection(portion.target)
+            there = connector.remaining(selection, Batch(portion.row.dataset, self._found(portion)))
+            outcomes = [
+                Outcome(key, OutcomeWord.FAILED, "interrupted") if key in there else Outcome(key, OutcomeWord.ABSENT)
+                for key in portion.keys
+            ]
+            self._write_receipt(portion, outcomes, connector.settle(portion.row.dataset), is_reconciled=True)
+
+    # --- a plan ----------------------------------------------------------------------------------------------------
+
+    def carry_out(self, plan: PlanRow, only: Callable[[TargetRow], bool] = lambda _target: True) -> bool:
+        """Act on the targets of a plan, or the ones that ``only`` picks. Returns whether a target was refused.
+
+        Raises RefusedError when the plan's records are not the ones its digest covers.
+        """
+        plan_id = plan.id or 0
+        with Session(self.site.engine, expire_on_commit=False) as session:
+            rows = list(
+                session.scalars(
+                    select(TargetRow).where(col(TargetRow.plan_id) == plan_id).order_by(col(TargetRow.position))
+                ).all()
+            )
+            if _digest_differs(session, plan, rows):
+                raise RefusedError(
+                    f"the records of plan {plan_id} are not the ones its digest covers",
+                    next_step="Make a new plan with `ropa plan`, and find out who changed the run database.",
+                    code="digest",
+                )
+        was_refused = False
+        for row in rows:
+            if row.rides_with is None and only(row) and not self._is_spent(row):
+                family = [row, *_riders(rows, row)]
+                was_refused |= self._carry_out_family(plan, family)
+        return was_refused
+
+    def _is_spent(self, row: TargetRow) -> bool:
+        return sum(row.outcomes.values()) >= row.records and (row.records > 0 or bool(row.outcomes))
+
+    def _carry_out_family(self, plan: PlanRow, family: list[TargetRow]) -> bool:
+        """Act on one target and what rides with it. Returns whether it was refused."""
+        main = family[0]
+        code = self._refusal(plan, family)
+        if code == "unreachable":
+            self._postpone(family)
+            return True
+        if code is not None:
+            for row in family:
+                self._refuse(row, code)
+            return any(row.records for row in family)
+        try:
+            for portions in self._units(plan, family):
+                self.run.check(self.interruption)
+                self._write_intents(plan.id or 0, portions)
+                self._act_on(portions, is_reconciled=False)
+                self.progress(f"{main.location}.{main.dataset}", portions[-1].row.last_seq + 1, main.records)
+        except LocationError:
+            self._postpone(family)
+            return True
+        return False
+
+    def _postpone(self, family: list[TargetRow]) -> None:
+        """A place went away: what has no intent yet is counted as refused in this run only; the plan stays alive, and
+        open intents stay open until the place answers."""
+        with Session(self.site.engine) as session:
+            for row in family:
+                open_leaves = session.scalar(
+                    select(func.sum(col(BatchRow.leaves))).where(
+                        col(BatchRow.target_id) == row.id, col(BatchRow.settled_at).is_(None)
+                    )
+                )
+                left = row.records - sum(row.outcomes.values()) - (open_leaves or 0)
+                if left > 0:
+                    self.run.count(row.rules, {"refused": left})
+
+    def _refusal(self, plan: PlanRow, family: list[TargetRow]) -> str | None:
+        main, now = family[0], self.site.now()
+        if main.stopped_by is not None or main.records == 0:
+            return main.stopped_by
+        if not self._is_allowed(plan, main):
+            return "not-approved"
+        if main.action != Action.FLAG:
+            records = sum(row.records - sum(row.outcomes.values()) for row in family)
+            if safety.disposed_in_7_days(self.site, now) + records > self.site.config.safety.max_records_7_days:
+                return "cap-7-days"
+        try:
+            health = self.site.connector(main.location).check()
+        except LocationError:
+            return "unreachable"
+        if not health.is_reachable:
+            return "unreachable"
+        return safety.source_clock_problem(health, now)
+
+    def _is_allowed(self, plan: PlanRow, row: TargetRow) -> bool:
+        if row.approval == "none":
+            return True
+        if row.approval == "mandate" and mandates.still_covers(self.site, row, self.site.now()):
+            return True
+        return plan.state == "approved" and review.is_approved(self.site, plan)
+
+    def _refuse(self, row: TargetRow, code: str) -> None:
+        left = row.records - sum(row.outcomes.values())
+        if left > 0:
+            self.run.count(row.rules, {"refused": left})
+        with Session(self.site.engine) as session, session.begin():
+            stored = session.get_one(TargetRow, row.id)
+            stored.refused_by = code
+            if left > 0:
+                stored.outcomes = {**stored.outcomes, "refused": stored.outcomes.get("refused", 0) + left}
+        row.outcomes = {**row.outcomes, "refused": row.outcomes.get("refused", 0) + max(left, 0)}
+
+    # --- units: batches and what rides with them -------------------------------------------------------------------
+
+    def _units(self, plan: PlanRow, family: list[TargetRow]) -> Iterator[list[Portion]]:
+        """Yield the units still to do: companions first, deepest descendants before their parents, the main batch last."""
+        main = family[0]
+        size = self._batch_size(main.location)
+        while True:
+            with Session(self.site.engine, expire_on_commit=False) as session:
+                start = session.scalar(
+                    select(func.max(col(BatchRow.last_seq))).where(col(BatchRow.target_id) == main.id)
+                )
+                records = list(
+                    session.scalars(
+                        select(PlannedRecord)
+                        .where(
+                            col(PlannedRecord.target_id) == main.id,
+                            col(PlannedRecord.seq) > (-1 if start is None else start),
+                            col(PlannedRecord.disposition) == "planned",
+                        )
+                        .order_by(col(PlannedRecord.seq))
+                        .limit(size)
+                    ).all()
+                )
+                if not records:
+                    return
+                unit = 1 + (
+                    session.scalar(select(func.max(col(BatchRow.unit))).where(col(BatchRow.plan_id) == plan.id)) or 0
+                )
+                number = (
+                    session.scalar(select(func.max(col(BatchRow.number))).where(col(BatchRow.plan_id) == plan.id)) or 0
+                )
+                groups = [(main, records), *self._companions(session, family, main, records)]
+            portions: list[Portion] = []
+            for target, group in reversed(groups):
+                for i in range(0, len(group), MAX_BATCH):
+                    number += 1
+                    portions.append(self._new_portion(plan, target, group[i : i + MAX_BATCH], unit, number))
+            yield portions
+
+    def _companions(
+        self, session: Session, family: list[TargetRow], parent: TargetRow, records: list[PlannedRecord]
+    ) -> list[tuple[TargetRow, list[PlannedRecord]]]:
+        found: list[tuple[TargetRow, list[PlannedRecord]]] = []
+        keys = [record.key for record in records]
+        for rider in family:
+            if rider.rides_with != parent.id:
+                continue
+            children: dict[int, PlannedRecord] = {}
+            for i in range(0, len(keys), 500):
+                query = (
+                    select(PlannedRecord)
+                    .join(
+                        PlannedReference,
+                        (col(PlannedReference.target_id) == col(PlannedRecord.target_id))
+                        & (col(PlannedReference.seq) == col(PlannedRecord.seq)),
+                    )
+                    .where(
+                        col(PlannedRecord.target_id) == rider.id,
+                        col(PlannedRecord.disposition) == "planned",
+                        col(PlannedReference.parent_dataset) == parent.dataset,
+                        col(PlannedReference.parent_key).in_(keys[i : i + 500]),
+                    )
+                )
+                children |= {child.seq: child for child in session.scalars(query).all()}
+            if children:
+                ordered = [children[seq] for seq in sorted(children)]
+                found.append((rider, ordered))
+                found += self._companions(session, family, rider, ordered)
+        return found
+
+    def _batch_size(self, location: str) -> int:
+        configured = self.site.config.locations[location].batch_size
+        return min(configured or self.site.connector(location).capabilities.default_batch_size, MAX_BATCH)
+
+    def _new_portion(
+        self, plan: PlanRow, target: TargetRow, records: list[PlannedRecord], unit: int, number: int
+    ) -> Portion:
+        row = BatchRow(
+            plan_id=plan.id or 0,
+            target_id=target.id or 0,
+            unit=unit,
+            number=number,
+            last_seq=records[-1].seq,
+            root="",
+            key=secrets.token_bytes(32),
+            location=target.location,
+            dataset=target.dataset,
+            leaves=len(records),
+            run_id=self.run.id,
+            created_at=self.site.now(),
+        )
+        return Portion(row, target, records)
+
+    def _portion(self, row: BatchRow) -> Portion:
+        """Read an unsettled batch back from the run database."""
+        with Session(self.site.engine, expire_on_commit=False) as session:
+            target = session.get_one(TargetRow, row.target_id)
+            records = list(
+                session.scalars(
+                    select(PlannedRecord)
+                    .where(col(PlannedRecord.target_id) == row.target_id, col(PlannedRecord.batch) == row.number)
+                    .order_by(col(PlannedRecord.seq))
+                ).all()
+            )
+        if len(records) != row.leaves:
+            raise LedgerError(
+                f"batch {row.number} of plan {row.plan_id} has {row.leaves} leaves but {len(records)} records",
+                next_step="The run database was changed by something else; restore its newest copy.",
+                code="database-behind",
+            )
+        return Portion(row, target, records)
+
+    # --- intent, act, read back, receipt ---------------------------------------------------------------------------
+
+    def _write_intents(self, plan_id: int, portions: list[Portion]) -> None:
+        for portion in portions:
+            leaves = batch_leaves(portion.row.key or b"", portion.row.location, portion.row.dataset, portion.keys)
+            portion.row.root = self.journal.ledger.write_batch(leaves)
+        with Session(self.site.engine, expire_on_commit=False) as session, session.begin():
+            plan = session.get_one(PlanRow, plan_id)
+            plan.started_at = plan.started_at or self.site.now()
+            for portion in portions:
+                session.add(portion.row)
+                session.execute(
+                    update(PlannedRecord),
+                    [
+                        {"target_id": record.target_id, "seq": record.seq, "batch": portion.row.number}
+                        for record in portion.records
+                    ],
+                )
+        for portion in portions:
+            self._append_intent(plan_id, portion)
+
+    def _append_intent(self, plan_id: int, portion: Portion) -> None:
+        target, row = portion.target, portion.row
+        fields: dict[str, object] = {"data": target.data} if target.scope == "field" else {}
+        if target.approval == "mandate" and target.mandate_id is not None:
+            mandate = mandates.still_covers(self.site, target, self.site.now())
+            if mandate is not None:
+                fields["mandate"] = mandate.digest
+        self.journal.append(
+            "intent",
+            run=self.run.id,
+            plan=review.get_plan(self.site, plan_id).digest,
+            batch=row.number,
+            rules=target.rules,
+            location=row.location,
+            dataset=row.dataset,
+            scope=target.scope,
+            action=target.action,
+            root=row.root,
+            leaves=row.leaves,
+            **fields,
+        )
+
+    def _act_on(self, portions: list[Portion], *, is_reconciled: bool) -> None:
+        """Steps 3 to 6 for one unit; the main batch is the last portion."""
+        main = portions[-1]
+        coverage = holds.coverage(self.site)
+        connector = self.site.connector(main.row.location)
+        selection = replace(self._selection(main.target), spare=coverage.spare(main.row.location))
+        is_held = coverage.holders(self._target(main.target)) or any(
+            coverage.companion_holders(f"{p.row.location}.{p.row.dataset}") for p in portions[:-1]
+        )
+        if is_held:
+            results = [[Outcome(key, OutcomeWord.HELD) for key in portion.keys] for portion in portions]
+        elif main.target.action == Action.FLAG:
+            results = [_flag(connector, selection, main)]
+        else:
+            results = self._act(connector, selection, portions)
+        level = connector.settle(main.row.dataset)
+        for portion, outcomes in zip(portions, results, strict=True):
+            seen = self._read_back(connector, selection, portion, outcomes, is_main=portion is main)
+            self._write_receipt(portion, seen, level, is_reconciled=is_reconciled)
+
+    def _act(self, connector: Connector, selection: Selection, portions: list[Portion]) -> list[list[Outcome]]:
+        main = portions[-1]
+        companions = tuple(Batch(p.row.dataset, self._found(p)) for p in portions[:-1])
+        batch = Batch(main.row.dataset, self._found(main), companions)
+        target = self._target(main.target)
+        outcomes = connector.act(selection, batch, target.connector_action)
+        own, rest = outcomes[: len(main.records)], outcomes[len(main.records) :]
+        results: list[list[Outcome]] = []
+        for portion in portions[:-1]:
+            results.append(rest[: len(portion.records)])
+            rest = rest[len(portion.records) :]
+        results.append(own)
+        for portion, result in zip(portions, results, strict=True):
+            if [outcome.key for outcome in result] != portion.keys:
+                raise LocationError(
+                    f"the connector of {portion.row.location} did not account for every record it was given"
+                )
+        return results
+
+    def _read_back(
+        self, connector: Connector, selection: Selection, portion: Portion, outcomes: list[Outcome], *, is_main: bool
+    ) -> list[Outcome]:
+        claimed = (OutcomeWord.PURGED, OutcomeWord.ANONYMISED, OutcomeWord.ABSENT)
+        if not any(outcome.word in claimed for outcome in outcomes):
+            return outcomes
+        asked = selection if is_main else self._bare_selection(portion.target)
+        there = connector.remaining(asked, Batch(portion.row.dataset, self._found(portion)))
+        return [Outcome(o.key, OutcomeWord.UNVERIFIED) if o.word in claimed and o.key in there else o for o in outcomes]
+
+    def _write_receipt(self, portion: Portion, outcomes: list[Outcome], level: str, *, is_reconciled: bool) -> None:
+        row = portion.row
+        words = [_spelled(outcome) for outcome in outcomes]
+        counts = dict(Counter(str(outcome.word) for outcome in outcomes))
+        extra: dict[str, object] = {"reconciled": True} if is_reconciled else {}
+        self.journal.append(
+            "receipt",
+            run=self.run.id,
+            plan=review.get_plan(self.site, row.plan_id).digest,
+            batch=row.number,
+            root=row.root,
+            outcomes=self.journal.ledger.write_outcomes(row.root, words),
+            counts=counts,
+            level=level,
+            proof="re-read",
+            **extra,
+        )
+        with Session(self.site.engine) as session, session.begin():
+            self._note_settled(session, session.get_one(BatchRow, row.id), counts)
+            for outcome, record in zip(outcomes, portion.records, strict=True):
+                if outcome.word is OutcomeWord.FLAGGED:
+                    session.merge(FlaggedRecord(identity=portion.target.identity, key=record.key, at=self.site.now()))
+        self.run.count(portion.target.rules, counts)
+        portion.target.outcomes = dict(Counter(portion.target.outcomes) + Counter(counts))
+
+    # --- questions -------------------------------------------------------------------------------------------------
+
+    def _target(self, row: TargetRow) -> Target:
+        return self.compiled[row.identity.partition(">")[0]]
+
+    def _selection(self, row: TargetRow) -> Selection:
+        with Session(self.site.engine) as session:
+            as_of = session.get_one(PlanRow, row.plan_id).as_of
+        return select_due(self._target(row), as_of=as_of, now=self.site.now(), zone=self.site.config.timezone)
+
+    def _bare_selection(self, row: TargetRow) -> Selection:
+        """A selection that names a dataset and, for field targets, its columns: enough to look what is still there."""
+        target = self.compiled.get(row.identity.partition(">")[0])
+        fields = target.fields if target is not None and row.dataset == target.dataset else ()
+        return Selection(
+            dataset=row.dataset,
+            zone=self.site.config.timezone,
+            now=self.site.now(),
+            fields=fields,
+            check_anchors=False,
+        )
+
+    def _found(self, portion: Portion) -> tuple[Found, ...]:
+        references: dict[int, list[Reference]] = {}
+        if portion.target.rides_with is not None:
+            with Session(self.site.engine) as session:
+                rows = session.scalars(
+                    select(PlannedReference)
+                    .join(
+                        PlannedRecord,
+                        (col(PlannedReference.target_id) == col(PlannedRecord.target_id))
+                        & (col(PlannedReference.seq) == col(PlannedRecord.seq)),
+                    )
+                    .where(
+                        col(PlannedRecord.target_id) == portion.target.id,
+                        col(PlannedRecord.batch) == portion.row.number,
+                    )
+                ).all()
+            for row in rows:
+                key = tuple(json.loads(row.parent_key))
+                references.setdefault(row.seq, []).append(Reference(row.parent_dataset, key))
+        return tuple(
+            Found(key=key, version=record.version, refers_to=tuple(references.get(record.seq, ())))
+            for key, record in zip(portion.keys, portion.records, strict=True)
+        )
+
+
+def _forget(session: Session, row: BatchRow) -> None:
+    """Take back a batch whose intent was never written; its records are free for another batch."""
+    session.execute(
+        update(PlannedRecord)
+        .where(col(PlannedRecord.target_id) == row.target_id, col(PlannedRecord.batch) == row.number)
+        .values(batch=None)
+    )
+    session.delete(row)
+
+
+def _riders(rows: Sequence[TargetRow], parent: TargetRow) -> list[TargetRow]:
+    found: list[TargetRow] = []
+    for row in rows:
+        if row.rides_with == parent.id:
+            found += [row, *_riders(rows, row)]
+    return found
+
+
+def _flag(connector: Connector, selection: Selection, portion: Portion) -> list[Outcome]:
+    """Flagging happens on our side; the source is only asked whether the record is still due."""
+    now_there = {
+        found.key: found
+        for batch in connector.find(replace(selection, keys=tuple(portion.keys)))
+        for found in batch.records
+    }
+    outcomes = []
+    for key in portion.keys:
+        found = now_there.get(key)
+        if found is None:
+            outcomes.append(Outcome(key, OutcomeWord.CHANGED))
+        else:
+            outcomes.append(Outcome(key, OutcomeWord.HELD if found.is_spared else OutcomeWord.FLAGGED))
+    return outcomes
+
+
+def _spelled(outcome: Outcome) -> str:
+    if outcome.word is OutcomeWord.FAILED:
+        return f"failed:{outcome.code or 'unknown'}"
+    if outcome.word is OutcomeWord.RECOVERABLE and outcome.until is not None:
+        return f"recoverable:{outcome.until.isoformat()}"
+    return str(outcome.word)
+
+
+def _digest_differs(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> bool:
+    return digest_of(session, plan, rows) != plan.digest

@@ -1,0 +1,124 @@
+"""References: which due records cannot go, and in which order the others do (design 4.5).
+
+The source has told, for each due record, how many rows refer to it and from where. The plan knows which of those go
+too. Where fewer go than exist, the record stays, and with it whatever it refers to that way: that is repeated until
+nothing changes, so chains, self-references and cycles need no case of their own.
+
+Invariant: after ``settle`` every record still ``planned`` in a row target that purges has only referring rows that are
+planned themselves, in an earlier batch, the same batch, or riding with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from ropa.sweep.site import Site
+
+MAX_RANK = 1000
+"""The longest chain inside one dataset that refers to itself; in a cycle ranks would grow for ever."""
+
+_STUCK_ROWS = text("""
+    UPDATE planned_record SET disposition = 'blocked', reason = (
+        SELECT min('referred-to-by:' || f.source) FROM planned_referring f
+        WHERE f.target_id = planned_record.target_id AND f.seq = planned_record.seq AND f.count > (
+            SELECT count(*) FROM planned_reference r
+            JOIN planned_record c ON c.target_id = r.target_id AND c.seq = r.seq
+            JOIN plan_target ct ON ct.id = c.target_id
+            JOIN plan_target pt ON pt.id = planned_record.target_id
+            WHERE r.plan_id = :plan AND r.location = pt.location AND r.parent_dataset = pt.dataset
+              AND r.parent_key = planned_record.key AND ct.dataset = f.source AND f.is_declared
+              AND c.disposition = 'planned'))
+    WHERE disposition = 'planned'
+      AND target_id IN (SELECT id FROM plan_target WHERE plan_id = :plan AND scope = 'row' AND action = 'purge')
+      AND EXISTS (
+        SELECT 1 FROM planned_referring f
+        WHERE f.target_id = planned_record.target_id AND f.seq = planned_record.seq AND f.count > (
+            SELECT count(*) FROM planned_reference r
+            JOIN planned_record c ON c.target_id = r.target_id AND c.seq = r.seq
+            JOIN plan_target ct ON ct.id = c.target_id
+            JOIN plan_target pt ON pt.id = planned_record.target_id
+            WHERE r.plan_id = :plan AND r.location = pt.location AND r.parent_dataset = pt.dataset
+              AND r.parent_key = planned_record.key AND ct.dataset = f.source AND f.is_declared
+              AND c.disposition = 'planned'))
+""")
+"""A record that more rows refer to than go with or before it."""
+
+_LEFT_BEHIND = text("""
+    UPDATE planned_record SET disposition = 'blocked', reason = 'parent-stays'
+    WHERE disposition = 'planned'
+      AND target_id IN (SELECT id FROM plan_target WHERE plan_id = :plan AND rides_with IS NOT NULL)
+      AND NOT EXISTS (
+        SELECT 1 FROM planned_reference r
+        JOIN plan_target ct ON ct.id = r.target_id
+        JOIN plan_target pt ON pt.id = ct.rides_with AND pt.dataset = r.parent_dataset
+        JOIN planned_record p ON p.target_id = pt.id AND p.key = r.parent_key
+        WHERE r.target_id = planned_record.target_id AND r.seq = planned_record.seq AND p.disposition = 'planned')
+""")
+"""A child that goes with its parent, when the parent stays."""
+
+_RAISE_RANK = text("""
+    UPDATE planned_record SET rank = :rank
+    WHERE target_id = :target AND disposition = 'planned' AND rank = :rank - 1 AND EXISTS (
+        SELECT 1 FROM planned_reference r
+        JOIN planned_record c ON c.target_id = r.target_id AND c.seq = r.seq
+        WHERE r.plan_id = :plan AND r.target_id = :target AND r.parent_dataset = :dataset
+          AND r.parent_key = planned_record.key AND r.seq <> planned_record.seq
+          AND c.disposition = 'planned' AND c.rank = :rank - 1)
+""")
+
+
+def settle(session: Session, plan_id: int) -> None:
+    """Mark what cannot go as blocked, until nothing changes, and put self-referring records in an order that works."""
+    changed = 1
+    while changed:
+        changed = session.execute(_STUCK_ROWS, {"plan": plan_id}).rowcount  # type: ignore[attr-defined]
+        changed += session.execute(_LEFT_BEHIND, {"plan": plan_id}).rowcount  # type: ignore[attr-defined]
+        session.commit()
+    own = session.execute(
+        text("""SELECT DISTINCT t.id, t.dataset FROM plan_target t JOIN planned_reference r ON r.target_id = t.id
+                WHERE t.plan_id = :plan AND t.rides_with IS NULL AND r.parent_dataset = t.dataset"""),
+        {"plan": plan_id},
+    ).all()
+    for target_id, dataset in own:
+        _order(session, plan_id, target_id, dataset)
+    session.commit()
+
+
+def _order(session: Session, plan_id: int, target_id: int, dataset: str) -> None:
+    for rank in range(1, MAX_RANK):
+        values = {"rank": rank, "target": target_id, "plan": plan_id, "dataset": dataset}
+        if not session.execute(_RAISE_RANK, values).rowcount:  # type: ignore[attr-defined]
+            break
+    else:
+        return  # a cycle: its members can only go together, in one batch, where the source allows it
+    if rank == 1:
+        return
+    # New numbers in the order of acting; first as negatives, so that no two rows meet on the way.
+    tables = ("planned_reference", "planned_referring", "planned_record")
+    for table in tables:
+        renumber = f"""
+            UPDATE {table} SET seq = -1 - (SELECT n.place FROM (
+                SELECT seq, row_number() OVER (ORDER BY rank, seq) - 1 AS place FROM planned_record
+                WHERE target_id = :target) n WHERE n.seq = {table}.seq) WHERE target_id = :target"""  # noqa: S608 - see tables
+        session.execute(text(renumber), {"target": target_id})
+    for table in tables:
+        session.execute(text(f"UPDATE {table} SET seq = -1 - seq WHERE target_id = :target"), {"target": target_id})  # noqa: S608 - see tables
+
+
+def depths(site: Site, locations: Iterable[str]) -> dict[str, int]:
+    """Return, for each declared dataset of these locations, how many declared ancestors it has above it at most:
+    the deeper, the earlier it goes. A cycle counts once."""
+    found: dict[str, int] = {}
+    for location in locations:
+        parents = site.parents_or_declared(location)
+
+        def depth(name: str, above: frozenset[str], parents: Mapping[str, frozenset[str]] = parents) -> int:
+            higher = [parent for parent in parents.get(name, ()) if parent not in above]
+            return max((1 + depth(parent, above | {parent}) for parent in higher), default=0)
+
+        for name in parents:
+            found[f"{location}.{name}"] = depth(name, frozenset({name}))
+    return found

@@ -1,0 +1,172 @@
+"""``ropa check``: the configuration, the register and the live places against each other.
+
+Invariant: checks read and never write at a place; what cannot be read is a finding, not silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+from ropa.config import Config
+from ropa.connector import Action, Connector, DatasetInfo
+from ropa.errors import Finding, LocationError, Severity
+from ropa.register import Register, read_register
+from ropa.register.completeness import check as check_register
+from ropa.retention import Target, conflicts, partly_covered, uncovered
+from ropa.retention import select as select_due
+from ropa.sweep.site import Site
+from ropa.vocabulary import hint_category
+
+
+def offline_findings(site: Site) -> list[Finding]:
+    """Return what can be found without asking any place."""
+    return without_places(site.config, site.register()[1], site.today())
+
+
+def without_places(config: Config, register: Register, today: date) -> list[Finding]:
+    """Return findings on the register (Art. 30), the rules, and references between the two, both ways."""
+    found = list(check_register(register, config, today=today))
+    found += [
+        Finding(
+            "category-without-rule",
+            Severity.WARNING,
+            f"{dataset}:{category}",
+            f"No rule covers {category} in {dataset}: it is kept for ever.",
+            'Write a rule for it, or one with action = "keep" and its reason.',
+        )
+        for dataset, category in uncovered(config)
+    ]
+    found += [
+        Finding(
+            "category-partly-covered",
+            Severity.NOTE,
+            f"{dataset}:{category}",
+            f"Only rules with a `where` cover {category} in {dataset}: records that match none are kept for ever.",
+            "Add a rule without `where`, or make sure that the conditions leave nothing out.",
+        )
+        for dataset, category in partly_covered(config)
+    ]
+    found += [
+        Finding("rule-conflict", Severity.ERROR, problem.path, problem.message, "Change the rule or the mapping.")
+        for problem in conflicts(config)
+    ]
+    return found
+
+
+def text_findings(site: Site) -> list[Finding]:
+    """Return a finding where ``register.toml`` beside the configuration is not the register in force."""
+    path = site.folder / "register.toml"
+    if not path.is_file():
+        return []
+    revision, register = site.register()
+    if read_register(path) == register:
+        return []
+    return [
+        Finding(
+            "register-text-differs",
+            Severity.WARNING,
+            "register.toml",
+            f"register.toml is not what revision {revision} of the register says.",
+            "`ropa register import register.toml` makes it so; `ropa register export -o FILE` writes what is in force.",
+        )
+    ]
+
+
+def live_findings(site: Site) -> Iterator[Finding]:
+    """Yield findings on each place: reachable, permitted, columns that exist, personal-looking columns undeclared."""
+    for location in site.config.locations.values():
+        entry = f"location.{location.name}"
+        try:
+            connector = site.connector(location.name)
+            health = connector.check()
+        except LocationError as error:
+            yield Finding(
+                "location-unreachable",
+                Severity.ERROR,
+                entry,
+                error.message,
+                error.next_step or "Check the place and its credentials.",
+            )
+            continue
+        for note in health.notes:
+            yield Finding("location-note", Severity.NOTE, entry, note, "For information.")
+        if not connector.capabilities.is_enforcing:
+            yield Finding(
+                "location-by-hand",
+                Severity.NOTE,
+                entry,
+                "This place is documented only: people erase there by hand.",
+                "Use a connector for it as soon as there is one.",
+            )
+            continue
+        if health.may_read is False:
+            yield Finding("location-no-read", Severity.ERROR, entry, "We may not read there.", "Grant reading.")
+        yield from _datasets(site, location.name, connector, health.may_delete)
+
+
+def _datasets(site: Site, location: str, connector: Connector, may_delete: bool | None) -> Iterator[Finding]:
+    targets = [target for target in site.targets if target.location == location]
+    if may_delete is False and any(target.action is not Action.FLAG for target in targets):
+        yield Finding(
+            "location-no-delete",
+            Severity.WARNING,
+            f"location.{location}",
+            "We may read there but not delete: plans can be made and not carried out.",
+            "Grant deleting to the credentials that apply plans.",
+        )
+    for name in site.config.locations[location].datasets:
+        entry = f"{location}.{name}"
+        for message in sorted(_problems(site, connector, name, targets)):
+            yield Finding(
+                "dataset-problem", Severity.ERROR, entry, message, "Mend config/retention.toml or the source."
+            )
+    for info in connector.datasets():
+        yield from undeclared(site.config, location, info)
+
+
+def _problems(site: Site, connector: Connector, dataset: str, targets: list[Target]) -> set[str]:
+    found = set(connector.problems(dataset))
+    for target in targets:
+        if target.dataset == dataset:
+            selection = select_due(target, as_of=site.today(), now=site.now(), zone=site.config.timezone)
+            found |= set(connector.problems(dataset, selection))
+    return found
+
+
+def undeclared(config: Config, location: str, info: DatasetInfo) -> Iterator[Finding]:
+    """Yield a finding for every column that looks personal by its name and that no data category is mapped to."""
+    spec = config.locations[location].datasets.get(info.declared_as or "")
+    mapped = {column for columns in spec.data.values() for column in columns} if spec else set()
+    for column in info.columns:
+        category = hint_category(column.name)
+        if category is None or column.name in mapped or column.name in info.key:
+            continue
+        yield Finding(
+            "undeclared-column",
+            Severity.WARNING,
+            f"{location}.{info.declared_as or info.source}.{column.name}",
+            f"The column looks like {category} and no rule knows it.",
+            f"Map it (data.{category}) and give it a rule, or see `ropa location discover {location}`.",
+        )
+
+
+def document(found: list[Finding]) -> dict[str, Any]:
+    """Return ``ropa.check/1``."""
+    order = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
+    ordered = sorted(found, key=lambda finding: order[finding.severity])
+    return {
+        "schema": "ropa.check/1",
+        "findings": [
+            {
+                "id": f"{finding.code}:{finding.entry}",
+                "severity": str(finding.severity),
+                "code": finding.code,
+                "entry": finding.entry,
+                "message": finding.message,
+                "fix": finding.fix,
+            }
+            for finding in ordered
+        ],
+    }

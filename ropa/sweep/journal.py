@@ -1,0 +1,181 @@
+"""The ledger and the run database, kept in step.
+
+The order that everything rests on: an id, a batch key or a hold is committed in the database *before* the ledger line
+that names it. So after a crash the database may know something that the ledger does not (harmless), but a ledger line
+that the database does not know means that the database is older than the evidence: then everything stops.
+
+Invariant: the ledger never shrinks below what this database has seen, and every line beyond that carries an id this
+database issued.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ropa.errors import LedgerError
+from ropa.ledger.note import Checkpoint
+from ropa.ledger.store import Ledger
+from ropa.sweep.lock import Lease, run_lock
+from ropa.sweep.safety import check_clock
+from ropa.sweep.site import TOOL, Site
+from ropa.sweep.state import get_state, set_state
+from ropa.sweep.tables import HoldRow, IssuedId, RunRow
+
+
+class Journal:
+    """The open ledger of a site, for the one writer."""
+
+    def __init__(self, site: Site, ledger: Ledger, lease: Lease) -> None:
+        self.site = site
+        self.ledger = ledger
+        self.lease = lease
+
+    def issue_id(self) -> str:
+        """Return a fresh id for ledger lines, known to the database before any line carries it."""
+        fresh = secrets.token_hex(8)
+        with Session(self.site.engine) as session, session.begin():
+            session.add(IssuedId(id=fresh, at=self.site.now()))
+        return fresh
+
+    def append(self, type_: str, *, run: str, **fields: Any) -> int:
+        """Append one durable line, with the present instant. Returns its ``seq``. Raises RefusedError when it cannot
+        be written (full or read-only disk) or the clock is behind the ledger."""
+        return self.ledger.append(type_, run=run, at=self.site.now(), **fields)
+
+    def checkpoint(self) -> Checkpoint:
+        """Sign the whole ledger, remember its size, and put the checkpoint where the configuration says."""
+        signed = self.ledger.checkpoint()
+        self.remember()
+        folders = [self.site.exports_folder]
+        if self.site.config.checkpoint_export:
+            folders.append(self.site.config.checkpoint_export)
+        for folder in folders:
+            self.ledger.export_checkpoint(folder)
+        return signed
+
+    def newest_checkpoint(self) -> dict[str, int | str]:
+        """The newest signed checkpoint as ``run_start`` quotes it: size and root, 64 hex digits."""
+        newest = self.ledger.newest
+        return {"size": newest.size, "root": newest.root_hex} if newest else {"size": 0, "root": ""}
+
+    def remember(self) -> None:
+        """Write down how far the ledger is, so that an older copy of either is noticed."""
+        set_state(self.site, ledger_size=str(self.ledger.size), ledger_hash=self.ledger.last_hash)
+
+    def settle_holds(self) -> None:
+        """Append the lines of holds and releases that were given while another process was writing."""
+        with Session(self.site.engine) as session:
+            holds = session.scalars(select(HoldRow).order_by(HoldRow.id)).all()
+        active = sum(1 for hold in holds if hold.is_recorded and not hold.is_release_recorded)
+        for hold in holds:
+            if not hold.is_recorded:
+                active += 1
+                self._record_hold(hold, "hold", hold.actor_id, active)
+        for hold in holds:
+            if hold.released_by is not None and not hold.is_release_recorded:
+                active -= 1
+                self._record_hold(hold, "hold_release", hold.released_by, active)
+
+    def settle_halt(self) -> None:
+        """Append the line of a halt that was given while another process was writing."""
+        actor = get_state(self.site, "halt_unrecorded")
+        if actor is not None:
+            self.append("halt", run=self.issue_id(), actor=actor)
+            set_state(self.site, halt_unrecorded=None)
+
+    def _record_hold(self, hold: HoldRow, type_: str, actor: str, active: int) -> None:
+        run = self.issue_id()
+        self.append(type_, run=run, leaf=hold.leaf, actors=[actor], reason=hold.reason, active=active)
+        with Session(self.site.engine) as session, session.begin():
+            row = session.get_one(HoldRow, hold.id)
+            if type_ == "hold":
+                row.is_recorded = True
+            else:
+                row.is_release_recorded = True
+
+
+@contextmanager
+def writing(site: Site, *, accepts_gap: bool = False) -> Iterator[Journal]:
+    """Hold the run lock and the verified ledger for the time of the block.
+
+    Raises BusyError, LedgerError (broken, or not in step with the database) and RefusedError: no line is written under
+    a clock that jumped, because that line would make the jump look accepted; ``accepts_gap`` is for a person's word.
+    """
+    with run_lock(site) as lease:
+        ledger = open_ledger(site)
+        if not accepts_gap:
+            check_clock(site, ledger, site.now())
+        journal = Journal(site, ledger, lease)
+        if ledger.recovered_bytes:
+            journal.append("recovered", run=journal.issue_id(), bytes=ledger.recovered_bytes)
+        journal.settle_holds()
+        journal.settle_halt()
+        yield journal
+
+
+def open_ledger(site: Site) -> Ledger:
+    """Open and verify the ledger, and compare it with what this database has seen. Raises LedgerError."""
+    _refuse_a_missing_ledger(site)
+    ledger = Ledger.open(site.ledger_folder, site.keys_folder)
+    size, last_hash = int(get_state(site, "ledger_size") or 0), get_state(site, "ledger_hash")
+    if ledger.size < size:
+        raise LedgerError(
+            f"the ledger has {ledger.size} lines, but this database has seen {size}",
+            next_step="Put the newest copy of the ledger folder back; never sign a shorter one.",
+            code="ledger-behind",
+        )
+    with Session(site.engine) as session:
+        known = set(session.scalars(select(IssuedId.id))) | set(session.scalars(select(RunRow.id)))
+    seen_hash = ledger.last_hash if ledger.size == size else None
+    active_holds = 0
+    for event in ledger.events():
+        active_holds = event.get("active", active_holds) if event["type"].startswith("hold") else active_holds
+        if event["seq"] == size:
+            seen_hash = event["prev"]
+        if event["seq"] >= size and event["run"] not in known:
+            raise LedgerError(
+                f"ledger line {event['seq']} was written by a run that this database does not know",
+                next_step="This database is older than the ledger: put the newest copy of the database back.",
+                code="database-behind",
+            )
+    if size and seen_hash != last_hash:
+        raise LedgerError("the ledger is not the one this database has seen", code="ledger-forked")
+    _refuse_lost_holds(site, active_holds)
+    return ledger
+
+
+def _refuse_lost_holds(site: Site, recorded: int) -> None:
+    with Session(site.engine) as session:
+        rows = session.execute(select(HoldRow.is_recorded, HoldRow.is_release_recorded)).all()
+    kept = sum(1 for is_recorded, is_released in rows if is_recorded and not is_released)
+    # A line may be durable while its mark in the database is not yet: then the database has more holds, never fewer.
+    if kept + sum(1 for is_recorded, _ in rows if not is_recorded) < recorded:
+        raise LedgerError(
+            f"the ledger counts {recorded} holds in force, this database has {kept}",
+            next_step="Restore the newest copy of the run database; nothing is disposed of without its holds.",
+            code="holds-lost",
+        )
+
+
+def _refuse_a_missing_ledger(site: Site) -> None:
+    if get_state(site, "ledger_size") is not None and not (site.ledger_folder / "events.jsonl").is_file():
+        raise LedgerError(
+            "the ledger is missing beside its run database",
+            next_step="Put the ledger folder back from its newest copy.",
+            code="ledger-missing",
+        )
+
+
+def create(site: Site, *, origin: str) -> None:
+    """Make a new ledger with its key, and let the database know of it."""
+    run = secrets.token_hex(8)
+    with Session(site.engine) as session, session.begin():
+        session.add(IssuedId(id=run, at=site.now()))
+    ledger = Ledger.create(site.ledger_folder, site.keys_folder, origin=origin, at=site.now(), run=run, tool=TOOL)
+    set_state(site, ledger_size=str(ledger.size), ledger_hash=ledger.last_hash)

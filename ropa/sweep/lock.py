@@ -1,0 +1,83 @@
+"""One run at a time per database.
+
+A lock on a file (freed by the kernel when its holder dies, however it dies) and a lease in the database (for two hosts
+on one database) with a fencing number that only grows. Invariant: whoever holds both is the only writer of the ledger.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from ropa.errors import BusyError
+from ropa.sweep.site import Site
+from ropa.sweep.tables import LeaseRow
+
+LEASE = timedelta(minutes=10)
+"""How long a host that vanished keeps another host out; renewed with every batch."""
+
+
+@dataclass
+class Lease:
+    """What the holder renews."""
+
+    site: Site
+    owner: str
+    fencing: int
+
+    def renew(self) -> None:
+        """Keep the lease for another ``LEASE``. Raises BusyError when another host has taken it."""
+        with Session(self.site.engine) as session, session.begin():
+            row = session.get(LeaseRow, "run")
+            if row is None or row.owner != self.owner or row.fencing != self.fencing:
+                raise BusyError("another host took over the run", code="lease-lost")
+            row.until = self.site.now() + LEASE
+
+
+@contextmanager
+def run_lock(site: Site) -> Iterator[Lease]:
+    """Hold the lock for the time of the block. Raises BusyError at once when another run is under way."""
+    site.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(site.state / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BusyError("another run is under way on this database", next_step="Wait until it has ended.") from None
+        lease = _take_lease(site)
+        try:
+            yield lease
+        finally:
+            _give_back(lease)
+    finally:
+        os.close(descriptor)
+
+
+def _take_lease(site: Site) -> Lease:
+    host, owner, now = socket.gethostname(), secrets.token_hex(8), site.now()
+    with Session(site.engine) as session, session.begin():
+        row = session.get(LeaseRow, "run", with_for_update=True)
+        if row is None:
+            row = LeaseRow(name="run", owner="", host="", fencing=0, until=now)
+            session.add(row)
+        # The same host holds the file lock now, so its former holder is dead, whatever the lease says.
+        elif row.owner and row.host != host and row.until > now:
+            raise BusyError("another host runs on this database", next_step="Wait until it has ended.", code="lease")
+        row.owner, row.host, row.fencing, row.until = owner, host, row.fencing + 1, now + LEASE
+        fencing = row.fencing
+    return Lease(site, owner, fencing)
+
+
+def _give_back(lease: Lease) -> None:
+    with Session(lease.site.engine) as session, session.begin():
+        row = session.get(LeaseRow, "run")
+        if row is not None and row.owner == lease.owner:
+            row.owner = ""

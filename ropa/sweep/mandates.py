@@ -1,0 +1,189 @@
+"""Mandates: a standing approval of nightly plans of one rule revision, bounded in scope, size, growth and time.
+
+Invariant: a mandate never covers the first disposal of a new or changed rule, nor one record, one byte of the rule or
+one day more than it says; outside its bounds a person approves that very plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from ropa.clock import timestamp
+from ropa.errors import CallError, RefusedError
+from ropa.ledger.canonical import canonical
+from ropa.retention import rule_revision
+from ropa.sweep.journal import Journal
+from ropa.sweep.site import Site
+from ropa.sweep.state import actor_id
+from ropa.sweep.tables import MandateRow, PlanRow, RuleRecord, TargetRow
+
+LONGEST = timedelta(days=90)
+DEFAULT_GROWTH = 2.0
+
+
+def add(
+    journal: Journal,
+    rule_name: str,
+    *,
+    by: str,
+    reason: str,
+    until: date,
+    max_records: int | None = None,
+    max_growth: float | None = None,
+) -> MandateRow:
+    """Give a mandate. ``max_growth`` is a factor on the plan before (2.0: at most twice as many records).
+
+    Raises CallError for an unknown rule or values that make no sense; RefusedError for more than 90 days, or a rule
+    that does not allow mandates.
+    """
+    site = journal.site
+    rule = site.config.rules.get(rule_name)
+    if rule is None:
+        known = ", ".join(site.config.rules) or "none"
+        raise CallError(f"there is no rule {rule_name!r} in config/retention.toml", next_step=f"Known: {known}.")
+    if not reason.strip():
+        raise CallError("--reason needs a text")
+    if max_records is not None and max_records < 1:
+        raise CallError("--max-records must be at least 1")
+    if max_growth is not None and not 1 <= max_growth <= 100:
+        raise CallError("--max-growth is a factor from 1 to 100")
+    now = site.now()
+    if until < site.today():
+        raise CallError(f"--until {until} lies in the past")
+    if until > site.today() + LONGEST:
+        raise RefusedError(
+            "a mandate lasts at most 90 days",
+            next_step=f"Give --until {site.today() + LONGEST} or earlier.",
+            code="too-long",
+        )
+    if rule.approval != "mandate":
+        raise RefusedError(
+            f"rule {rule_name!r} says that a person approves each plan",
+            next_step='Write approval = "mandate" in the rule, if that was decided.',
+            code="not-allowed",
+        )
+    location = rule.dataset.partition(".")[0]
+    expires = site.end_of_day(until)
+    bound = max_records or rule.max_records or site.config.safety.max_records
+    growth_pct = round(((max_growth or DEFAULT_GROWTH) - 1) * 100)
+    digest = hashlib.sha256(canonical([[rule_name], location, bound, growth_pct, timestamp(expires)])).hexdigest()
+    actor = actor_id(site, by)
+    journal.append(
+        "mandate",
+        run=journal.issue_id(),
+        mandate=digest,
+        rules=[rule_name],
+        location=location,
+        max_records=bound,
+        growth_pct=growth_pct,
+        actor=actor,
+        role="approver",
+        expires=timestamp(expires),
+    )
+    row = MandateRow(
+        digest=digest,
+        rule=rule_name,
+        revision=rule_revision(rule, site.config.dataset(rule.dataset)),
+        location=location,
+        max_records=bound,
+        growth_pct=growth_pct,
+        actor_id=actor,
+        reason=reason,
+        created_at=now,
+        expires_at=expires,
+    )
+    with Session(site.engine, expire_on_commit=False) as session, session.begin():
+        session.add(row)
+    return row
+
+
+def revoke(journal: Journal, mandate_id: int, *, by: str) -> MandateRow:
+    """End a mandate at once. Raises CallError when it is unknown or has ended."""
+    site = journal.site
+    with Session(site.engine) as session:
+        row = session.get(MandateRow, mandate_id)
+    if row is None:
+        raise CallError(f"there is no mandate {mandate_id}", next_step="`ropa mandate list` shows them.")
+    if row.revoked_at is not None or row.expires_at < site.now():
+        raise CallError(f"mandate {mandate_id} has already ended")
+    journal.append("mandate_revoked", run=journal.issue_id(), mandate=row.digest, actor=actor_id(site, by))
+    with Session(site.engine, expire_on_commit=False) as session, session.begin():
+        row = session.get_one(MandateRow, mandate_id)
+        row.revoked_at = site.now()
+        return row
+
+
+def listing(site: Site) -> list[MandateRow]:
+    """Return every mandate, newest first."""
+    with Session(site.engine) as session:
+        return list(session.scalars(select(MandateRow).order_by(col(MandateRow.id).desc())).all())
+
+
+def state(row: MandateRow, now: datetime) -> str:
+    """Return ``active``, ``revoked`` or ``lapsed``."""
+    if row.revoked_at is not None:
+        return "revoked"
+    return "active" if row.expires_at >= now else "lapsed"
+
+
+def assign(session: Session, site: Site, plan_id: int, now: datetime, *, is_nightly: bool) -> None:
+    """Say for each target of a fresh plan whether a mandate covers it; only nightly plans are covered."""
+    rows = session.scalars(select(TargetRow).where(col(TargetRow.plan_id) == plan_id)).all()
+    if not is_nightly:
+        return
+    for row in rows:
+        if row.approval != "needed" or row.records == 0 or row.rides_with is not None:
+            continue
+        riders = [other for other in rows if other.rides_with == row.id]
+        mandate = None if riders else _covering(session, site, row, now)
+        if mandate is not None:
+            row.approval, row.mandate_id = "mandate", mandate.id
+
+
+def still_covers(site: Site, row: TargetRow, now: datetime) -> MandateRow | None:
+    """Return the mandate of a target when it is still in force and still covers it, None otherwise."""
+    with Session(site.engine) as session:
+        mandate = _covering(session, site, row, now)
+    return mandate if mandate is not None and mandate.id == row.mandate_id else None
+
+
+def _covering(session: Session, site: Site, row: TargetRow, now: datetime) -> MandateRow | None:
+    if len(row.rules) != 1 or site.config.rules[row.rules[0]].approval != "mandate":
+        return None
+    rule, revision = row.rules[0], row.revisions[0]
+    if session.get(RuleRecord, (rule, revision)) is None:
+        return None
+    candidates = session.scalars(
+        select(MandateRow).where(
+            col(MandateRow.rule) == rule,
+            col(MandateRow.revision) == revision,
+            col(MandateRow.location) == row.location,
+            col(MandateRow.revoked_at).is_(None),
+        )
+    ).all()
+    for mandate in candidates:
+        grown = row.previous_records is not None and row.previous_records > 0
+        limit = (row.previous_records or 0) * (100 + mandate.growth_pct) / 100
+        if (
+            mandate.expires_at >= now
+            and mandate.created_at <= now
+            and row.records <= mandate.max_records
+            and not (grown and row.records > limit)
+        ):
+            return mandate
+    return None
+
+
+def prove_rules(site: Site, plan: PlanRow, rows: list[TargetRow]) -> None:
+    """Remember that a person approved these rule revisions' first disposal and that it was carried out."""
+    with Session(site.engine) as session, session.begin():
+        for row in rows:
+            for rule, revision in zip(row.rules, row.revisions, strict=True):
+                if session.get(RuleRecord, (rule, revision)) is None:
+                    session.add(RuleRecord(rule=rule, revision=revision, plan_id=plan.id or 0))
+                    session.flush()

@@ -1,0 +1,235 @@
+"""What the commands ``plan``, ``apply`` and ``sweep`` do, each one run of the ledger.
+
+Invariant: whatever happens in between, a run that has begun leaves its end, a signed checkpoint and the exit code that
+the outcomes deserve; one that was refused at the door leaves nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from ropa.errors import Finding, LocationError, RefusedError, RopaError, Severity
+from ropa.sweep import findings, mandates, review, safety
+from ropa.sweep.apply import Applier
+from ropa.sweep.apply import Progress as ApplyProgress
+from ropa.sweep.check import offline_findings
+from ropa.sweep.journal import Journal, writing
+from ropa.sweep.plan import Planner, Scope
+from ropa.sweep.plan import Progress as PlanProgress
+from ropa.sweep.run import Interruption, Run, exit_code
+from ropa.sweep.site import Site
+from ropa.sweep.state import actor_id
+from ropa.sweep.tables import PlanRow, TargetRow
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run came to."""
+
+    document: dict[str, Any]
+    """``ropa.run/1``."""
+    exit_code: int
+
+
+def make_plan(site: Site, scope: Scope, *, by: str, progress: PlanProgress | None = None) -> int:
+    """Write a plan and return its number. Raises what ``Planner`` and the gates raise; then nothing was written."""
+    with writing(site) as journal:
+        review.lapse_old_plans(site)
+        planner = Planner(site, journal, scope, author=actor_id(site, by), progress=progress)
+        run = Run.start(journal, "plan")
+        with _ending(run):
+            return planner.write(run.id)
+
+
+def apply_plan(
+    site: Site, plan_id: int, *, interruption: Interruption | None = None, progress: ApplyProgress | None = None
+) -> Result:
+    """Carry out an approved plan; go on with one that was interrupted.
+
+    Raises RefusedError (forecast, unapproved, spent, lapsed, stale, a closed gate), with nothing done.
+    """
+    with writing(site) as journal:
+        safety.check_halt(site)
+        review.lapse_old_plans(site)
+        review.get_plan(site, plan_id)
+        has_open = any(True for _ in journal.ledger.open_intents())
+        if not has_open:
+            checked_plan(site, plan_id)
+        run = Run.start(journal, "apply", plan_id=plan_id)
+        with _ending(run) as outcome:
+            applier = Applier(run, interruption, progress)
+            applier.settle_open()
+            plan = checked_plan(site, plan_id, may_be_finished=has_open)
+            was_refused = applier.carry_out(plan)
+            _finish_plan(site, plan)
+            outcome.was_refused = was_refused
+            outcome.state = "partial" if was_refused else "complete"
+        return _result(site, journal, run, plan_id, outcome)
+
+
+def sweep(
+    site: Site, *, by: str, interruption: Interruption | None = None, progress: PlanProgress | None = None
+) -> Result:
+    """One nightly pass: reconcile, finish what was interrupted, plan, apply what needs no person, refresh findings."""
+    with writing(site) as journal:
+        safety.check_halt(site)
+        review.lapse_old_plans(site)
+        planner_scope = Scope(as_of=site.today(), is_nightly=True)
+        author = actor_id(site, by)
+        run = Run.start(journal, "sweep")
+        with _ending(run) as outcome:
+            applier = Applier(run, interruption)
+            applier.settle_open()
+            for plan in _begun_plans(site):
+                outcome.was_refused |= applier.carry_out(plan)
+                _finish_plan(site, plan)
+            plan_id = Planner(site, journal, planner_scope, author=author, progress=progress).write(run.id)
+            plan = review.get_plan(site, plan_id)
+            outcome.was_refused |= applier.carry_out(plan, lambda row: row.approval in {"none", "mandate"})
+            is_complete = plan.is_complete
+            _finish_plan(site, plan)
+            findings.record(site, "check", offline_findings(site))
+            outcome.state = "complete" if is_complete and not outcome.was_refused else "partial"
+        result = _result(site, journal, run, plan_id, outcome)
+        if not is_complete and result.exit_code == 0:
+            return Result(result.document, LocationError.exit_code)
+        return result
+
+
+def checked_plan(site: Site, plan_id: int, *, may_be_finished: bool = False) -> PlanRow:
+    """Return a plan that may be carried out at this moment. Raises RefusedError otherwise, and says what to do."""
+    plan = review.get_plan(site, plan_id)
+    again = "Make a new plan with `ropa plan`."
+    if plan.is_forecast:
+        raise RefusedError(f"plan {plan_id} is a forecast and is never applied", next_step=again, code="forecast")
+    if plan.state in review.SPENT and not may_be_finished:
+        raise RefusedError(f"plan {plan_id} is {plan.state}; nothing was done", next_step=again, code="spent")
+    if stale := review.staleness(site, plan):
+        review.spend(site, plan_id, "partly-applied" if plan.started_at else "stale")
+        raise RefusedError(f"plan {plan_id} is stale: {stale}", next_step=again, code="stale")
+    if not review.is_approved(site, plan):
+        had = len({a.actor_id for a in review.approvals(site, plan_id)})
+        raise RefusedError(
+            f"plan {plan_id} needs the approval of {plan.approvals_needed} person(s) and has {had} that count or lapsed",
+            next_step=f"`ropa approve {plan_id} --by NAME --reason TEXT`.",
+            code="not-approved",
+        )
+    return plan
+
+
+@dataclass
+class _Outcome:
+    state: str = "complete"
+    was_refused: bool = False
+
+
+@contextmanager
+def _ending(run: Run) -> Iterator[_Outcome]:
+    """Write the end of a run and a checkpoint, however the block is left; a dead ledger gets neither."""
+    outcome = _Outcome()
+    try:
+        yield outcome
+    except RopaError as error:
+        with suppress(RopaError):  # a ledger that cannot be written gets no end: the next run names this one as cut off
+            run.end("aborted", error.code or type(error).__name__.removesuffix("Error").lower())
+            run.journal.checkpoint()
+        raise
+    run.end(outcome.state, "ok" if outcome.state == "complete" else "refused")
+    run.journal.checkpoint()
+
+
+def _begun_plans(site: Site) -> list[PlanRow]:
+    """Approved plans whose first intent was written and whose last was not: a person said yes, the work is not done."""
+    with Session(site.engine, expire_on_commit=False) as session:
+        plans = session.scalars(
+            select(PlanRow).where(col(PlanRow.state) == "approved", col(PlanRow.started_at).is_not(None))
+        ).all()
+    fit = []
+    for plan in plans:
+        try:
+            fit.append(checked_plan(site, plan.id or 0))
+        except RefusedError:
+            continue
+    return fit
+
+
+def _finish_plan(site: Site, plan: PlanRow) -> None:
+    """Spend a plan when nothing of it is left to do: its keys leave, its proven rules are remembered. What waits for a
+    person, or for a place that could not be reached, keeps the plan alive until its approval lapses."""
+    plan_id = plan.id or 0
+    with Session(site.engine, expire_on_commit=False) as session:
+        rows = list(session.scalars(select(TargetRow).where(col(TargetRow.plan_id) == plan_id)).all())
+    if plan.state == "approved":
+        by_person = [row for row in rows if row.approval == "needed" and _disposed(row)]
+        mandates.prove_rules(site, plan, by_person)
+    if any(sum(row.outcomes.values()) < row.records for row in rows):
+        return
+    was_refused = any(row.records and (row.refused_by or row.stopped_by) for row in rows)
+    review.spend(site, plan_id, "partly-applied" if was_refused else "applied")
+
+
+def _disposed(row: TargetRow) -> bool:
+    return any(row.outcomes.get(word) for word in ("purged", "anonymised", "recoverable"))
+
+
+def _result(site: Site, journal: Journal, run: Run, plan_id: int, outcome: _Outcome) -> Result:
+    with Session(site.engine, expire_on_commit=False) as session:
+        rows = session.scalars(
+            select(TargetRow).where(col(TargetRow.plan_id) == plan_id).order_by(col(TargetRow.position))
+        ).all()
+    totals = {word: count for word, count in sorted(run.totals.items()) if count}
+    newest = journal.newest_checkpoint()
+    document = {
+        "schema": "ropa.run/1",
+        "run": run.id,
+        "plan": plan_id,
+        "state": outcome.state,
+        "outcomes": totals,
+        "targets": [
+            {
+                "dataset": f"{row.location}.{row.dataset}",
+                "scope": row.scope,
+                "data": row.data,
+                "action": row.action,
+                "rules": row.rules,
+                "outcomes": row.outcomes,
+                "refused_by": row.refused_by or row.stopped_by,
+            }
+            for row in rows
+        ],
+        "checkpoint": newest,
+    }
+    _note_failures(site, rows, Counter(totals))
+    return Result(document, exit_code(totals, was_refused=outcome.was_refused))
+
+
+def _note_failures(site: Site, rows: Any, totals: Counter[str]) -> None:
+    found = [
+        Finding(
+            f"outcome-{word}",
+            Severity.ERROR,
+            f"{row.location}.{row.dataset} ({', '.join(row.rules)})",
+            f"{row.outcomes[word]} records: {message}",
+            fix,
+        )
+        for row in rows
+        for word, (message, fix) in _FALLEN_SHORT.items()
+        if row.outcomes.get(word) and totals
+    ]
+    findings.record(site, "apply", found)
+
+
+_FALLEN_SHORT = {
+    "failed": ("the place refused the change.", "Look at the place; they are planned again with the next plan."),
+    "unverified": ("said to be gone, but still there when read again.", "Find out at the place why it keeps them."),
+    "refused": ("a safety rule left them out.", "See `ropa plan show` for the reason, then plan again."),
+    "blocked": ("other records came to refer to them.", "They are planned again with the next plan."),
+}

@@ -1,0 +1,622 @@
+"""Planning: ask every place what is past its limit, and write down the very records.
+
+Planning reads only, with credentials that need not delete. For each target the keys are streamed in key order, in
+batches, into the run database; what must stay (held, blocked by references) is decided there, from counts; caps are
+looked at last. The digest covers every record, so that what a person approves is what will be acted on.
+
+Invariant: ``due = held + blocked + records`` for every target; a place that cannot be read wholly makes its targets
+``stopped_by`` and the plan incomplete, never "nothing due". Memory is flat in the number of records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from ropa.clock import timestamp
+from ropa.connector import Action, Batch, Found, Selection, Spare
+from ropa.errors import CallError, ConfigurationError, Finding, IncompleteListingError, LocationError, Problem, Severity
+from ropa.ledger.canonical import canonical
+from ropa.retention import Target, cutoffs, due_on_record, rule_revision, select as select_due
+from ropa.sweep import blocking, findings, holds, mandates, safety
+from ropa.sweep.journal import Journal
+from ropa.sweep.site import TOOL, Site
+from ropa.sweep.tables import FlaggedRecord, PlannedRecord, PlannedReference, PlannedReferring, PlanRow, TargetRow
+
+Progress = Callable[[str, int], None]
+"""Called with what is being read and how many records so far."""
+
+CHUNK = 1000
+"""Parents per question when the children that go with them are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a plan looks at: everything, one rule or one dataset."""
+
+    as_of: date
+    rule: str | None = None
+    dataset: str | None = None
+    is_nightly: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing was left out."""
+        return self.rule is None and self.dataset is None
+
+
+def key_text(key: Sequence[str]) -> str:
+    """Return a key as the run database and the plan's digest spell it: a JSON array of text."""
+    return json.dumps(list(key), ensure_ascii=False, separators=(",", ":"))
+
+
+def choose_targets(site: Site, scope: Scope) -> list[Target]:
+    """Return the targets in scope, children before parents and rows before fields. Raises CallError for a rule or
+    dataset that is not in the configuration."""
+    if scope.rule is not None and scope.rule not in site.config.rules:
+        raise CallError(
+            f"there is no rule {scope.rule!r} in config/retention.toml",
+            next_step=f"Known: {', '.join(site.config.rules) or 'none'}.",
+        )
+    known = {f"{loc.name}.{name}" for loc in site.config.locations.values() for name in loc.datasets}
+    if scope.dataset is not None and scope.dataset not in known:
+        raise CallError(
+            f"there is no dataset {scope.dataset!r} in config/retention.toml",
+            next_step=f"Known: {', '.join(sorted(known)) or 'none'}.",
+        )
+    chosen = [
+        target
+        for target in site.targets
+        if (scope.rule is None or any(rule.name == scope.rule for rule in target.rules))
+        and (scope.dataset is None or target.full_dataset == scope.dataset)
+        and target.location in site.enforcing
+    ]
+    depth = blocking.depths(site, {target.location for target in chosen})
+    return sorted(chosen, key=lambda t: (t.scope != "row", -depth[t.full_dataset]))
+
+
+def check_sources(site: Site, targets: Iterable[Target], scope: Scope, now: datetime) -> dict[str, str]:
+    """Compare the configuration with what exists. Returns location -> ``stopped_by`` for places that cannot be read.
+
+    Raises ConfigurationError, with every problem, when a table or column does not exist or a field cannot be cleared.
+    """
+    unreachable: dict[str, str] = {}
+    problems: dict[str, Problem] = {}
+    for target in targets:
+        if target.location in unreachable:
+            continue
+        try:
+            connector = site.connector(target.location)
+            selection = select_due(target, as_of=scope.as_of, now=now, zone=site.config.timezone)
+            path = f"location.{target.location}.dataset.{target.dataset}"
+            for message in connector.problems(target.dataset, selection):
+                problems[message] = Problem(path, message)
+            if skew := safety.source_clock_problem(connector.check(), now):
+                unreachable[target.location] = skew
+        except IncompleteListingError:
+            unreachable[target.location] = "incomplete-listing"
+        except LocationError:
+            unreachable[target.location] = "unreachable"
+    if problems:
+        raise ConfigurationError("the configuration does not fit what exists at the source", tuple(problems.values()))
+    return unreachable
+
+
+def check_register(site: Site) -> int:
+    """Return the register's revision. Raises ConfigurationError for rules whose activity is not in the register."""
+    revision, register = site.register()
+    missing = [
+        Problem(f"rule.{rule.name}.activity", f"there is no activity {rule.activity!r} in the register")
+        for rule in site.config.rules.values()
+        if rule.activity not in register.activities
+    ]
+    if missing:
+        raise ConfigurationError(
+            "rules name activities that are not in the register",
+            tuple(missing),
+            next_step="`ropa register import register.toml` or `ropa register add` puts them there.",
+        )
+    return revision
+
+
+class Planner:
+    """Writes one plan; used once."""
+
+    def __init__(self, site: Site, journal: Journal, scope: Scope, *, author: str, progress: Progress | None) -> None:
+        self.site = site
+        self.journal = journal
+        self.scope = scope
+        self.author = author
+        self.progress = progress or (lambda _what, _count: None)
+        self.now = site.now()
+        self.plan_id = 0
+        self.coverage = holds.coverage(site)
+
+        # Everything that makes the call or the configuration wrong (exit 2) is found here, before a byte is written.
+        self.revision = check_register(site)
+        self.targets = choose_targets(site, scope)
+        self.unreachable = check_sources(site, self.targets, scope, self.now)
+
+    def write(self, run: str) -> int:
+        """Plan everything in scope and record it in the ledger under ``run``. Returns the plan's number."""
+        targets, unreachable = self.targets, self.unreachable
+        self._open_plan(self.revision)
+        # Committed batch by batch, so that a hold can be placed meanwhile; until its end the plan is only "writing".
+        with Session(self.site.engine, expire_on_commit=False) as session:
+            for target in targets:
+                if target.scope == "row":
+                    self._plan_rows(session, target, unreachable.get(target.location))
+            blocking.settle(session, self.plan_id)
+            for target in targets:
+                if target.scope == "field":
+                    self._plan_target(session, target, unreachable.get(target.location))
+            self._total(session)
+            session.commit()
+        self._close_plan(run)
+        return self.plan_id
+
+    def _open_plan(self, revision: int) -> None:
+        site = self.site
+        with Session(site.engine) as session, session.begin():
+            plan = PlanRow(
+                as_of=self.scope.as_of,
+                created_at=self.now,
+                author=self.author,
+                policy=site.config.digest,
+                register_revision=revision,
+                tool=TOOL,
+                is_forecast=self.scope.as_of > site.today(),
+                is_nightly=self.scope.is_nightly,
+                approvals_needed=site.config.safety.approvals,
+            )
+            session.add(plan)
+            session.flush()
+            self.plan_id = plan.id or 0
+
+    # --- one target ----------------------------------------------------------------------------------------------
+
+    def _plan_rows(self, session: Session, target: Target, stopped_by: str | None) -> None:
+        row = self._plan_target(session, target, stopped_by)
+        if target.action is Action.PURGE and row.stopped_by is None:
+            self._plan_riders(session, target, row, target.dataset, {target.dataset})
+
+    def _plan_target(self, session: Session, target: Target, stopped_by: str | None) -> TargetRow:
+        row = self._add_target(session, target, target.dataset, target.scope, list(target.data))
+        row.stopped_by = stopped_by
+        if stopped_by is not None:
+            return row
+        spare = self.coverage.spare(target.location)
+        selection = select_due(
+            target, as_of=self.scope.as_of, now=self.now, zone=self.site.config.timezone, spare=spare
+        )
+        connector = self.site.connector(target.location)
+        try:
+            row.population = connector.count(target.dataset)
+            written = 0
+            for batch in connector.find(selection):
+                written = self._write_batch(session, target, row, batch, written)
+                session.commit()
+                self.progress(target.full_dataset, written)
+            row.unanchored = sum(len(b.records) for b in connector.find(replace(selection, before=(), undated=True)))
+        except IncompleteListingError:
+            self._discard(session, row, "incomplete-listing")
+        except LocationError:
+            self._discard(session, row, "unreachable")
+        return row
+
+    def _add_target(self, session: Session, target: Target, dataset: str, scope: str, data: list[str]) -> TargetRow:
+        site = self.site
+        row = TargetRow(
+            plan_id=self.plan_id,
+            position=session.scalar(select(func.count()).where(TargetRow.plan_id == self.plan_id)) or 0,
+            identity=target.identity if dataset == target.dataset else f"{target.identity}>{dataset}",
+            location=target.location,
+            dataset=dataset,
+            scope=scope,
+            data=data,
+            action=str(target.action),
+            rules=[rule.name for rule in target.rules],
+            revisions=[rule_revision(rule, site.config.dataset(rule.dataset)) for rule in target.rules],
+            cutoffs={
+                anchor: timestamp(instant)
+                for anchor, instant in cutoffs(target, self.scope.as_of, site.config.timezone).items()
+            },
+        )
+        session.add(row)
+        session.flush()
+        return row
+
+    def _discard(self, session: Session, row: TargetRow, stopped_by: str) -> None:
+        for table in (PlannedRecord, PlannedReference, PlannedReferring):
+            session.execute(delete(table).where(table.target_id == row.id))  # type: ignore[attr-defined]
+        row.stopped_by, row.population, row.unanchored = stopped_by, None, 0
+
+    def _write_batch(self, session: Session, target: Target, row: TargetRow, batch: Batch, start: int) -> int:
+        texts = [key_text(found.key) for found in batch.records]
+        skipped = self._elsewhere(session, row, texts)
+        pairs = [(found, text) for found, text in zip(batch.records, texts, strict=True) if text not in skipped]
+        is_held = bool(self.coverage.holders(target))
+        rows = [
+            self._record(row, start + i, found, text, due_on_record(target, found.anchored), is_held=is_held)
+            for i, (found, text) in enumerate(pairs)
+        ]
+        if rows:
+            session.execute(insert(PlannedRecord), rows)
+        if row.scope == "row" and row.action == Action.PURGE:
+            self._write_references(session, row, [(start + i, found) for i, (found, _) in enumerate(pairs)])
+        return start + len(rows)
+
+    def _elsewhere(self, session: Session, row: TargetRow, texts: list[str]) -> set[str]:
+        """Keys that this target passes over: flagged before, or in the plan as whole rows that go (or must stay)."""
+        if row.action == Action.FLAG:
+            query = select(FlaggedRecord.key).where(
+                FlaggedRecord.identity == row.identity, FlaggedRecord.key.in_(texts)
+            )  # type: ignore[attr-defined]
+            flagged = set(session.scalars(query))
+            row.already_flagged += len(flagged)
+            return flagged
+        rivals = session.scalars(
+            select(TargetRow.id).where(
+                TargetRow.plan_id == self.plan_id,
+                TargetRow.location == row.location,
+                TargetRow.dataset == row.dataset,
+                TargetRow.scope == "row",
+                TargetRow.action != str(Action.FLAG),
+                TargetRow.id != row.id,
+            )
+        ).all()
+        if not rivals:
+            return set()
+        query = select(PlannedRecord.key).where(PlannedRecord.target_id.in_(rivals), PlannedRecord.key.in_(texts))  # type: ignore[attr-defined]
+        return set(session.scalars(query))
+
+    def _record(
+        self, row: TargetRow, seq: int, found: Found, text: str, due_on: date | None, *, is_held: bool
+    ) -> dict[str, Any]:
+        disposition, reason = "planned", None
+        if is_held or found.is_spared:
+            disposition, reason = "held", "hold"
+        elif found.obstacle is not None:
+            disposition, reason = "blocked", found.obstacle
+        return {
+            "target_id": row.id,
+            "seq": seq,
+            "key": text,
+            "version": found.version,
+            "due_on": due_on,
+            "disposition": disposition,
+            "reason": reason,
+            "rank": 0,
+            "batch": None,
+        }
+
+    def _write_references(self, session: Session, row: TargetRow, pairs: list[tuple[int, Found]]) -> None:
+        references = {
+            (seq, ref.dataset, key_text(ref.key)): {
+                "target_id": row.id,
+                "seq": seq,
+                "parent_dataset": ref.dataset,
+                "parent_key": key_text(ref.key),
+                "plan_id": self.plan_id,
+                "location": row.location,
+            }
+            for seq, found in pairs
+            for ref in found.refers_to
+        }
+        if references:
+            session.execute(insert(PlannedReference), list(references.values()))
+        referring = [
+            {
+                "target_id": row.id,
+                "seq": seq,
+                "source": place.source,
+                "is_declared": place.is_declared,
+                "count": place.count,
+            }
+            for seq, found in pairs
+            for place in found.referred_by
+        ]
+        if referring:
+            session.execute(insert(PlannedReferring), referring)
+
+    # --- children that go with their parents ---------------------------------------------------------------------
+
+    def _plan_riders(self, session: Session, target: Target, parent: TargetRow, dataset: str, seen: set[str]) -> None:
+        datasets = self.site.config.locations[target.location].datasets
+        for name, spec in datasets.items():
+            if spec.parent is None or not spec.parent.with_parent or spec.parent.dataset != dataset or name in seen:
+                continue
+            rider = self._add_target(session, target, name, "row", ["*"])
+            rider.rides_with = parent.id
+            try:
+                rider.population = self.site.connector(target.location).count(name)
+                self._list_riders(session, target, parent, rider, dataset)
+            except (IncompleteListingError, LocationError):
+                self._discard(session, rider, "incomplete-listing")
+                parent.stopped_by = "incomplete-listing"
+                return
+            self._plan_riders(session, target, rider, name, seen | {name})
+
+    def _list_riders(
+        self, session: Session, target: Target, parent: TargetRow, rider: TargetRow, parent_dataset: str
+    ) -> None:
+        spare = self.coverage.spare(target.location)
+        is_held = bool(self.coverage.companion_holders(f"{rider.location}.{rider.dataset}"))
+        connector, seq, after = self.site.connector(target.location), 0, -1
+        while True:
+            parents = session.execute(
+                select(PlannedRecord.seq, PlannedRecord.key, PlannedRecord.due_on)
+                .where(PlannedRecord.target_id == parent.id, PlannedRecord.seq > after)
+                .order_by(PlannedRecord.seq)
+                .limit(CHUNK)
+            ).all()
+            if not parents:
+                return
+            after = parents[-1].seq
+            order = {row.key: (row.seq, row.due_on) for row in parents}
+            selection = Selection(
+                dataset=rider.dataset,
+                zone=self.site.config.timezone,
+                now=self.now,
+                spare=spare,
+                parents=(parent_dataset, tuple(tuple(json.loads(row.key)) for row in parents)),
+                check_anchors=False,
+            )
+            found: list[tuple[int, date | None, Found, str]] = []
+            for batch in connector.find(selection):
+                for child in batch.records:
+                    of = [order[k] for ref in child.refers_to if (k := key_text(ref.key)) in order]
+                    found += [(of[0][0], of[0][1], child, key_text(child.key))] if of else []
+            taken = self._elsewhere(session, rider, [text for *_, text in found])
+            found = sorted((f for f in found if f[3] not in taken), key=lambda f: f[0])
+            rows = [
+                self._record(rider, seq + i, child, text, due_on, is_held=is_held)
+                for i, (_, due_on, child, text) in enumerate(found)
+            ]
+            if rows:
+                session.execute(insert(PlannedRecord), rows)
+                self._write_references(session, rider, [(seq + i, child) for i, (*_, child, _t) in enumerate(found)])
+            seq += len(rows)
+            session.commit()
+            self.progress(f"{rider.location}.{rider.dataset}", seq)
+
+    # --- totals, caps, digest ------------------------------------------------------------------------------------
+
+    def _total(self, session: Session) -> None:
+        site, gone = self.site, safety.disposed_in_7_days(self.site, self.now)
+        compiled = {target.identity: target for target in site.targets}
+        rows = session.scalars(
+            select(TargetRow).where(TargetRow.plan_id == self.plan_id).order_by(TargetRow.position)
+        ).all()  # type: ignore[arg-type]
+        for row in rows:
+            self._count(session, row)
+            target = compiled[row.identity.partition(">")[0]]
+            row.approval = "none" if target.action is Action.FLAG else "needed"
+            cap = safety.cap_problem(row, max_records=target.max_records, max_share=target.max_share)
+            row.stopped_by = row.stopped_by or cap
+            if row.stopped_by is None and target.action is not Action.FLAG:
+                if gone + row.records > site.config.safety.max_records_7_days:
+                    row.stopped_by = "cap-7-days"
+                else:
+                    gone += row.records
+        by_id = {row.id: row for row in rows}
+        for row in rows:  # a parent and the children that go with it stop together
+            if row.rides_with is not None:
+                parent = by_id[row.rides_with]
+                while parent.rides_with is not None:
+                    parent = by_id[parent.rides_with]
+                parent.stopped_by = parent.stopped_by or row.stopped_by
+        for row in rows:
+            if row.rides_with is not None:
+                row.stopped_by = row.stopped_by or by_id[row.rides_with].stopped_by
+        for row in rows:
+            row.previous_records = _previous_records(session, row)
+        mandates.assign(session, site, self.plan_id, self.now, is_nightly=self.scope.is_nightly)
+
+    def _count(self, session: Session, row: TargetRow) -> None:
+        counts = dict(
+            session.execute(
+                select(PlannedRecord.disposition, func.count())
+                .where(PlannedRecord.target_id == row.id)
+                .group_by(PlannedRecord.disposition)
+            ).all()  # type: ignore[arg-type]
+        )
+        row.records, row.held, row.blocked = (counts.get(word, 0) for word in ("planned", "held", "blocked"))
+        row.due = row.records + row.held + row.blocked
+        row.oldest_due_on = session.scalar(
+            select(func.min(PlannedRecord.due_on)).where(PlannedRecord.target_id == row.id)
+        )
+        reasons = session.execute(
+            select(PlannedRecord.reason, func.count())
+            .where(PlannedRecord.target_id == row.id, PlannedRecord.disposition == "blocked")
+            .group_by(PlannedRecord.reason)
+        ).all()
+        row.blockers = {reason or "": count for reason, count in reasons}
+        by_day = session.execute(
+            select(PlannedRecord.due_on, func.count())
+            .where(PlannedRecord.target_id == row.id)
+            .group_by(PlannedRecord.due_on)
+        ).all()
+        ages = {"<=30": 0, "<=365": 0, ">365": 0}
+        for due_on, count in by_day:
+            late = (self.scope.as_of - due_on).days if due_on else 0
+            ages["<=30" if late <= 30 else "<=365" if late <= 365 else ">365"] += count
+        row.ages = ages
+
+    def _close_plan(self, run: str) -> None:
+        with Session(self.site.engine) as session, session.begin():
+            plan = session.get_one(PlanRow, self.plan_id)
+            rows = session.scalars(
+                select(TargetRow).where(TargetRow.plan_id == self.plan_id).order_by(TargetRow.position)  # type: ignore[arg-type]
+            ).all()
+            plan.is_complete = not any(row.stopped_by in INCOMPLETE for row in rows)
+            plan.digest = digest_of(session, plan, rows)
+            found = [*holds.hold_findings(self.site), *_findings(rows)]
+            event = ledger_fields(self.site, plan, rows, len(holds.active_holds(self.site)))
+        plan_findings = findings.record(self.site, "plan", found, clears=self.scope.is_full)
+        self.journal.append("plan", run=run, **event)
+        with Session(self.site.engine) as session, session.begin():
+            plan = session.get_one(PlanRow, self.plan_id)
+            plan.findings = plan_findings
+            plan.state = "pending"
+
+
+INCOMPLETE = frozenset({"unreachable", "incomplete-listing", "population-unknown"})
+
+
+def _previous_records(session: Session, row: TargetRow) -> int | None:
+    return session.scalar(
+        select(TargetRow.records)
+        .join(PlanRow, PlanRow.id == TargetRow.plan_id)  # type: ignore[arg-type]
+        .where(TargetRow.identity == row.identity, TargetRow.plan_id < row.plan_id, ~PlanRow.is_forecast)  # type: ignore[operator]
+        .order_by(TargetRow.plan_id.desc())  # type: ignore[attr-defined]
+        .limit(1)
+    )
+
+
+def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str:
+    """Return the plan's digest, 64 hex digits: SHA-256 over its canonical header and one line a record."""
+    header = {
+        "plan": plan.id,
+        "as_of": plan.as_of.isoformat(),
+        "created_at": timestamp(plan.created_at),
+        "author": plan.author,
+        "policy": plan.policy,
+        "register_revision": plan.register_revision,
+        "tool": plan.tool,
+        "approvals": plan.approvals_needed,
+        "forecast": plan.is_forecast,
+        "targets": [
+            {
+                "identity": row.identity,
+                "scope": row.scope,
+                "data": row.data,
+                "action": row.action,
+                "rules": row.rules,
+                "revisions": row.revisions,
+                "cutoffs": row.cutoffs,
+                "records": row.records,
+                "stopped_by": row.stopped_by or "",
+                "rides_with": row.rides_with or 0,
+            }
+            for row in rows
+        ],
+    }
+    state = hashlib.sha256(canonical(header) + b"\n")
+    for row in rows:
+        query = (
+            select(
+                PlannedRecord.seq,
+                PlannedRecord.key,
+                PlannedRecord.version,
+                PlannedRecord.due_on,
+                PlannedRecord.disposition,
+                PlannedRecord.reason,
+            )
+            .where(PlannedRecord.target_id == row.id)
+            .order_by(PlannedRecord.seq)  # type: ignore[arg-type]
+            .execution_options(yield_per=5000)
+        )
+        for record in session.execute(query):
+            state.update(f"{row.position}|{'|'.join(str(value) for value in record)}\n".encode())
+    return state.hexdigest()
+
+
+def ledger_fields(site: Site, plan: PlanRow, rows: Sequence[TargetRow], active_holds: int) -> dict[str, Any]:
+    """Return the fields of the ledger's ``plan`` line: totals only."""
+    before = sum(row.previous_records or 0 for row in rows)
+    records = sum(row.records for row in rows)
+    return {
+        "plan": plan.digest,
+        "author": plan.author,
+        "approvals": plan.approvals_needed,
+        "records": records,
+        "targets": [
+            {
+                "dataset": f"{row.location}.{row.dataset}",
+                "scope": row.scope,
+                "action": row.action,
+                "rules": row.rules,
+                "due": row.due,
+                "held": row.held,
+                "blocked": row.blocked,
+                "unanchored": row.unanchored,
+                "records": row.records,
+            }
+            for row in rows
+        ],
+        "caps": {
+            "max_records": site.config.safety.max_records,
+            "share_pct": round(site.config.safety.max_share * 100),
+            "max_records_7_days": site.config.safety.max_records_7_days,
+        },
+        "growth_pct": round(100 * (records - before) / before) if before else 0,
+        "holds": active_holds,
+    }
+
+
+def _findings(rows: Iterable[TargetRow]) -> list[Finding]:
+    found: list[Finding] = []
+    for row in rows:
+        entry = f"{row.location}.{row.dataset}"
+        rules = ", ".join(row.rules)
+        if row.unanchored:
+            found.append(
+                Finding(
+                    "no-anchor",
+                    Severity.WARNING,
+                    f"{entry} ({rules})",
+                    f"{row.unanchored} records have no date that can be read, or one in the future: they are never due.",
+                    "Mend the dates at the source, or declare how they are written (`format` of the anchor).",
+                )
+            )
+        if row.stopped_by:
+            message, fix = STOPS.get(row.stopped_by, ("stopped", "See `ropa plan show`."))
+            found.append(
+                Finding(
+                    f"stopped-{row.stopped_by}",
+                    Severity.ERROR,
+                    f"{entry} ({rules})",
+                    f"{row.records} records: {message}",
+                    fix,
+                )
+            )
+        found += [
+            Finding(
+                "blocked",
+                Severity.WARNING,
+                f"{entry} ({rules})",
+                f"{count} records that are due cannot go: {reason}.",
+                "Declare the rows that refer to them (`parent`), give them a rule of their own, or remove the obstacle.",
+            )
+            for reason, count in row.blockers.items()
+        ]
+    return found
+
+
+STOPS = {
+    "unreachable": ("the place could not be read.", "Check it with `ropa location check`, then plan again."),
+    "incomplete-listing": (
+        "the listing was not whole; nothing is concluded from it.",
+        "Check the place, then plan again.",
+    ),
+    "population-unknown": ("the number of records there is unknown or 0.", "Check the place, then plan again."),
+    "cap-records": (
+        "more than the cap on records; nothing of it happens.",
+        "Look at the plan; if it is right, raise the rule's max_records in config/retention.toml for this clean-up.",
+    ),
+    "cap-share": (
+        "more than the cap on the share of the dataset; nothing of it happens.",
+        "Look at the plan; if it is right, raise the rule's max_share in config/retention.toml for this clean-up.",
+    ),
+    "cap-7-days": ("more than the cap over 7 days; nothing of it happens.", "Wait, or raise max_records_7_days."),
+    "source-clock": ("the source's clock differs by more than 5 minutes from ours.", "Set the clocks right."),
+}
+"""Why a target was stopped: what it means, and what to do."""

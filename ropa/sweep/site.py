@@ -1,0 +1,129 @@
+"""What every command works with: one project folder, read once, with its database, places and compiled rules.
+
+Invariant: the configuration's bytes are read once, when the site is made; whatever changes on disk afterwards does not
+reach a run that is under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ropa import __version__, clock
+from ropa.config import Config, Location
+from ropa.connector import Connector
+from ropa.errors import CallError, LocationError
+from ropa.register import Register, RegisterStore
+from ropa.retention import Target, compile_policy
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+TOOL = f"ropa {__version__}"
+
+
+@dataclass
+class Site:
+    """One project folder, opened."""
+
+    folder: Path
+    state: Path
+    """State folder: ``var`` or what ``ROPA_STATE`` says."""
+    config: Config
+    engine: Engine
+    open_location: Callable[[Location], Connector]
+    """Opens a place with its secrets; raises LocationError, or ConfigurationError for a secret that is not there."""
+    enforcing: frozenset[str] = frozenset()
+    """Locations whose connector acts at all (``manual`` only documents)."""
+    now: Callable[[], datetime] = clock.now
+    _open: dict[str, Connector] = field(default_factory=dict, repr=False)
+    _targets: tuple[Target, ...] | None = None
+    _edges: dict[str, Mapping[str, frozenset[str]]] = field(default_factory=dict, repr=False)
+
+    @property
+    def ledger_folder(self) -> Path:
+        """Where the evidence is."""
+        return self.state / "ledger"
+
+    @property
+    def keys_folder(self) -> Path:
+        """Where the signing key is."""
+        return self.state / "keys"
+
+    @property
+    def exports_folder(self) -> Path:
+        """Where reports and the newest checkpoint go."""
+        return self.state / "exports"
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The rules, compiled (design 4.4)."""
+        if self._targets is None:
+            self._targets = compile_policy(self.config)
+        return self._targets
+
+    def today(self) -> date:
+        """The calendar day in the controller's zone."""
+        return clock.calendar_day(self.now(), self.config.timezone)
+
+    def end_of_day(self, day: date) -> datetime:
+        """The last second of a day in the controller's zone, UTC."""
+        local = datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=self.config.timezone)
+        return local.astimezone(UTC)
+
+    def register(self) -> tuple[int, Register]:
+        """The current revision number and the register."""
+        return RegisterStore(self.engine).current()
+
+    def connector(self, location: str) -> Connector:
+        """Return the open connector of a location. Raises LocationError; CallError for an unknown name."""
+        if location not in self.config.locations:
+            raise CallError(
+                f"there is no location {location!r} in config/retention.toml",
+                next_step=f"Known: {', '.join(sorted(self.config.locations)) or 'none'}.",
+            )
+        if location not in self._open:
+            self._open[location] = self.open_location(self.config.locations[location])
+        return self._open[location]
+
+    def parents(self, location: str) -> Mapping[str, frozenset[str]]:
+        """Map each declared dataset of a location to the declared datasets its records belong to, from the
+        configuration and, where it can be read, the catalogue. A dataset may be its own parent."""
+        if location not in self._edges:
+            datasets = self.config.locations[location].datasets
+            edges = {name: {spec.parent.dataset} if spec.parent else set() for name, spec in datasets.items()}
+            by_source = {spec.source: name for name, spec in datasets.items()}
+            for info in self.connector(location).datasets():
+                child = info.declared_as
+                if child is not None:
+                    edges[child] |= {by_source[r.to_source] for r in info.references if r.to_source in by_source}
+            self._edges[location] = {name: frozenset(found) for name, found in edges.items()}
+        return self._edges[location]
+
+    def parents_or_declared(self, location: str) -> Mapping[str, frozenset[str]]:
+        """``parents``, or what the configuration alone declares where the place cannot be read."""
+        try:
+            return self.parents(location) if location in self.enforcing else {}
+        except LocationError:
+            return {
+                name: frozenset({spec.parent.dataset} if spec.parent else ())
+                for name, spec in self.config.locations[location].datasets.items()
+            }
+
+    def all_parents(self) -> dict[str, frozenset[str]]:
+        """``parents`` of every location, with full dataset names."""
+        return {
+            f"{location}.{name}": frozenset(f"{location}.{parent}" for parent in parents)
+            for location in self.config.locations
+            for name, parents in self.parents_or_declared(location).items()
+        }
+
+    def close(self) -> None:
+        """Let go of every place and of the database."""
+        for connector in self._open.values():
+            connector.close()
+        self._open.clear()
+        self.engine.dispose()

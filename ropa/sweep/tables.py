@@ -1,0 +1,301 @@
+"""The run state: plans, approvals, batches, holds, findings, runs.
+
+Invariant: this is *not* evidence (the ledger is), it is mutable and has its own period: planned keys leave when a plan
+is spent, batch keys when the evidence period ends. What has to hold between this database and the ledger stands in
+``ropa.sweep.journal``. No value of a record but its key is ever here; a hold's subject identifier is, as it must be.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, Index, LargeBinary
+from sqlmodel import Field, SQLModel
+
+from ropa.database import UtcDateTime
+
+
+class RunRow(SQLModel, table=True):
+    """One run: a plan, an apply or a sweep; every ledger line carries the id of one, or of an ``issued_id``."""
+
+    __tablename__ = "run"
+    id: str = Field(primary_key=True)
+    mode: str
+    plan_id: int | None = None
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    state: str = "open"
+    """open, complete, partial, aborted."""
+    code: str | None = None
+    policy: str
+    register_revision: int
+    swept_on: date | None = None
+    totals: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON))
+
+
+class IssuedId(SQLModel, table=True):
+    """Ids given to ledger lines, written before the line: a line with an unknown id means an older database."""
+
+    __tablename__ = "issued_id"
+    id: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PlanRow(SQLModel, table=True):
+    """A frozen list of records, with what it was made from."""
+
+    __tablename__ = "plan"
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str = ""
+    """64 hex digits; empty while the plan is being written."""
+    as_of: date
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    author: str
+    """Actor id."""
+    policy: str
+    register_revision: int
+    tool: str
+    state: str = "writing"
+    """writing, pending, approved, rejected, applied, partly-applied, lapsed, stale."""
+    is_complete: bool = True
+    is_forecast: bool = False
+    is_nightly: bool = False
+    approvals_needed: int = 1
+    findings: int = 0
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When its first intent was about to be written: from then on it can only be finished."""
+
+
+class TargetRow(SQLModel, table=True):
+    """One target of a plan, with its totals; stays when the records have left."""
+
+    __tablename__ = "plan_target"
+    id: int | None = Field(default=None, primary_key=True)
+    plan_id: int = Field(foreign_key="plan.id", index=True)
+    position: int
+    """Order of acting: children before parents, rows before fields."""
+    identity: str
+    """``Target.identity``: finds the same target in the compiled policy and in other plans."""
+    location: str
+    dataset: str
+    scope: str
+    data: list[str] = Field(sa_column=Column(JSON))
+    action: str
+    rules: list[str] = Field(sa_column=Column(JSON))
+    revisions: list[str] = Field(sa_column=Column(JSON))
+    """``rule_revision`` of each of ``rules``."""
+    cutoffs: dict[str, str] = Field(sa_column=Column(JSON))
+    population: int | None = None
+    due: int = 0
+    held: int = 0
+    blocked: int = 0
+    unanchored: int = 0
+    records: int = 0
+    already_flagged: int = 0
+    approval: str = "needed"
+    """needed, mandate, none."""
+    mandate_id: int | None = None
+    stopped_by: str | None = None
+    previous_records: int | None = None
+    oldest_due_on: date | None = None
+    ages: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))
+    """Days late to number of records: ``<=30``, ``<=365``, ``>365``."""
+    blockers: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))
+    """Reason to number of records."""
+    rides_with: int | None = None
+    """Target of the parent records that these go with."""
+    refused_by: str | None = None
+    """Why it was left out when the plan was applied."""
+    outcomes: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))
+
+
+class PlannedRecord(SQLModel, table=True):
+    """One record of a plan; leaves the database when the plan is spent."""
+
+    __tablename__ = "planned_record"
+    __table_args__ = (
+        Index("ix_planned_record_key", "target_id", "key"),
+        Index("ix_planned_record_batch", "target_id", "batch"),
+    )
+    target_id: int = Field(primary_key=True, foreign_key="plan_target.id")
+    seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    key: str
+    """JSON array of text."""
+    version: str
+    due_on: date | None
+    disposition: str = "planned"
+    """planned, held, blocked."""
+    rank: int = 0
+    """Within a dataset that refers to itself: records that are referred to come after those that refer to them."""
+    batch: int | None = None
+    """``BatchRow.number`` once its intent is about to be written."""
+    reason: str | None = None
+
+
+class PlannedReference(SQLModel, table=True):
+    """A planned record refers to another record; needed while blocking is decided and while companions ride."""
+
+    __tablename__ = "planned_reference"
+    __table_args__ = (Index("ix_planned_reference_parent", "plan_id", "location", "parent_dataset", "parent_key"),)
+    target_id: int = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    parent_dataset: str = Field(primary_key=True)
+    parent_key: str = Field(primary_key=True)
+    plan_id: int
+    location: str
+
+
+class PlannedReferring(SQLModel, table=True):
+    """How many rows refer to a planned record, from where."""
+
+    __tablename__ = "planned_referring"
+    target_id: int = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    source: str = Field(primary_key=True)
+    is_declared: bool
+    count: int
+
+
+class BatchRow(SQLModel, table=True):
+    """One intent's batch: its random key, written before the intent, destroyed when the evidence period ends."""
+
+    __tablename__ = "batch"
+    id: int | None = Field(default=None, primary_key=True)
+    plan_id: int = Field(index=True)
+    target_id: int = Field(index=True)
+    unit: int
+    """Batches of one unit are acted on in one transaction (a batch and its companions)."""
+    number: int
+    """``batch`` in the ledger: counts from 1 in its plan."""
+    last_seq: int
+    root: str = Field(index=True, unique=True)
+    key: bytes | None = Field(sa_column=Column(LargeBinary))
+    location: str
+    dataset: str
+    leaves: int
+    run_id: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    settled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    outcomes: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))
+
+
+class ActorRow(SQLModel, table=True):
+    """A person who decided: the ledger carries the random id, the name stands here only."""
+
+    __tablename__ = "actor"
+    id: str = Field(primary_key=True)
+    name: str
+    normalised: str = Field(unique=True)
+
+
+class ApprovalRow(SQLModel, table=True):
+    """A named person's yes to one plan digest."""
+
+    __tablename__ = "approval"
+    id: int | None = Field(default=None, primary_key=True)
+    plan_id: int = Field(foreign_key="plan.id", index=True)
+    actor_id: str = Field(foreign_key="actor.id")
+    digest: str
+    reason: str
+    at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class MandateRow(SQLModel, table=True):
+    """A standing approval of one rule revision in one location, bounded in size, growth and time."""
+
+    __tablename__ = "mandate"
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str
+    rule: str
+    revision: str
+    location: str
+    max_records: int
+    growth_pct: int
+    actor_id: str = Field(foreign_key="actor.id")
+    reason: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class RuleRecord(SQLModel, table=True):
+    """A rule revision whose first disposal a person approved and saw carried out; only then may a mandate cover it."""
+
+    __tablename__ = "proven_rule"
+    rule: str = Field(primary_key=True)
+    revision: str = Field(primary_key=True)
+    plan_id: int
+
+
+class HoldRow(SQLModel, table=True):
+    """A legal hold."""
+
+    __tablename__ = "legal_hold"
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    target: str
+    """Full dataset, location, activity, or the normalised identifier of a person."""
+    key: str | None = None
+    """JSON array of text, for a record."""
+    reason: str
+    actor_id: str = Field(foreign_key="actor.id")
+    since: datetime = Field(sa_type=UtcDateTime)
+    review_on: date | None = None
+    leaf: str
+    leaf_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    is_recorded: bool = False
+    """Whether the ledger has its ``hold`` line; if not, the next writer appends it."""
+    released_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    released_by: str | None = None
+    release_reason: str | None = None
+    is_release_recorded: bool = False
+
+
+class FindingRow(SQLModel, table=True):
+    """Something a person must look at, until it is resolved or gone."""
+
+    __tablename__ = "finding"
+    id: int | None = Field(default=None, primary_key=True)
+    code: str
+    severity: str
+    entry: str
+    message: str
+    fix: str
+    source: str
+    """Who raises and clears it: plan, apply, check, sweep."""
+    first_seen_at: datetime = Field(sa_type=UtcDateTime)
+    last_seen_at: datetime = Field(sa_type=UtcDateTime)
+    nights: int = 1
+    resolved_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    resolved_by: str | None = None
+    resolution: str | None = None
+
+
+class FlaggedRecord(SQLModel, table=True):
+    """A record that has been flagged, so that it is not flagged again every night."""
+
+    __tablename__ = "flagged_record"
+    identity: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class LeaseRow(SQLModel, table=True):
+    """One run at a time per database: who runs, until when unless renewed, and a number that only grows."""
+
+    __tablename__ = "lease"
+    name: str = Field(primary_key=True)
+    owner: str
+    host: str
+    fencing: int
+    until: datetime = Field(sa_type=UtcDateTime)
+
+
+class StateRow(SQLModel, table=True):
+    """Small facts: ledger size and hash last seen, halt, accepted clock gap, exported checkpoint."""
+
+    __tablename__ = "state"
+    key: str = Field(primary_key=True)
+    value: str
