@@ -3,8 +3,9 @@
     python benchmarks/sql_purge.py [--rows 1000000] [--share 0.3] [--batch N] [--repeat 1] [--journal delete|wal]
 
 Each contender runs in a process of its own on its own copy of the same file, in turn; printed are the seconds, the
-peak of resident memory, and the ratio to the raw DELETE, which is what to read: seconds depend on the machine, and on a
-busy one the seconds of processor time say more. The raw DELETE has what we have: foreign keys on, erased bytes overwritten, and the log cut afterwards where there is one.
+peak of resident memory, and the ratio to the raw DELETE, which is what to read: seconds depend on the machine, and on
+a busy one the seconds of processor time say more. The raw DELETE has what we have: foreign keys on, erased bytes
+overwritten, and the log cut afterwards where there is one.
 """
 
 from __future__ import annotations

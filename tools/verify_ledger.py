@@ -78,7 +78,7 @@ def b64(text: str, length: int) -> bytes:
 def stamp(text: str) -> str:
     """Read an instant as the ledger writes it."""
     need(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", text), "not an instant")
-    datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007 - only whether it exists
+    datetime.fromisoformat(text)  # raises where there is no such day or time
     return text
 
 

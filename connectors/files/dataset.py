@@ -124,11 +124,6 @@ class FileItem:
         return False
 
 
-def is_within(names: Names, folder: Names) -> bool:
-    """Tell whether one path lies in another, or is it."""
-    return names[: len(folder)] == folder
-
-
 def _read_source(source: str) -> Names:
     if source == ".":
         return ()

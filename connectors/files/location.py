@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from connectors.evaluate import Judge
-from connectors.files.dataset import COLUMNS, DEFAULT_ANCHORS, FileItem, Folder, is_within
+from connectors.files.dataset import COLUMNS, DEFAULT_ANCHORS, FileItem, Folder
 from connectors.files.names import Persons, parse_key, spell_name
 from connectors.files.roots import DEFAULT_SENTINEL, error_code, mounts_below, open_root, reason_to_refuse
 from connectors.files.tree import Chain, Names, Verdict, identity_of, status_of, walk
@@ -261,7 +261,7 @@ class FilesConnector:
             names = parse_key(path)
         except ValueError:
             return None
-        return names if is_within(names[:-1], folder.names) and self._is_record(folder, path) else None
+        return names if self._is_record(folder, path) else None
 
     def _obstacle(self, item: FileItem) -> str | None:
         """Return why a file cannot go: it has another name that would keep its content (hard link), or it belongs to

@@ -62,8 +62,9 @@ class Actor:
     def outcomes(self, connection: Connection) -> list[Outcome]:
         """Act, and return one outcome per record: the batch's own in their order, then each companion's."""
         entries = Entries.of(self._batch, self._layout)
-        verdicts = self._halve(connection, list(self._batch.records))
-        verdicts |= self._again(connection, verdicts)
+        verdicts = self._halve(connection, list(self._batch.records), entries)
+        if self._is_halved:
+            verdicts |= self._again(connection, verdicts)
         done = OutcomeWord.PURGED if self._is_purge else OutcomeWord.ANONYMISED
         found = []
         for entry in entries.all:
@@ -73,10 +74,13 @@ class Actor:
 
     # --- when the whole is refused ---
 
-    def _halve(self, connection: Connection, records: list[Found]) -> dict[tuple[str, Any], Verdict]:
+    def _halve(
+        self, connection: Connection, records: list[Found], entries: Entries | None = None
+    ) -> dict[tuple[str, Any], Verdict]:
         """Act on records with their companions; where the database refuses the whole, on each half by itself."""
-        part = Batch(self._batch.dataset, tuple(records), companions_of(self._batch, records))
-        entries = Entries.of(part, self._layout)
+        if entries is None:
+            part = Batch(self._batch.dataset, tuple(records), companions_of(self._batch, records))
+            entries = Entries.of(part, self._layout)
         for attempt in range(_ATTEMPTS):
             try:
                 with self._backend.transaction(connection):
@@ -103,8 +107,6 @@ class Actor:
     ) -> dict[tuple[str, Any], Verdict]:
         """Try again, as long as that helps, the records that only hung on others of a batch that was halved."""
         name = self._batch.dataset
-        if not self._is_halved:
-            return {}
         latest: dict[tuple[str, Any], Verdict] = {}
         while True:
             current = verdicts | latest
@@ -126,9 +128,9 @@ class Actor:
         present: set[int] = set()
         for number, name in enumerate(entries.by_dataset):
             declared = self._layout.declared(name)
-            table = self._backend.load_keys(
-                connection, f"batch{number}", declared.kinds, entries.parsed(name, declared)
-            )
+            keys = entries.parsed(name, declared)
+            is_searched = bool(self._layout.links_from(declared.table.name))
+            table = self._backend.load_keys(connection, f"batch{number}", declared.kinds, keys, is_searched=is_searched)
             members.append((declared, table))
             judged, seen = self._judge(connection, declared, table, entries)
             verdicts |= judged

@@ -53,9 +53,18 @@ class Backend(Protocol):
         """Return what ``Catalogue.version`` would be now."""
 
     def load_keys(
-        self, connection: Connection, slot: str, kinds: tuple[Kind, ...], keys: Iterable[tuple[int, Values]]
+        self,
+        connection: Connection,
+        slot: str,
+        kinds: tuple[Kind, ...],
+        keys: Iterable[tuple[int, Values]],
+        *,
+        is_searched: bool = False,
     ) -> KeyTable:
-        """Put keys (position, values) in a temporary table, in place of what that slot held."""
+        """Put keys (position, values) in a temporary table, in place of what that slot held.
+
+        ``is_searched``: other rows will be looked up in it.
+        """
 
     def drop_keys(self, connection: Connection, keys: KeyTable, positions: Iterable[int]) -> None:
         """Take positions out of a temporary table."""

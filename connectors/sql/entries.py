@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from connectors.sql.keys import Values, parse_key
+from connectors.sql.keys import Values, parse_keys
 from ropa.connector import Batch, Found, Key, OutcomeWord
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ Verdict = tuple[OutcomeWord, str | None] | None
 """Why a record stays, as word and code; None: it goes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One record of a batch."""
 
     dataset: str
@@ -47,22 +46,17 @@ class Entries:
         names = dict.fromkeys([part.dataset for part in flat(batch.companions)])
         names.pop(batch.dataset, None)
         by_dataset: dict[str, dict[Key, int]] = {name: {} for name in [*names, batch.dataset]}
-        entries = []
-        count = 0
-        for name, found, is_main in listed:
+        for name in by_dataset:
             layout.declared(name)
-            positions = by_dataset[name]
-            if found.key not in positions:
-                positions[found.key] = count
-                count += 1
-            entries.append(Entry(name, found, positions[found.key], is_main))
+        entries = [
+            Entry(name, found, by_dataset[name].setdefault(found.key, pos), is_main)
+            for pos, (name, found, is_main) in enumerate(listed)
+        ]
         return cls(tuple(entries), by_dataset)
 
     def parsed(self, dataset: str, declared: Declared) -> list[tuple[int, Values]]:
         """Return the keys of a dataset as values, with their positions; those that no row can have are left out."""
-        kinds = declared.kinds
-        pairs = ((pos, parse_key(key, kinds)) for key, pos in self.by_dataset[dataset].items())
-        return [(pos, values) for pos, values in pairs if values is not None]
+        return parse_keys(((pos, key) for key, pos in self.by_dataset[dataset].items()), declared.kinds)
 
     def positions(self, dataset: str) -> list[int]:
         """Return the positions of a dataset's records."""

@@ -20,7 +20,7 @@ from connectors.sql.anchors import anchored_day, sargable
 from connectors.sql.backend import Backend, KeyTable
 from connectors.sql.catalogue import bound, columns_of
 from connectors.sql.conditions import Question, ask, is_one_of, joined
-from connectors.sql.keys import Values, is_faithful, parse_key, spell_key
+from connectors.sql.keys import Values, is_faithful, parse_keys, spell_key
 from connectors.sql.layout import Declared, Layout
 from connectors.sql.relations import References, Row, count_referring, fetch, refers
 from connectors.sql.sparing import Sparing
@@ -230,9 +230,7 @@ class Finder:
 
 def load(connection: Connection, slot: str, declared: Declared, keys: Sequence[Key], backend: Backend) -> KeyTable:
     """Load keys given as text, each by its place in ``keys``; those that no record can have are left out."""
-    kinds = declared.kinds
-    parsed = [(pos, values) for pos, key in enumerate(keys) if (values := parse_key(key, kinds)) is not None]
-    return backend.load_keys(connection, slot, kinds, parsed)
+    return backend.load_keys(connection, slot, declared.kinds, parse_keys(enumerate(keys), declared.kinds))
 
 
 def belongs(

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from connectors.evaluate import spell
 from connectors.sql.catalogue import Kind
 from ropa.connector import Key
 
-__all__ = ["is_faithful", "parse_key", "spell", "spell_key"]
+__all__ = ["is_faithful", "parse_key", "parse_keys", "spell", "spell_key"]
 
 Values = tuple[object, ...]
 """The values of a key's columns, as the database gives and takes them."""
 
+_SURELY_64_BITS = 19
+"""Fewer characters than this are always within 64 bits."""
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 
 
@@ -34,6 +37,20 @@ def parse_key(key: Key, kinds: tuple[Kind, ...]) -> Values | None:
         return tuple([_parse(text, kind) for text, kind in zip(key, kinds, strict=True)])
     except ValueError:
         return None
+
+
+def parse_keys(keys: Iterable[tuple[int, Key]], kinds: tuple[Kind, ...]) -> list[tuple[int, Values]]:
+    """Return keys (position, text) as values; those that no record can have are left out."""
+    if kinds != (Kind.NUMBER,):
+        return [(pos, values) for pos, key in keys if (values := parse_key(key, kinds)) is not None]
+    parsed: list[tuple[int, Values]] = []
+    for pos, key in keys:
+        # Nearly every key of nearly every table: one number of a few digits.
+        if len(key) == 1 and len(key[0]) < _SURELY_64_BITS and _INTEGER.fullmatch(key[0]):
+            parsed.append((pos, (int(key[0]),)))
+        elif (values := parse_key(key, kinds)) is not None:
+            parsed.append((pos, values))
+    return parsed
 
 
 def _parse(text: str, kind: Kind) -> object:

@@ -142,16 +142,23 @@ class SqliteBackend:
     # --- keys ---
 
     def load_keys(
-        self, connection: Connection, slot: str, kinds: tuple[Kind, ...], keys: Iterable[tuple[int, Values]]
+        self,
+        connection: Connection,
+        slot: str,
+        kinds: tuple[Kind, ...],
+        keys: Iterable[tuple[int, Values]],
+        *,
+        is_searched: bool = False,
     ) -> KeyTable:
         """See ``Backend.load_keys``. The columns have the affinity of the key's, so that they compare alike."""
         affinities = [_AFFINITIES[kind] for kind in kinds]
         parts = [f"k{number}" for number in range(len(kinds))]
-        name = f"ropa_{slot}_" + "".join(word[0] for word in affinities)
+        name = f"ropa_{slot}_" + "".join(word[0] for word in affinities) + "s" * is_searched
         declared = ", ".join(f"{part} {word}" for part, word in zip(parts, affinities, strict=True))
         run = connection.exec_driver_sql
         run(f"CREATE TEMP TABLE IF NOT EXISTS {name} (pos INTEGER PRIMARY KEY, {declared})")
-        run(f"CREATE INDEX IF NOT EXISTS temp.{name}_keys ON {name} ({', '.join(parts)})")
+        if is_searched:
+            run(f"CREATE INDEX IF NOT EXISTS temp.{name}_keys ON {name} ({', '.join(parts)})")
         run(f"DELETE FROM temp.{name}")  # noqa: S608 - names made here, of letters and digits
         rows = [(pos, *values) for pos, values in keys]
         if rows:

@@ -19,7 +19,7 @@ def list_(as_json: Json = False) -> None:
     with site() as opened:
         config = opened.config
         enforcing = opened.enforcing
-    locations = [
+    locations: list[dict[str, Any]] = [
         {
             "name": loc.name,
             "title": loc.title,
@@ -33,14 +33,14 @@ def list_(as_json: Json = False) -> None:
     ]
     rows = [
         (
-            l["name"],
-            l["connector"],
-            l["title"],
-            l["country"] or "?",
-            "yes" if l["enforced"] else "by hand",
-            len(l["datasets"]),
+            place["name"],
+            place["connector"],
+            place["title"],
+            place["country"] or "?",
+            "yes" if place["enforced"] else "by hand",
+            len(place["datasets"]),
         )
-        for l in locations
+        for place in locations
     ]
     result(
         {"schema": "ropa.locations/1", "locations": locations},
@@ -62,6 +62,7 @@ def check(name: Name, as_json: Json = False) -> None:
             for dataset in opened.config.locations[name].datasets
             if connector.capabilities.is_enforcing
         }
+    found = [{"dataset": dataset, "message": message} for dataset, texts in problems.items() for message in texts]
     document = {
         "schema": "ropa.location/1",
         "name": name,
@@ -71,21 +72,20 @@ def check(name: Name, as_json: Json = False) -> None:
         "may_delete": health.may_delete,
         "clock": timestamp(health.now) if health.now else None,
         "notes": list(health.notes),
-        "problems": [{"dataset": dataset, "message": m} for dataset, found in problems.items() for m in found],
+        "problems": found,
     }
 
     def words() -> None:
-        say(
-            f"{name}: {'reachable' if health.is_reachable else 'not reachable'} as {health.identity or 'nobody in particular'}"
-        )
+        reached = "reachable" if health.is_reachable else "not reachable"
+        say(f"{name}: {reached} as {health.identity or 'nobody in particular'}")
         say(f"  may read: {_said(health.may_read)}; may delete: {_said(health.may_delete)}")
         for note in health.notes:
             say(f"  {note}")
-        for problem in document["problems"]:
+        for problem in found:
             typer.echo(f"  {problem['dataset']}: {problem['message']}")
 
     result(document, words)
-    if document["problems"]:
+    if found:
         raise typer.Exit(1)
 
 

@@ -105,7 +105,8 @@ def print_error(error: RopaError) -> int:
 
 
 def print_unexpected(error: Exception) -> int:
-    """Print the kind of an unexpected error and, with ``-v``, where it came from: never its text, which may hold data."""
+    """Print the kind of an unexpected error and, with ``-v``, where it came from: never its text, which may hold
+    data."""
     typer.echo(f"ropa: unexpected error ({type(error).__name__}); nothing further was done. -v says where.", err=True)
     if SETTINGS.is_verbose:
         for frame in traceback.extract_tb(error.__traceback__):
@@ -137,11 +138,12 @@ def read_date(text: str | None, option: str) -> date | None:
     if text is None:
         return None
     try:
-        if len(text) != 10:
-            raise ValueError
-        return date.fromisoformat(text)
+        read = date.fromisoformat(text) if len(text) == len("2026-11-22") else None
     except ValueError:
-        raise CallError(f"{option} takes a date such as 2026-11-22", next_step="Write it as YYYY-MM-DD.") from None
+        read = None
+    if read is None:
+        raise CallError(f"{option} takes a date such as 2026-11-22", next_step="Write it as YYYY-MM-DD.")
+    return read
 
 
 def read_key(texts: Sequence[str]) -> tuple[str, ...]:

@@ -49,8 +49,9 @@ def plan(
     use_json(as_json)
     day = read_date(as_of, "--as-of")
     with site() as opened, progress("planning") as show:
-        from ropa.sweep import night, show as documents
-        from ropa.sweep.plan import Scope
+        from ropa.sweep import night
+        from ropa.sweep import show as documents
+        from ropa.sweep.scope import Scope
 
         scope = Scope(as_of=day or opened.today(), rule=rule, dataset=dataset)
         plan_id = night.make_plan(opened, scope, by=person(by), progress=show)
@@ -108,7 +109,8 @@ def _record_line(record: dict[str, Any]) -> str:
     key = "/".join(record["key"]).encode("unicode_escape").decode()
     reason = f" ({record['reason']})" if record["reason"] else ""
     data = ",".join(record["data"])
-    return f"{record['dataset']}  {key}  due {record['due_on']}  {record['action']} {data}  {record['disposition']}{reason}"
+    what = f"{record['action']} {data}  {record['disposition']}{reason}"
+    return f"{record['dataset']}  {key}  due {record['due_on']}  {what}"
 
 
 @app.command()
@@ -159,7 +161,8 @@ def approve(
     """Approve one plan by its digest. A named person's yes to these very records."""
     use_json(as_json)
     with site() as opened:
-        from ropa.sweep import review, show as documents
+        from ropa.sweep import review
+        from ropa.sweep import show as documents
         from ropa.sweep.journal import writing
 
         document = documents.plan_document(opened, plan_id)
@@ -202,7 +205,8 @@ def reject(
     """Reject one plan: it is spent, its keys leave."""
     use_json(as_json)
     with site() as opened:
-        from ropa.sweep import review, show as documents
+        from ropa.sweep import review
+        from ropa.sweep import show as documents
         from ropa.sweep.journal import writing
 
         with writing(opened) as journal:
@@ -239,7 +243,8 @@ def _print(document: dict[str, Any], *, is_new: bool) -> None:
         previous = target["previous_records"]
         if previous is not None and target["records"] != previous:
             typer.echo(
-                f"  {target['dataset']} ({', '.join(target['rules'])}): {previous:,} in the plan before, {target['records']:,} now"
+                f"  {target['dataset']} ({', '.join(target['rules'])}): {previous:,} in the plan before, "
+                f"{target['records']:,} now"
             )
     if not document["complete"]:
         typer.echo("not complete: a place could not be read wholly; nothing is concluded about it")

@@ -13,7 +13,12 @@ from ropa.cli.output import Json, result, say, site, use_json
 def report(
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="html, json or csv.")] = "html",
     lang: Annotated[str, typer.Option("--lang", metavar="LANG", help="nl or en.")] = "en",
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there (a new file); default: the state folder's exports.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write there (a new file); default: the state folder's exports."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the register as a document for the regulator, with the evidence whether it is adhered to."""

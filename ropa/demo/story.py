@@ -19,7 +19,7 @@ from ropa.errors import CallError
 from ropa.sweep import check, evidence, holds, night, review, show
 from ropa.sweep.explain import explain
 from ropa.sweep.journal import writing
-from ropa.sweep.plan import Scope
+from ropa.sweep.scope import Scope
 from ropa.sweep.site import Site
 from ropa.sweep.status import status
 
@@ -66,7 +66,8 @@ def tell(site: Site, summary: Summary, say: Say) -> Told:
     findings = check.document(check.offline_findings(site))["findings"]
     counts = {level: sum(1 for f in findings if f["severity"] == level) for level in ("error", "warning", "note")}
     say(
-        f"3. `ropa check` reads the register against the law: {counts['error']} errors, {counts['warning']} warnings. The first:"
+        f"3. `ropa check` reads the register against the law: {counts['error']} errors, {counts['warning']} "
+        f"warnings. The first:"
     )
     for finding in findings[:3]:
         say(f"   - {finding['entry']}: {finding['message']}")
@@ -88,26 +89,31 @@ def tell(site: Site, summary: Summary, say: Say) -> Told:
     say(f"6. A named person approves exactly that: {planned['digest'][:23]}…")
     applied = night.apply_plan(site, plan_id)
     say(
-        f"7. `ropa apply` erases it, each record checked again at that moment: {_outcome_words(applied.document['outcomes'])}."
+        f"7. `ropa apply` erases it, each record checked again at that moment: "
+        f"{_outcome_words(applied.document['outcomes'])}."
     )
     swept = night.sweep(site, by=OFFICER)
     left = sum(
         t["records"] for t in show.plan_document(site, swept.document["plan"])["targets"] if t["approval"] == "needed"
     )
     say(
-        f"8. `ropa sweep`, the nightly job, finds {left} left to do; flagged for a person: {swept.document['outcomes'].get('flagged', 0)}."
+        f"8. `ropa sweep`, the nightly job, finds {left} left to do; flagged for a person: "
+        f"{swept.document['outcomes'].get('flagged', 0)}."
     )
     proofs = evidence.prove_record(site, summary.purged.dataset, summary.purged.key)
     say(
-        f"9. `ropa ledger prove` shows that one customer was {proofs[0]['outcome']} at {proofs[0]['at']}, with no name in it."
+        f"9. `ropa ledger prove` shows that one customer was {proofs[0]['outcome']} at {proofs[0]['at']}, "
+        f"with no name in it."
     )
     verified = evidence.verify_site(site)
     say(
-        f"10. `ropa ledger verify`: {'sound' if verified.is_sound else 'BROKEN'}, {verified.size} signed lines of evidence."
+        f"10. `ropa ledger verify`: {'sound' if verified.is_sound else 'BROKEN'}, {verified.size} signed "
+        f"lines of evidence."
     )
     state = status(site)
     say(
-        f"11. `ropa status`: {state['overdue']} overdue, {state['held']} held, {state['blocked']} blocked by other records."
+        f"11. `ropa status`: {state['overdue']} overdue, {state['held']} held, {state['blocked']} blocked by "
+        f"other records."
     )
     document = {
         "schema": "ropa.demo/1",

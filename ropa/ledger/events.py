@@ -51,7 +51,7 @@ def is_stamp(value: object) -> bool:
     if not isinstance(value, str) or not _STAMP.fullmatch(value):
         return False
     try:
-        datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007 - only whether it exists
+        datetime.fromisoformat(value)  # raises where there is no such day or time
     except ValueError:
         return False
     return True

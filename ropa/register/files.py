@@ -20,7 +20,8 @@ def read_register(path: Path) -> Register:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise RegisterError(
-            f"{path.name} is neither .toml nor .json", (), next_step="Give a register as `ropa register export` writes it."
+            f"{path.name} is neither .toml nor .json", (), next_step="Give a register as `ropa register "
+            "export` writes it."
         )
     data, _size, trouble = read_bounded(path, 4 * MAX_BYTES)
     if trouble is not None:
@@ -29,7 +30,8 @@ def read_register(path: Path) -> Register:
 
 
 def entry_of(register: Register, entry: str) -> Any:
-    """Return one entry as plain data: ``organisation``, ``activity.intake`` … Raises CheckError when it is not there."""
+    """Return one entry as plain data: ``organisation``, ``activity.intake`` … Raises CheckError when it is not
+    there."""
     kind, _, key = entry.partition(".")
     data = to_data(register)
     values = data.get("organisation") if entry == "organisation" else data.get(kind, {}).get(key)
@@ -37,7 +39,7 @@ def entry_of(register: Register, entry: str) -> Any:
         known = [*data.get(kind, {})] if kind in KINDS else []
         raise CheckError(
             f"there is no {entry} in the register",
-            next_step=f"Known: {', '.join(known)}." if known else f"An entry is organisation, or one of {', '.join(KINDS)}.",
+            next_step=f"Known: {', '.join(known)}." if known else f"Kinds: organisation, {', '.join(KINDS)}.",
         )
     return values
 

@@ -15,7 +15,7 @@ from ropa.clock import Period, calendar_day, parse_period
 from ropa.config.models import Config, Location, Rule
 from ropa.connector import Condition
 from ropa.errors import Finding, Severity
-from ropa.register.models import Activity, Contact, Cookie, Recipient, Register
+from ropa.register.models import NONE, SESSION, Activity, Contact, Cookie, Recipient, Register
 from ropa.report.model import (
     ActivityPart,
     CategoryPart,
@@ -37,6 +37,7 @@ from ropa.report.model import (
 )
 from ropa.sweep.adherence import FELL_SHORT, Adherence, RunSummary, Standing, State, documented_places
 from ropa.vocabulary import category as known_category
+from ropa.vocabulary import safeguards
 
 OUTDATED_DAYS = 2
 """A look older than this shows nothing about today; the job is to run every night."""
@@ -46,8 +47,6 @@ RUNS_IN_DETAIL = 7
 """Of the runs shown, how many tell what they did per target; the ledger has them all."""
 
 MONTHS_SHOWN = 24
-
-_NOBODY = ("none", "unknown")
 
 
 def build(
@@ -72,10 +71,11 @@ def build(
     if documented is None:
         documented = documented_places(config)
     zone = config.timezone
+    today = calendar_day(now, zone)
     return Document(
         generated_at=now,
         timezone=zone.key,
-        as_of=calendar_day(now, zone),
+        as_of=today,
         policy=config.digest,
         register_revision=revision,
         summary=summarise(standings, adherence, findings, evidence, now),
@@ -84,8 +84,10 @@ def build(
         activities=tuple(
             _activity(key, activity, register, config, adherence) for key, activity in register.activities.items()
         ),
-        recipients=tuple(_recipient(key, recipient) for key, recipient in register.recipients.items()),
-        places=tuple(_place(location, is_enforced=name not in documented) for name, location in config.locations.items()),
+        recipients=tuple(_recipient(key, recipient, today) for key, recipient in register.recipients.items()),
+        places=tuple(
+            _place(location, is_enforced=name not in documented) for name, location in config.locations.items()
+        ),
         terms=tuple(_term(rule) for rule in config.rules.values()),
         standings=tuple(standings),
         cookies=tuple(_cookie(name, cookie) for name, cookie in register.cookies.items()),
@@ -138,9 +140,7 @@ def summarise(
         waiting=sum(stand.counts.waiting for stand in standings),
         held=sum(stand.counts.held for stand in standings),
         blocked=sum(stand.counts.blocked for stand in standings),
-        fell_short=sum(
-            c.refused + c.failed + c.unverified + c.changed for c in (stand.counts for stand in standings)
-        ),
+        fell_short=sum(c.refused + c.failed + c.unverified + c.changed for c in (stand.counts for stand in standings)),
         flagged=sum(stand.counts.flagged for stand in standings),
         worst_late_days=late,
         findings=len(findings),
@@ -221,8 +221,10 @@ def _period(text: str | None) -> Period | None:
         return None
 
 
-def _recipient(key: str, recipient: Recipient) -> RecipientPart:
+def _recipient(key: str, recipient: Recipient, today: date) -> RecipientPart:
     transfer = recipient.transfer
+    known = safeguards().get(transfer.safeguard or "") if transfer else None
+    ended = known.invalid_from if known else None
     return RecipientPart(
         key=key,
         name=recipient.name,
@@ -233,6 +235,7 @@ def _recipient(key: str, recipient: Recipient) -> RecipientPart:
         contract=recipient.contract,
         transfer_country=(transfer.country or "unknown") if transfer else None,
         safeguard=transfer.safeguard if transfer else None,
+        safeguard_ended_on=ended if ended is not None and ended <= today else None,
         transfer_evidence=transfer.evidence if transfer else None,
     )
 
@@ -242,7 +245,7 @@ def _cookie(name: str, cookie: Cookie) -> CookiePart:
         name=name,
         setter=cookie.setter,
         lifetime=cookie.period,
-        is_session=cookie.lifetime == "session",
+        is_session=cookie.lifetime == SESSION,
         purpose=cookie.purpose,
         consent=cookie.consent,
         activity=cookie.activity,
@@ -255,7 +258,7 @@ def _activity(
     own = [cell for cell in cells if cell.activity == key]
     places = [config.locations[cell.location].recipient for cell in own if cell.location in config.locations]
     brought = [place for place in places if place is not None]
-    said = [name for name in activity.recipients if not (brought and name in _NOBODY)]
+    said = [name for name in activity.recipients if not (brought and name == NONE)]
     return ActivityPart(
         key=key,
         title=activity.title,

@@ -6,54 +6,35 @@ so that a name in the register can never act.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ropa.report import pictures
-from ropa.report.model import ActivityPart, Document, RowPart, TermPart
+from ropa.report.model import Document
+from ropa.report.view import View
 from ropa.report.words import Words, shown
-from ropa.sweep.adherence import Counts, RunSummary, RunTarget, State
+from ropa.sweep.adherence import State
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-BAD = frozenset({State.STOPPED, State.OVERDUE, State.BLOCKED, State.NO_RULE, State.NO_PLACE, State.NEVER_SCANNED})
-"""States said in red, with their own shape and in words."""
-
-COUNTED = (
-    "due",
-    "done",
-    "waiting",
-    "held",
-    "blocked",
-    "refused",
-    "failed",
-    "unverified",
-    "changed",
-    "flagged",
-    "recoverable",
-    "absent",
-    "unanchored",
-    "done_last",
-    "done_total",
-)
-"""Counts in the order in which they are told."""
 
 
 def render(document: Document, lang: str) -> str:
     """Return the report as a whole HTML document. Raises CallError for a language without a catalogue."""
     words = Words(lang, document.timezone)
-    view = _View(document, words)
-    text = _environment().get_template("report.html.jinja").render(
-        doc=document,
-        t=words,
-        view=view,
-        State=State,
-        matrices=pictures.matrices(document, words),
-        axes=pictures.axes(document, words),
-        stacks=pictures.stacks(document, words),
+    view = View(document, words)
+    text = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            doc=document,
+            t=words,
+            view=view,
+            State=State,
+            matrices=pictures.matrices(document, words),
+            axes=pictures.axes(document, words),
+            stacks=pictures.stacks(document, words),
+        )
     )
     return "\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + "\n"
 
@@ -81,181 +62,3 @@ def _environment() -> Environment:
 def capitalised(text: str) -> str:
     """Return text with a capital at its start; the rest as it stands."""
     return text[:1].upper() + text[1:]
-
-
-_RUN_COUNTS = (
-    ("due", "counted.due"),
-    ("planned", "counted.planned"),
-    ("held", "counted.held"),
-    ("blocked", "counted.blocked"),
-    ("unanchored", "counted.unanchored"),
-)
-
-ALARMS = frozenset(
-    {"overdue", "late", "stopped", "blocked", "unsound-evidence", "no-evidence", "open-intents", "no-scan"}
-    | {"never-scanned", "outdated", "no-rule", "no-place", "error-findings"}
-)
-"""Reasons that are said in red."""
-
-
-class _View:
-    """What the templates ask about the document: look-ups and wordings, never new facts."""
-
-    numeric = ("population", "due", "done", "waiting", "held", "blocked", "count", "past_review", "runs", "went", "fell_short")
-    """Columns of numbers."""
-    alarms = ALARMS
-
-    def __init__(self, document: Document, words: Words) -> None:
-        self.document = document
-        self.words = words
-        self.ids = {activity.key: f"activity-{i}" for i, activity in enumerate(document.activities, 1)}
-
-    def category(self, key: str) -> str:
-        """A data category's label."""
-        if key == "*":
-            return self.words("text.row")
-        return pictures.category_label(self.document, self.words, key)
-
-    def tone(self, state: str) -> str:
-        """The class of a state: said in red, in the accent colour, or plainly."""
-        if state in BAD:
-            return "bad"
-        return "good" if state == State.ENFORCED else "plain"
-
-    def groups(self, rows: tuple[RowPart, ...]) -> list[tuple[RowPart, list[str]]]:
-        """Rows that differ in their category alone, together: the numbers are of the same records."""
-        found: dict[RowPart, list[str]] = {}
-        for row in rows:
-            same = replace(row, category="", adherence=replace(row.adherence, category=""))
-            found.setdefault(same, []).append(row.category)
-        return list(found.items())
-
-    def counts(self, counts: Counts) -> list[tuple[str, str]]:
-        """The counts that are not zero: number and word; ``due`` always."""
-        found = [(name, getattr(counts, name)) for name in COUNTED]
-        if counts.done_last == counts.done:
-            found = [(name, count) for name, count in found if name != "done_last"]
-        if counts.done_total == counts.done:
-            found = [(name, count) for name, count in found if name != "done_total"]
-        return [
-            (self.words.number(count), self.words(f"counted.{name}")) for name, count in found if count or name == "due"
-        ]
-
-    def outcomes(self, outcomes: tuple[tuple[str, int], ...]) -> str:
-        """ "1.200 verwijderd, 2 gewijzigd"."""
-        words = self.words
-        told = [f"{words.number(count)} {words.word('outcome', word)}" for word, count in outcomes]
-        return ", ".join(told) or words("common.none")
-
-    def terms(self, names: tuple[str, ...]) -> list[TermPart]:
-        """The terms of rules."""
-        return [term for term in (self.document.term(name) for name in names) if term is not None]
-
-    def longer(self, row: RowPart) -> str:
-        """The other purposes that need the same datum, and so may keep it longer."""
-        told = [
-            f"{self.activity(term.activity)} ({self.words.term(term)}, {term.rule})"
-            for term in self.terms(row.adherence.longer)
-        ]
-        return self.words("text.longer" if row.adherence.rules else "text.others", terms="; ".join(told))
-
-    def activity(self, key: str | None) -> str:
-        """An activity's title, its key where it has none."""
-        found = self.document.activity(key)
-        return found.title or found.key if found else self.words.word("none", key)
-
-    def recipient(self, key: str | None) -> str:
-        """A recipient's name; words for nobody, unknown and our own."""
-        found = self.document.recipient(key)
-        if found is not None:
-            return found.name
-        if key == "own":
-            return self.words("text.own")
-        return self.words.word("recipient", key) if key is not None else self.words("common.own_system")
-
-    def place(self, key: str | None) -> str:
-        """A place's title."""
-        found = self.document.place(key)
-        return found.title if found else self.words.word("none", key)
-
-    def dataset(self, full: str) -> str:
-        """The title of ``location.dataset``."""
-        location, _, dataset = full.partition(".")
-        return self.document.dataset_title(location, dataset)
-
-    def transfers(self, activity: ActivityPart) -> list[str]:
-        """Transfers to third countries that the activity's recipients bring."""
-        words, found = self.words, []
-        for key in activity.recipients:
-            recipient = self.document.recipient(key)
-            if recipient is None or recipient.transfer_country is None:
-                continue
-            safeguard = (
-                words.label("safeguard", recipient.safeguard) if recipient.safeguard else words("text.no_safeguard")
-            )
-            country = self.country(recipient.transfer_country)
-            found.append(words("text.transfer_line", name=recipient.name, country=country, safeguard=safeguard))
-        return found
-
-    def country(self, code: str | None) -> str:
-        """A country in words; ``unknown`` is one too."""
-        return self.words("common.unknown") if code in {None, "unknown"} else self.words.country(code)
-
-    def labels(self, kind: str, keys: tuple[str, ...]) -> list[str]:
-        """Labels of vocabulary entries."""
-        return [self.words.label(kind, key) for key in keys]
-
-    def measures(self, texts: tuple[str, ...]) -> list[str]:
-        """Security measures in words."""
-        return [self.words.measure(text) for text in texts]
-
-    def language_names(self, codes: tuple[str, ...]) -> list[str]:
-        """Names of languages."""
-        return [self.words.language(code) for code in codes]
-
-    def categories(self, keys: tuple[str, ...]) -> str:
-        """Labels of data categories, in a row."""
-        return ", ".join(self.category(key) for key in keys)
-
-    def states_used(self) -> list[str]:
-        """The states that the picture shows, best first."""
-        used = {row.adherence.state for activity in self.document.activities for row in activity.rows}
-        return [state for state in reversed(State) if state in used]
-
-    def other_counts(self, counts: Counts) -> list[tuple[str, str]]:
-        """The counts without a column of their own, where they are not zero."""
-        names = [name for name in COUNTED if name not in self.numeric]
-        return [
-            (self.words.number(getattr(counts, name)), self.words(f"counted.{name}"))
-            for name in names
-            if getattr(counts, name)
-        ]
-
-    def run_counts(self, target: RunTarget) -> str:
-        """What a run found and did in one target."""
-        words = self.words
-        told = [
-            f"{words.number(getattr(target, name))} {words(key)}"
-            for name, key in _RUN_COUNTS
-            if getattr(target, name)
-        ]
-        told += [self.outcomes(target.outcomes)] if target.outcomes else []
-        told += [words.word("stop", target.stopped_by)] if target.stopped_by else []
-        return "; ".join(told) or words("common.none")
-
-    def details(self, run: RunSummary) -> list[RunTarget]:
-        """The targets of a run that say anything."""
-        return [t for t in run.targets if t.due or t.outcomes or t.stopped_by or t.unanchored]
-
-    def masks(self, term: TermPart) -> str:
-        """ "geboortedatum: enkel het jaar"."""
-        words = self.words
-        return "; ".join(
-            words("text.mask_line", category=self.category(category), mask=words.word("mask", mask))
-            for category, mask in term.masks
-        )
-
-    def points(self, group: str) -> Mapping[str, str]:
-        """The headings of an Art. 30 paragraph, by letter."""
-        prefix = f"{group}."
-        return {key.removeprefix(prefix): text for key, text in self.words.texts.items() if key.startswith(prefix)}

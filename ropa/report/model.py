@@ -82,6 +82,8 @@ class RecipientPart:
     """Whether there is a processor contract (Art. 28(3)): ``yes``, ``no``, ``unknown``; None: nothing was said."""
     transfer_country: str | None = None
     safeguard: str | None = None
+    safeguard_ended_on: date | None = None
+    """The first day on which the safeguard no longer carries a transfer, where that day has come."""
     transfer_evidence: str | None = None
     """Where the proof of the safeguard is."""
 

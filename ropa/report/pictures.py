@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ropa.clock import Period
 from ropa.report.model import ActivityPart, Document, TermPart
+from ropa.report.view import category_label
 from ropa.report.words import Words, shown
 from ropa.sweep.adherence import State
 
@@ -344,12 +345,6 @@ def _height(count: int, most: int) -> float:
 
 
 # --- words in pictures --------------------------------------------------------------------------------------------
-
-
-def category_label(document: Document, words: Words, key: str) -> str:
-    """Return a data category's label: the organisation's own, else the vocabulary's; the key where nobody knows it."""
-    own = document.category(key)
-    return own.title if own else words.label("category", key)
 
 
 def clipped(text: str, width: int) -> str:

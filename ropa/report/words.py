@@ -97,6 +97,11 @@ class Words:
 
     def finding(self, code: str) -> str | None:
         """Return what a finding means, in this language; None where its own message must do."""
+        kind, _, detail = code.partition("-")
+        if kind == "stopped":
+            return self("finding_kind.stopped", why=self.word("stop", detail))
+        if kind == "outcome":
+            return self("finding_kind.outcome", why=self.word("outcome", detail))
         return self.texts.get(f"finding.{code}")
 
     def label(self, kind: str, key: str | None) -> str:

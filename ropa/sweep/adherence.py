@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from ropa.retention import Target
 
 PATIENCE_DAYS = 7
-"""How long what is due may wait for a person before it is called overdue: as long as an approval is valid by default."""
+"""How long what is due may wait for a person before it is called overdue: as long as an approval is valid by
+default."""
 
 DONE = ("purged", "anonymised", "recoverable", "absent")
 """Outcomes after which the datum is gone; ``absent``: it was gone already. ``recoverable`` is told apart as well."""
@@ -163,7 +164,7 @@ class Adherence:
     state: State
     rules: tuple[str, ...] = ()
     """The activity's own rules for it."""
-    longer: tuple[str, ...] = ()
+    also_needed_by: tuple[str, ...] = ()
     """Rules of other purposes for the same datum: with a rule of its own, it goes when the last of them ends (design
     4.4); with none, they alone decide."""
     goes_with: str | None = None
@@ -483,9 +484,15 @@ class _Cells:
         stands = [stand for stand in self.stands if self._concerns(stand, category, place, names)]
         if not rules or (goes_with and not stands and location not in self.documented):
             # Children whose parents are only flagged or anonymised stay: nothing will ever make them go.
-            others = tuple(rule.name for rule in self.config.rules.values() if self._is_other(rule, activity, category, place))
-            return Adherence(**common, state=State.NO_RULE, longer=others)  # type: ignore[arg-type]
-        common |= {"rules": names, "longer": self._longer(activity, category, place), "goes_with": goes_with}
+            others = tuple(
+                rule.name for rule in self.config.rules.values() if self._is_other(rule, activity, category, place)
+            )
+            return Adherence(**common, state=State.NO_RULE, also_needed_by=others)  # type: ignore[arg-type]
+        common |= {
+            "rules": names,
+            "also_needed_by": self._also_needed_by(activity, category, place),
+            "goes_with": goes_with,
+        }
         is_enforced = location not in self.documented and any(
             rule.action is not Action.KEEP and not rule.period.is_sub_day for rule in rules
         )
@@ -515,7 +522,7 @@ class _Cells:
         is_here = stand.full_dataset == place and ("*" in stand.data or category in stand.data)
         return is_here and any(rule in stand.rules for rule in rules)
 
-    def _longer(self, activity: str, category: str, place: str) -> tuple[str, ...]:
+    def _also_needed_by(self, activity: str, category: str, place: str) -> tuple[str, ...]:
         """Rules of other activities for the same datum that meet one of this activity's in a target, and every
         ``keep`` of another activity."""
         names: dict[str, None] = {}

@@ -1,17 +1,21 @@
 """Applying a plan: the only place from which anything is erased.
 
-Design statement. Deleting cannot be undone, so nothing here decides *what* goes: a plan does, whose digest a named person
+Design statement. Deleting cannot be undone, so nothing here decides *what* goes: a plan does, whose digest a named
+person
 approved or a mandate covers, and this file only ever narrows it. For each batch, in this order and no other:
 
 1. a fresh random key and the batch's rows are committed in the run database;
-2. the leaves and the **intent** are durable in the ledger: from here on the batch can be accounted for, whatever happens;
+2. the leaves and the **intent** are durable in the ledger: from here on the batch can be accounted for, whatever
+happens;
 3. halt, clock, lease and **holds** are looked at again; holds that cannot be read stop everything;
-4. the connector acts, with the whole selection (still due, unchanged, not spared, nothing refers to it) in the deletion;
+4. the connector acts, with the whole selection (still due, unchanged, not spared, nothing refers to it) in the
+deletion;
 5. a separate read looks what is still there: ``purged`` is only said of what is gone;
 6. outcomes and the **receipt** are durable in the ledger, then the run database notes the batch as settled.
 
 A crash between any two steps leaves an intent without a receipt; ``settle_open`` finds it at the next start, before
-anything else, and asks the source. Children that go with a parent are in the same unit: all their intents come before the
+anything else, and asks the source. Children that go with a parent are in the same unit: all their intents come before
+the
 one act, which removes all or nothing of a parent's family.
 
 Invariant: the outcomes of a target add up to its planned records; there is exactly one receipt per intent, ever.
@@ -46,8 +50,8 @@ from ropa.ledger.leaf import leaves as batch_leaves
 from ropa.retention import Target
 from ropa.retention import select as select_due
 from ropa.sweep import holds, mandates, review, safety
+from ropa.sweep.digest import digest_of
 from ropa.sweep.journal import Journal
-from ropa.sweep.plan import digest_of
 from ropa.sweep.run import Interruption, Run
 from ropa.sweep.tables import BatchRow, FlaggedRecord, PlannedRecord, PlannedReference, PlanRow, TargetRow
 
@@ -266,7 +270,8 @@ class Applier:
     # --- units: batches and what rides with them -------------------------------------------------------------------
 
     def _units(self, plan: PlanRow, family: list[TargetRow]) -> Iterator[list[Portion]]:
-        """Yield the units still to do: companions first, deepest descendants before their parents, the main batch last."""
+        """Yield the units still to do: companions first, deepest descendants before their parents, the main batch
+        last."""
         main = family[0]
         size = self._batch_size(main.location)
         while True:

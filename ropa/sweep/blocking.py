@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import text
+from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.orm import Session
 
 from ropa.sweep.site import Site
@@ -74,8 +74,7 @@ def settle(session: Session, plan_id: int) -> None:
     """Mark what cannot go as blocked, until nothing changes, and put self-referring records in an order that works."""
     changed = 1
     while changed:
-        changed = session.execute(_STUCK_ROWS, {"plan": plan_id}).rowcount  # type: ignore[attr-defined]
-        changed += session.execute(_LEFT_BEHIND, {"plan": plan_id}).rowcount  # type: ignore[attr-defined]
+        changed = sum(_changed(session, statement, {"plan": plan_id}) for statement in (_STUCK_ROWS, _LEFT_BEHIND))
         session.commit()
     own = session.execute(
         text("""SELECT DISTINCT t.id, t.dataset FROM plan_target t JOIN planned_reference r ON r.target_id = t.id
@@ -87,10 +86,15 @@ def settle(session: Session, plan_id: int) -> None:
     session.commit()
 
 
+def _changed(session: Session, statement: TextClause, values: Mapping[str, object]) -> int:
+    result = session.execute(statement, values)
+    return result.rowcount if isinstance(result, CursorResult) else 0
+
+
 def _order(session: Session, plan_id: int, target_id: int, dataset: str) -> None:
     for rank in range(1, MAX_RANK):
         values = {"rank": rank, "target": target_id, "plan": plan_id, "dataset": dataset}
-        if not session.execute(_RAISE_RANK, values).rowcount:  # type: ignore[attr-defined]
+        if not _changed(session, _RAISE_RANK, values):
             break
     else:
         return  # a cycle: its members can only go together, in one batch, where the source allows it

@@ -23,11 +23,8 @@ def discover(site: Site, location: str) -> dict[str, Any]:
         for category, columns in spec.data.items() if spec else ():
             for column in columns:
                 mapped.setdefault(column, []).append(category)
-        proposed = {
-            c.name: category
-            for c in info.columns
-            if c.name not in mapped and c.name not in info.key and (category := hint_category(c.name))
-        }
+        hints = {c.name: hint_category(c.name) for c in info.columns if c.name not in mapped and c.name not in info.key}
+        proposed = {name: hint for name, hint in hints.items() if hint is not None}
         sources.append(
             {
                 "source": info.source,

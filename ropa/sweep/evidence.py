@@ -65,14 +65,16 @@ def prove_record(site: Site, dataset: str, key: Key) -> list[dict[str, Any]]:
     location, _, name = dataset.partition(".")
     with Session(site.engine) as session:
         rows = session.execute(
-            select(BatchRow.root, BatchRow.key).where(
+            select(col(BatchRow.root), col(BatchRow.key)).where(
                 col(BatchRow.location) == location, col(BatchRow.dataset) == name, col(BatchRow.key).is_not(None)
             )
         ).all()
     known = location in site.config.locations and name in site.config.locations[location].datasets
     if not rows and not known:
         raise CallError(f"there is no dataset {dataset!r} in config/retention.toml or in the evidence")
-    proofs = prove(site.ledger_folder, [(root, bytes(secret)) for root, secret in rows], location, name, key)
+    proofs = prove(
+        site.ledger_folder, [(root, secret) for root, secret in rows if secret is not None], location, name, key
+    )
     if not proofs:
         raise CheckError(
             f"the ledger has nothing about a record with this key in {dataset}",

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from ropa.clock import timestamp
 from ropa.errors import CallError, Finding
@@ -25,7 +26,7 @@ def record(site: Site, source: str, found: Iterable[Finding], *, clears: bool = 
     current = {(finding.code, finding.entry): finding for finding in found}
     with Session(site.engine) as session, session.begin():
         open_rows = session.scalars(
-            select(FindingRow).where(FindingRow.source == source, FindingRow.resolved_at.is_(None))  # type: ignore[union-attr]
+            select(FindingRow).where(col(FindingRow.source) == source, col(FindingRow.resolved_at).is_(None))
         ).all()
         for row in open_rows:
             finding = current.pop((row.code, row.entry), None)
@@ -57,7 +58,7 @@ def open_findings(site: Site) -> list[FindingRow]:
     """Return what is open, errors first."""
     order = {"error": 0, "warning": 1, "note": 2}
     with Session(site.engine) as session:
-        rows = session.scalars(select(FindingRow).where(FindingRow.resolved_at.is_(None))).all()  # type: ignore[union-attr]
+        rows = session.scalars(select(FindingRow).where(col(FindingRow.resolved_at).is_(None))).all()
     return sorted(rows, key=lambda row: (order[row.severity], row.entry, row.code))
 
 

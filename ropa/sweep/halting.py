@@ -1,7 +1,7 @@
 """Halt and resume: a person stops every run within one batch, and allows runs again.
 
-Invariant: a halt works while another process holds the run lock; it is a fact in the database that every batch looks at.
-Its ledger line is written by whoever may write at that moment, or by the next that may.
+Invariant: a halt works while another process holds the run lock; it is a fact in the database that every batch looks
+at. Its ledger line is written by whoever may write at that moment, or by the next that may.
 """
 
 from __future__ import annotations

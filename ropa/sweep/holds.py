@@ -1,7 +1,8 @@
 """Holds kept: given, listed, released; and what the active ones cover at this moment.
 
-Invariant: a hold is in force the moment its row is committed, also in the middle of somebody else's run; its ledger line
-follows at the next batch at the latest. Holds that cannot be read, or are fewer than the ledger says, stop everything.
+Invariant: a hold is in force the moment its row is committed, also in the middle of somebody else's run; its ledger
+line follows at the next batch at the latest. Holds that cannot be read, or are fewer than the ledger says, stop
+everything.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +22,7 @@ from ropa.connector import Key, normalise_identifier
 from ropa.errors import CallError, Finding, LedgerError, Severity
 from ropa.ledger.leaf import leaf
 from ropa.retention import REASON_CODES, Coverage, Hold, covering, is_overdue_for_review
+from ropa.retention.holds import HoldKind
 from ropa.sweep.halting import record_soon
 from ropa.sweep.site import Site
 from ropa.sweep.state import actor_id
@@ -37,7 +39,7 @@ def active_holds(site: Site) -> list[Hold]:
         return [
             Hold(
                 id=str(row.id),
-                kind=row.kind,  # type: ignore[arg-type]
+                kind=cast("HoldKind", row.kind),
                 reason=row.reason,
                 by=row.actor_id,
                 since=row.since,

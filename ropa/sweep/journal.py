@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from ropa.errors import LedgerError
 from ropa.ledger.note import Checkpoint
@@ -71,7 +72,7 @@ class Journal:
     def settle_holds(self) -> None:
         """Append the lines of holds and releases that were given while another process was writing."""
         with Session(self.site.engine) as session:
-            holds = session.scalars(select(HoldRow).order_by(HoldRow.id)).all()
+            holds = session.scalars(select(HoldRow).order_by(col(HoldRow.id))).all()
         active = sum(1 for hold in holds if hold.is_recorded and not hold.is_release_recorded)
         for hold in holds:
             if not hold.is_recorded:
@@ -131,7 +132,7 @@ def open_ledger(site: Site) -> Ledger:
             code="ledger-behind",
         )
     with Session(site.engine) as session:
-        known = set(session.scalars(select(IssuedId.id))) | set(session.scalars(select(RunRow.id)))
+        known = set(session.scalars(select(col(IssuedId.id)))) | set(session.scalars(select(col(RunRow.id))))
     seen_hash = ledger.last_hash if ledger.size == size else None
     active_holds = 0
     for event in ledger.events():
@@ -152,7 +153,7 @@ def open_ledger(site: Site) -> Ledger:
 
 def _refuse_lost_holds(site: Site, recorded: int) -> None:
     with Session(site.engine) as session:
-        rows = session.execute(select(HoldRow.is_recorded, HoldRow.is_release_recorded)).all()
+        rows = session.execute(select(col(HoldRow.is_recorded), col(HoldRow.is_release_recorded))).all()
     kept = sum(1 for is_recorded, is_released in rows if is_recorded and not is_released)
     # A line may be durable while its mark in the database is not yet: then the database has more holds, never fewer.
     if kept + sum(1 for is_recorded, _ in rows if not is_recorded) < recorded:

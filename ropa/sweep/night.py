@@ -22,9 +22,10 @@ from ropa.sweep.apply import Applier
 from ropa.sweep.apply import Progress as ApplyProgress
 from ropa.sweep.check import offline_findings
 from ropa.sweep.journal import Journal, writing
-from ropa.sweep.plan import Planner, Scope
+from ropa.sweep.plan import Planner
 from ropa.sweep.plan import Progress as PlanProgress
 from ropa.sweep.run import Interruption, Run, exit_code
+from ropa.sweep.scope import Scope
 from ropa.sweep.site import Site
 from ropa.sweep.state import actor_id
 from ropa.sweep.tables import PlanRow, TargetRow
@@ -118,7 +119,8 @@ def checked_plan(site: Site, plan_id: int, *, may_be_finished: bool = False) -> 
     if not review.is_approved(site, plan):
         had = len({a.actor_id for a in review.approvals(site, plan_id)})
         raise RefusedError(
-            f"plan {plan_id} needs the approval of {plan.approvals_needed} person(s) and has {had} that count or lapsed",
+            f"plan {plan_id} needs the approval of {plan.approvals_needed} person(s) and has {had} that count "
+            f"or lapsed",
             next_step=f"`ropa approve {plan_id} --by NAME --reason TEXT`.",
             code="not-approved",
         )

@@ -10,120 +10,41 @@ Invariant: ``due = held + blocked + records`` for every target; a place that can
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from ropa.clock import timestamp
-from ropa.connector import Action, Batch, Found, Selection, Spare
-from ropa.errors import CallError, ConfigurationError, Finding, IncompleteListingError, LocationError, Problem, Severity
-from ropa.ledger.canonical import canonical
-from ropa.retention import Target, cutoffs, due_on_record, rule_revision, select as select_due
+from ropa.connector import Action, Batch, Found, Selection
+from ropa.errors import IncompleteListingError, LocationError
+from ropa.retention import Target, cutoffs, due_on_record, rule_revision
+from ropa.retention import select as select_due
 from ropa.sweep import blocking, findings, holds, mandates, safety
+from ropa.sweep.digest import digest_of, key_text, ledger_fields
 from ropa.sweep.journal import Journal
+from ropa.sweep.scope import Scope, check_register, check_sources, choose_targets
 from ropa.sweep.site import TOOL, Site
-from ropa.sweep.tables import FlaggedRecord, PlannedRecord, PlannedReference, PlannedReferring, PlanRow, TargetRow
+from ropa.sweep.stops import INCOMPLETE, plan_findings
+from ropa.sweep.tables import (
+    FlaggedRecord,
+    PlannedRecord,
+    PlannedReference,
+    PlannedReferring,
+    PlanRow,
+    TargetRow,
+)
 
 Progress = Callable[[str, int], None]
 """Called with what is being read and how many records so far."""
 
 CHUNK = 1000
 """Parents per question when the children that go with them are listed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a plan looks at: everything, one rule or one dataset."""
-
-    as_of: date
-    rule: str | None = None
-    dataset: str | None = None
-    is_nightly: bool = False
-
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing was left out."""
-        return self.rule is None and self.dataset is None
-
-
-def key_text(key: Sequence[str]) -> str:
-    """Return a key as the run database and the plan's digest spell it: a JSON array of text."""
-    return json.dumps(list(key), ensure_ascii=False, separators=(",", ":"))
-
-
-def choose_targets(site: Site, scope: Scope) -> list[Target]:
-    """Return the targets in scope, children before parents and rows before fields. Raises CallError for a rule or
-    dataset that is not in the configuration."""
-    if scope.rule is not None and scope.rule not in site.config.rules:
-        raise CallError(
-            f"there is no rule {scope.rule!r} in config/retention.toml",
-            next_step=f"Known: {', '.join(site.config.rules) or 'none'}.",
-        )
-    known = {f"{loc.name}.{name}" for loc in site.config.locations.values() for name in loc.datasets}
-    if scope.dataset is not None and scope.dataset not in known:
-        raise CallError(
-            f"there is no dataset {scope.dataset!r} in config/retention.toml",
-            next_step=f"Known: {', '.join(sorted(known)) or 'none'}.",
-        )
-    chosen = [
-        target
-        for target in site.targets
-        if (scope.rule is None or any(rule.name == scope.rule for rule in target.rules))
-        and (scope.dataset is None or target.full_dataset == scope.dataset)
-        and target.location in site.enforcing
-    ]
-    depth = blocking.depths(site, {target.location for target in chosen})
-    return sorted(chosen, key=lambda t: (t.scope != "row", -depth[t.full_dataset]))
-
-
-def check_sources(site: Site, targets: Iterable[Target], scope: Scope, now: datetime) -> dict[str, str]:
-    """Compare the configuration with what exists. Returns location -> ``stopped_by`` for places that cannot be read.
-
-    Raises ConfigurationError, with every problem, when a table or column does not exist or a field cannot be cleared.
-    """
-    unreachable: dict[str, str] = {}
-    problems: dict[str, Problem] = {}
-    for target in targets:
-        if target.location in unreachable:
-            continue
-        try:
-            connector = site.connector(target.location)
-            selection = select_due(target, as_of=scope.as_of, now=now, zone=site.config.timezone)
-            path = f"location.{target.location}.dataset.{target.dataset}"
-            for message in connector.problems(target.dataset, selection):
-                problems[message] = Problem(path, message)
-            if skew := safety.source_clock_problem(connector.check(), now):
-                unreachable[target.location] = skew
-        except IncompleteListingError:
-            unreachable[target.location] = "incomplete-listing"
-        except LocationError:
-            unreachable[target.location] = "unreachable"
-    if problems:
-        raise ConfigurationError("the configuration does not fit what exists at the source", tuple(problems.values()))
-    return unreachable
-
-
-def check_register(site: Site) -> int:
-    """Return the register's revision. Raises ConfigurationError for rules whose activity is not in the register."""
-    revision, register = site.register()
-    missing = [
-        Problem(f"rule.{rule.name}.activity", f"there is no activity {rule.activity!r} in the register")
-        for rule in site.config.rules.values()
-        if rule.activity not in register.activities
-    ]
-    if missing:
-        raise ConfigurationError(
-            "rules name activities that are not in the register",
-            tuple(missing),
-            next_step="`ropa register import register.toml` or `ropa register add` puts them there.",
-        )
-    return revision
 
 
 class Planner:
@@ -215,7 +136,7 @@ class Planner:
         site = self.site
         row = TargetRow(
             plan_id=self.plan_id,
-            position=session.scalar(select(func.count()).where(TargetRow.plan_id == self.plan_id)) or 0,
+            position=session.scalar(select(func.count()).where(col(TargetRow.plan_id) == self.plan_id)) or 0,
             identity=target.identity if dataset == target.dataset else f"{target.identity}>{dataset}",
             location=target.location,
             dataset=dataset,
@@ -235,7 +156,7 @@ class Planner:
 
     def _discard(self, session: Session, row: TargetRow, stopped_by: str) -> None:
         for table in (PlannedRecord, PlannedReference, PlannedReferring):
-            session.execute(delete(table).where(table.target_id == row.id))  # type: ignore[attr-defined]
+            session.execute(delete(table).where(col(table.target_id) == row.id))
         row.stopped_by, row.population, row.unanchored = stopped_by, None, 0
 
     def _write_batch(self, session: Session, target: Target, row: TargetRow, batch: Batch, start: int) -> int:
@@ -256,25 +177,27 @@ class Planner:
     def _elsewhere(self, session: Session, row: TargetRow, texts: list[str]) -> set[str]:
         """Keys that this target passes over: flagged before, or in the plan as whole rows that go (or must stay)."""
         if row.action == Action.FLAG:
-            query = select(FlaggedRecord.key).where(
-                FlaggedRecord.identity == row.identity, FlaggedRecord.key.in_(texts)
-            )  # type: ignore[attr-defined]
+            query = select(col(FlaggedRecord.key)).where(
+                col(FlaggedRecord.identity) == row.identity, col(FlaggedRecord.key).in_(texts)
+            )
             flagged = set(session.scalars(query))
             row.already_flagged += len(flagged)
             return flagged
         rivals = session.scalars(
-            select(TargetRow.id).where(
-                TargetRow.plan_id == self.plan_id,
-                TargetRow.location == row.location,
-                TargetRow.dataset == row.dataset,
-                TargetRow.scope == "row",
-                TargetRow.action != str(Action.FLAG),
-                TargetRow.id != row.id,
+            select(col(TargetRow.id)).where(
+                col(TargetRow.plan_id) == self.plan_id,
+                col(TargetRow.location) == row.location,
+                col(TargetRow.dataset) == row.dataset,
+                col(TargetRow.scope) == "row",
+                col(TargetRow.action) != str(Action.FLAG),
+                col(TargetRow.id) != row.id,
             )
         ).all()
         if not rivals:
             return set()
-        query = select(PlannedRecord.key).where(PlannedRecord.target_id.in_(rivals), PlannedRecord.key.in_(texts))  # type: ignore[attr-defined]
+        query = select(col(PlannedRecord.key)).where(
+            col(PlannedRecord.target_id).in_(rivals), col(PlannedRecord.key).in_(texts)
+        )
         return set(session.scalars(query))
 
     def _record(
@@ -352,9 +275,9 @@ class Planner:
         connector, seq, after = self.site.connector(target.location), 0, -1
         while True:
             parents = session.execute(
-                select(PlannedRecord.seq, PlannedRecord.key, PlannedRecord.due_on)
-                .where(PlannedRecord.target_id == parent.id, PlannedRecord.seq > after)
-                .order_by(PlannedRecord.seq)
+                select(col(PlannedRecord.seq), col(PlannedRecord.key), col(PlannedRecord.due_on))
+                .where(col(PlannedRecord.target_id) == parent.id, col(PlannedRecord.seq) > after)
+                .order_by(col(PlannedRecord.seq))
                 .limit(CHUNK)
             ).all()
             if not parents:
@@ -393,8 +316,8 @@ class Planner:
         site, gone = self.site, safety.disposed_in_7_days(self.site, self.now)
         compiled = {target.identity: target for target in site.targets}
         rows = session.scalars(
-            select(TargetRow).where(TargetRow.plan_id == self.plan_id).order_by(TargetRow.position)
-        ).all()  # type: ignore[arg-type]
+            select(TargetRow).where(col(TargetRow.plan_id) == self.plan_id).order_by(col(TargetRow.position))
+        ).all()
         for row in rows:
             self._count(session, row)
             target = compiled[row.identity.partition(">")[0]]
@@ -423,26 +346,26 @@ class Planner:
     def _count(self, session: Session, row: TargetRow) -> None:
         counts = dict(
             session.execute(
-                select(PlannedRecord.disposition, func.count())
-                .where(PlannedRecord.target_id == row.id)
-                .group_by(PlannedRecord.disposition)
-            ).all()  # type: ignore[arg-type]
+                select(col(PlannedRecord.disposition), func.count())
+                .where(col(PlannedRecord.target_id) == row.id)
+                .group_by(col(PlannedRecord.disposition))
+            ).all()
         )
         row.records, row.held, row.blocked = (counts.get(word, 0) for word in ("planned", "held", "blocked"))
         row.due = row.records + row.held + row.blocked
         row.oldest_due_on = session.scalar(
-            select(func.min(PlannedRecord.due_on)).where(PlannedRecord.target_id == row.id)
+            select(func.min(col(PlannedRecord.due_on))).where(col(PlannedRecord.target_id) == row.id)
         )
         reasons = session.execute(
-            select(PlannedRecord.reason, func.count())
-            .where(PlannedRecord.target_id == row.id, PlannedRecord.disposition == "blocked")
-            .group_by(PlannedRecord.reason)
+            select(col(PlannedRecord.reason), func.count())
+            .where(col(PlannedRecord.target_id) == row.id, col(PlannedRecord.disposition) == "blocked")
+            .group_by(col(PlannedRecord.reason))
         ).all()
         row.blockers = {reason or "": count for reason, count in reasons}
         by_day = session.execute(
-            select(PlannedRecord.due_on, func.count())
-            .where(PlannedRecord.target_id == row.id)
-            .group_by(PlannedRecord.due_on)
+            select(col(PlannedRecord.due_on), func.count())
+            .where(col(PlannedRecord.target_id) == row.id)
+            .group_by(col(PlannedRecord.due_on))
         ).all()
         ages = {"<=30": 0, "<=365": 0, ">365": 0}
         for due_on, count in by_day:
@@ -454,169 +377,25 @@ class Planner:
         with Session(self.site.engine) as session, session.begin():
             plan = session.get_one(PlanRow, self.plan_id)
             rows = session.scalars(
-                select(TargetRow).where(TargetRow.plan_id == self.plan_id).order_by(TargetRow.position)  # type: ignore[arg-type]
+                select(TargetRow).where(col(TargetRow.plan_id) == self.plan_id).order_by(col(TargetRow.position))
             ).all()
             plan.is_complete = not any(row.stopped_by in INCOMPLETE for row in rows)
             plan.digest = digest_of(session, plan, rows)
-            found = [*holds.hold_findings(self.site), *_findings(rows)]
+            found = [*holds.hold_findings(self.site), *plan_findings(rows)]
             event = ledger_fields(self.site, plan, rows, len(holds.active_holds(self.site)))
-        plan_findings = findings.record(self.site, "plan", found, clears=self.scope.is_full)
+        count = findings.record(self.site, "plan", found, clears=self.scope.is_full)
         self.journal.append("plan", run=run, **event)
         with Session(self.site.engine) as session, session.begin():
             plan = session.get_one(PlanRow, self.plan_id)
-            plan.findings = plan_findings
+            plan.findings = count
             plan.state = "pending"
-
-
-INCOMPLETE = frozenset({"unreachable", "incomplete-listing", "population-unknown"})
 
 
 def _previous_records(session: Session, row: TargetRow) -> int | None:
     return session.scalar(
-        select(TargetRow.records)
-        .join(PlanRow, PlanRow.id == TargetRow.plan_id)  # type: ignore[arg-type]
-        .where(TargetRow.identity == row.identity, TargetRow.plan_id < row.plan_id, ~PlanRow.is_forecast)  # type: ignore[operator]
-        .order_by(TargetRow.plan_id.desc())  # type: ignore[attr-defined]
+        select(col(TargetRow.records))
+        .join(PlanRow, col(PlanRow.id) == col(TargetRow.plan_id))
+        .where(col(TargetRow.identity) == row.identity, col(TargetRow.plan_id) < row.plan_id, ~col(PlanRow.is_forecast))
+        .order_by(col(TargetRow.plan_id).desc())
         .limit(1)
     )
-
-
-def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str:
-    """Return the plan's digest, 64 hex digits: SHA-256 over its canonical header and one line a record."""
-    header = {
-        "plan": plan.id,
-        "as_of": plan.as_of.isoformat(),
-        "created_at": timestamp(plan.created_at),
-        "author": plan.author,
-        "policy": plan.policy,
-        "register_revision": plan.register_revision,
-        "tool": plan.tool,
-        "approvals": plan.approvals_needed,
-        "forecast": plan.is_forecast,
-        "targets": [
-            {
-                "identity": row.identity,
-                "scope": row.scope,
-                "data": row.data,
-                "action": row.action,
-                "rules": row.rules,
-                "revisions": row.revisions,
-                "cutoffs": row.cutoffs,
-                "records": row.records,
-                "stopped_by": row.stopped_by or "",
-                "rides_with": row.rides_with or 0,
-            }
-            for row in rows
-        ],
-    }
-    state = hashlib.sha256(canonical(header) + b"\n")
-    for row in rows:
-        query = (
-            select(
-                PlannedRecord.seq,
-                PlannedRecord.key,
-                PlannedRecord.version,
-                PlannedRecord.due_on,
-                PlannedRecord.disposition,
-                PlannedRecord.reason,
-            )
-            .where(PlannedRecord.target_id == row.id)
-            .order_by(PlannedRecord.seq)  # type: ignore[arg-type]
-            .execution_options(yield_per=5000)
-        )
-        for record in session.execute(query):
-            state.update(f"{row.position}|{'|'.join(str(value) for value in record)}\n".encode())
-    return state.hexdigest()
-
-
-def ledger_fields(site: Site, plan: PlanRow, rows: Sequence[TargetRow], active_holds: int) -> dict[str, Any]:
-    """Return the fields of the ledger's ``plan`` line: totals only."""
-    before = sum(row.previous_records or 0 for row in rows)
-    records = sum(row.records for row in rows)
-    return {
-        "plan": plan.digest,
-        "author": plan.author,
-        "approvals": plan.approvals_needed,
-        "records": records,
-        "targets": [
-            {
-                "dataset": f"{row.location}.{row.dataset}",
-                "scope": row.scope,
-                "action": row.action,
-                "rules": row.rules,
-                "due": row.due,
-                "held": row.held,
-                "blocked": row.blocked,
-                "unanchored": row.unanchored,
-                "records": row.records,
-            }
-            for row in rows
-        ],
-        "caps": {
-            "max_records": site.config.safety.max_records,
-            "share_pct": round(site.config.safety.max_share * 100),
-            "max_records_7_days": site.config.safety.max_records_7_days,
-        },
-        "growth_pct": round(100 * (records - before) / before) if before else 0,
-        "holds": active_holds,
-    }
-
-
-def _findings(rows: Iterable[TargetRow]) -> list[Finding]:
-    found: list[Finding] = []
-    for row in rows:
-        entry = f"{row.location}.{row.dataset}"
-        rules = ", ".join(row.rules)
-        if row.unanchored:
-            found.append(
-                Finding(
-                    "no-anchor",
-                    Severity.WARNING,
-                    f"{entry} ({rules})",
-                    f"{row.unanchored} records have no date that can be read, or one in the future: they are never due.",
-                    "Mend the dates at the source, or declare how they are written (`format` of the anchor).",
-                )
-            )
-        if row.stopped_by:
-            message, fix = STOPS.get(row.stopped_by, ("stopped", "See `ropa plan show`."))
-            found.append(
-                Finding(
-                    f"stopped-{row.stopped_by}",
-                    Severity.ERROR,
-                    f"{entry} ({rules})",
-                    f"{row.records} records: {message}",
-                    fix,
-                )
-            )
-        found += [
-            Finding(
-                "blocked",
-                Severity.WARNING,
-                f"{entry} ({rules})",
-                f"{count} records that are due cannot go: {reason}.",
-                "Declare the rows that refer to them (`parent`), give them a rule of their own, or remove the obstacle.",
-            )
-            for reason, count in row.blockers.items()
-        ]
-    return found
-
-
-STOPS = {
-    "unreachable": ("the place could not be read.", "Check it with `ropa location check`, then plan again."),
-    "incomplete-listing": (
-        "the listing was not whole; nothing is concluded from it.",
-        "Check the place, then plan again.",
-    ),
-    "population-unknown": ("the number of records there is unknown or 0.", "Check the place, then plan again."),
-    "cap-records": (
-        "more than the cap on records; nothing of it happens.",
-        "Look at the plan; if it is right, raise the rule's max_records in config/retention.toml for this clean-up.",
-    ),
-    "cap-share": (
-        "more than the cap on the share of the dataset; nothing of it happens.",
-        "Look at the plan; if it is right, raise the rule's max_share in config/retention.toml for this clean-up.",
-    ),
-    "cap-7-days": ("more than the cap over 7 days; nothing of it happens.", "Wait, or raise max_records_7_days."),
-    "source-clock": ("the source's clock differs by more than 5 minutes from ours.", "Set the clocks right."),
-}
-"""Why a target was stopped: what it means, and what to do."""

@@ -116,7 +116,8 @@ def approvals(site: Site, plan_id: int) -> list[ApprovalRow]:
 
 
 def is_approved(site: Site, plan: PlanRow) -> bool:
-    """Whether enough different persons approve this digest at this moment, never its author alone where two are asked."""
+    """Whether enough different persons approve this digest at this moment, never its author alone where two are
+    asked."""
     now = site.now()
     actors = {a.actor_id for a in approvals(site, plan.id or 0) if a.digest == plan.digest and a.expires_at >= now}
     if len(actors) < plan.approvals_needed:
@@ -145,7 +146,11 @@ def spend(site: Site, plan_id: int, state: str) -> None:
     """Give a plan its last state and let its keys leave; while an intent of it is open they stay, to settle it by."""
     set_plan_state(site, plan_id, state)
     with Session(site.engine) as session:
-        query = select(BatchRow.id).where(col(BatchRow.plan_id) == plan_id, col(BatchRow.settled_at).is_(None)).limit(1)
+        query = (
+            select(col(BatchRow.id))
+            .where(col(BatchRow.plan_id) == plan_id, col(BatchRow.settled_at).is_(None))
+            .limit(1)
+        )
         has_open = session.scalar(query) is not None
     if not has_open:
         drop_keys(site, plan_id)
@@ -154,7 +159,7 @@ def spend(site: Site, plan_id: int, state: str) -> None:
 def drop_keys(site: Site, plan_id: int) -> None:
     """Remove the keys of a spent plan from the run database; its totals stay."""
     with Session(site.engine) as session, session.begin():
-        targets = select(TargetRow.id).where(col(TargetRow.plan_id) == plan_id)
+        targets = select(col(TargetRow.id)).where(col(TargetRow.plan_id) == plan_id)
         for table in (PlannedReference, PlannedReferring, PlannedRecord):
             session.execute(delete(table).where(col(table.target_id).in_(targets)))
     erase_freed_pages(site)
@@ -175,12 +180,16 @@ def lapse_old_plans(site: Site) -> None:
     now = site.now()
     with Session(site.engine) as session:
         plans = session.scalars(select(PlanRow).where(col(PlanRow.state).in_(("pending", "approved", "writing")))).all()
-        with_keys = select(TargetRow.plan_id).join(PlannedRecord, col(PlannedRecord.target_id) == col(TargetRow.id))
+        with_keys = select(col(TargetRow.plan_id)).join(
+            PlannedRecord, col(PlannedRecord.target_id) == col(TargetRow.id)
+        )
         spent = session.execute(
-            select(PlanRow.id, PlanRow.state).where(col(PlanRow.state).in_(SPENT), col(PlanRow.id).in_(with_keys))
+            select(col(PlanRow.id), col(PlanRow.state)).where(
+                col(PlanRow.state).in_(SPENT), col(PlanRow.id).in_(with_keys)
+            )
         ).all()
-    for plan_id, state in spent:
-        spend(site, plan_id, state)
+    for spent_id, state in spent:
+        spend(site, spent_id or 0, state)
     for plan in plans:
         plan_id = plan.id or 0
         newest = max((a.expires_at for a in approvals(site, plan_id)), default=plan.created_at + span)

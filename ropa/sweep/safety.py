@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from ropa import clock
 from ropa.clock import timestamp
@@ -29,8 +30,11 @@ DISPOSED = ("purged", "anonymised", "recoverable", "unverified")
 
 
 def check_clock(site: Site, ledger: Ledger, now: datetime) -> dict[str, int | bool]:
-    """Return what ``run_start`` says of the clock. Raises RefusedError when the system clock lies behind the ledger, or
-    more than 72 hours ahead of it (a person accepts such a gap with ``ropa resume --accept-clock``, which is a line)."""
+    """Return what ``run_start`` says of the clock.
+
+    Raises RefusedError when the system clock lies behind the ledger, or more than 72 hours ahead of it; a person
+    accepts such a gap with ``ropa resume --accept-clock``, which is a line of its own.
+    """
     last = ledger.last_at
     if now < last - BACKWARD_TOLERANCE:
         raise RefusedError(
@@ -41,7 +45,8 @@ def check_clock(site: Site, ledger: Ledger, now: datetime) -> dict[str, int | bo
     gap = now - last
     if gap > FORWARD_GAP:
         raise RefusedError(
-            f"the system clock ({timestamp(now)}) is {gap.days} days ahead of the ledger's last line ({timestamp(last)})",
+            f"the system clock ({timestamp(now)}) is {gap.days} days ahead of the ledger's last line "
+            f"({timestamp(last)})",
             next_step="If the clock is right (nothing ran for so long), say so: `ropa resume --accept-clock "
             f"{clock.calendar_day(now, site.config.timezone)} --by NAME --reason TEXT`.",
             code="clock-forward",
@@ -88,7 +93,7 @@ def disposed_in_7_days(site: Site, now: datetime) -> int:
     """Return how many records went in the last 7 days, by this database's settled batches."""
     since = now - timedelta(days=7)
     with Session(site.engine) as session:
-        rows = session.scalars(select(BatchRow.outcomes).where(BatchRow.settled_at > since)).all()  # type: ignore[operator]
+        rows = session.scalars(select(col(BatchRow.outcomes)).where(col(BatchRow.settled_at) > since)).all()
     return sum(count for outcomes in rows for word, count in outcomes.items() if word in DISPOSED)
 
 

@@ -117,7 +117,12 @@ def records(site: Site, plan_id: int) -> Iterator[dict[str, Any]]:
     for row in target_rows(site, plan_id):
         with Session(site.engine) as session:
             query = (
-                select(PlannedRecord.key, PlannedRecord.due_on, PlannedRecord.disposition, PlannedRecord.reason)
+                select(
+                    col(PlannedRecord.key),
+                    col(PlannedRecord.due_on),
+                    col(PlannedRecord.disposition),
+                    col(PlannedRecord.reason),
+                )
                 .where(col(PlannedRecord.target_id) == row.id)
                 .order_by(col(PlannedRecord.seq))
                 .execution_options(yield_per=2000)
@@ -170,7 +175,9 @@ def _moved(site: Site, before: TargetRow | None, after: TargetRow | None) -> dic
             if one is None:
                 sides.append(0)
                 continue
-            other_keys = select(PlannedRecord.key).where(col(PlannedRecord.target_id) == (other.id if other else -1))
+            other_keys = select(col(PlannedRecord.key)).where(
+                col(PlannedRecord.target_id) == (other.id if other else -1)
+            )
             query = select(col(PlannedRecord.seq)).where(
                 col(PlannedRecord.target_id) == one.id, col(PlannedRecord.key).not_in(other_keys)
             )

@@ -14,9 +14,9 @@ from sqlmodel import col
 
 from ropa.clock import timestamp
 from ropa.sweep import findings
-from ropa.sweep.plan import INCOMPLETE
 from ropa.sweep.site import Site
 from ropa.sweep.state import get_state
+from ropa.sweep.stops import INCOMPLETE
 from ropa.sweep.tables import PlanRow, RunRow, TargetRow
 
 DEAD_MAN = timedelta(hours=26)
@@ -70,9 +70,8 @@ def status(site: Site) -> dict[str, Any]:
         reasons.append("runs are halted")
     stopped = [row for row in rows if row.stopped_by and row.records]
     if stopped:
-        reasons.append(
-            f"{len(stopped)} targets are stopped by a safety rule: {', '.join(sorted({str(r.stopped_by) for r in stopped}))}"
-        )
+        codes = ", ".join(sorted({str(row.stopped_by) for row in stopped}))
+        reasons.append(f"{len(stopped)} targets are stopped by a safety rule: {codes}")
     return {
         "schema": "ropa.status/1",
         "overdue": overdue,

@@ -10,13 +10,21 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, LargeBinary
+from sqlalchemy import JSON, Column, Index, LargeBinary, MetaData
+from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from ropa.database import UtcDateTime
+from ropa.database import NAMING, UtcDateTime
+
+METADATA = MetaData(naming_convention=NAMING)
+"""The run state's own tables; the register's stand in ``ropa.register.tables``."""
 
 
-class RunRow(SQLModel, table=True):
+class Row(SQLModel, registry=registry(metadata=METADATA)):
+    """A row of one of these tables."""
+
+
+class RunRow(Row, table=True):
     """One run: a plan, an apply or a sweep; every ledger line carries the id of one, or of an ``issued_id``."""
 
     __tablename__ = "run"
@@ -34,7 +42,7 @@ class RunRow(SQLModel, table=True):
     totals: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON))
 
 
-class IssuedId(SQLModel, table=True):
+class IssuedId(Row, table=True):
     """Ids given to ledger lines, written before the line: a line with an unknown id means an older database."""
 
     __tablename__ = "issued_id"
@@ -42,7 +50,7 @@ class IssuedId(SQLModel, table=True):
     at: datetime = Field(sa_type=UtcDateTime)
 
 
-class PlanRow(SQLModel, table=True):
+class PlanRow(Row, table=True):
     """A frozen list of records, with what it was made from."""
 
     __tablename__ = "plan"
@@ -67,7 +75,7 @@ class PlanRow(SQLModel, table=True):
     """When its first intent was about to be written: from then on it can only be finished."""
 
 
-class TargetRow(SQLModel, table=True):
+class TargetRow(Row, table=True):
     """One target of a plan, with its totals; stays when the records have left."""
 
     __tablename__ = "plan_target"
@@ -110,7 +118,7 @@ class TargetRow(SQLModel, table=True):
     outcomes: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))
 
 
-class PlannedRecord(SQLModel, table=True):
+class PlannedRecord(Row, table=True):
     """One record of a plan; leaves the database when the plan is spent."""
 
     __tablename__ = "planned_record"
@@ -133,7 +141,7 @@ class PlannedRecord(SQLModel, table=True):
     reason: str | None = None
 
 
-class PlannedReference(SQLModel, table=True):
+class PlannedReference(Row, table=True):
     """A planned record refers to another record; needed while blocking is decided and while companions ride."""
 
     __tablename__ = "planned_reference"
@@ -146,7 +154,7 @@ class PlannedReference(SQLModel, table=True):
     location: str
 
 
-class PlannedReferring(SQLModel, table=True):
+class PlannedReferring(Row, table=True):
     """How many rows refer to a planned record, from where."""
 
     __tablename__ = "planned_referring"
@@ -157,7 +165,7 @@ class PlannedReferring(SQLModel, table=True):
     count: int
 
 
-class BatchRow(SQLModel, table=True):
+class BatchRow(Row, table=True):
     """One intent's batch: its random key, written before the intent, destroyed when the evidence period ends."""
 
     __tablename__ = "batch"
@@ -180,7 +188,7 @@ class BatchRow(SQLModel, table=True):
     outcomes: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))
 
 
-class ActorRow(SQLModel, table=True):
+class ActorRow(Row, table=True):
     """A person who decided: the ledger carries the random id, the name stands here only."""
 
     __tablename__ = "actor"
@@ -189,7 +197,7 @@ class ActorRow(SQLModel, table=True):
     normalised: str = Field(unique=True)
 
 
-class ApprovalRow(SQLModel, table=True):
+class ApprovalRow(Row, table=True):
     """A named person's yes to one plan digest."""
 
     __tablename__ = "approval"
@@ -202,7 +210,7 @@ class ApprovalRow(SQLModel, table=True):
     expires_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class MandateRow(SQLModel, table=True):
+class MandateRow(Row, table=True):
     """A standing approval of one rule revision in one location, bounded in size, growth and time."""
 
     __tablename__ = "mandate"
@@ -220,7 +228,7 @@ class MandateRow(SQLModel, table=True):
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
-class RuleRecord(SQLModel, table=True):
+class RuleRecord(Row, table=True):
     """A rule revision whose first disposal a person approved and saw carried out; only then may a mandate cover it."""
 
     __tablename__ = "proven_rule"
@@ -229,7 +237,7 @@ class RuleRecord(SQLModel, table=True):
     plan_id: int
 
 
-class HoldRow(SQLModel, table=True):
+class HoldRow(Row, table=True):
     """A legal hold."""
 
     __tablename__ = "legal_hold"
@@ -253,7 +261,7 @@ class HoldRow(SQLModel, table=True):
     is_release_recorded: bool = False
 
 
-class FindingRow(SQLModel, table=True):
+class FindingRow(Row, table=True):
     """Something a person must look at, until it is resolved or gone."""
 
     __tablename__ = "finding"
@@ -273,7 +281,7 @@ class FindingRow(SQLModel, table=True):
     resolution: str | None = None
 
 
-class FlaggedRecord(SQLModel, table=True):
+class FlaggedRecord(Row, table=True):
     """A record that has been flagged, so that it is not flagged again every night."""
 
     __tablename__ = "flagged_record"
@@ -282,7 +290,7 @@ class FlaggedRecord(SQLModel, table=True):
     at: datetime = Field(sa_type=UtcDateTime)
 
 
-class LeaseRow(SQLModel, table=True):
+class LeaseRow(Row, table=True):
     """One run at a time per database: who runs, until when unless renewed, and a number that only grows."""
 
     __tablename__ = "lease"
@@ -293,7 +301,7 @@ class LeaseRow(SQLModel, table=True):
     until: datetime = Field(sa_type=UtcDateTime)
 
 
-class StateRow(SQLModel, table=True):
+class StateRow(Row, table=True):
     """Small facts: ledger size and hash last seen, halt, accepted clock gap, exported checkpoint."""
 
     __tablename__ = "state"

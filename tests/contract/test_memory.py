@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -104,6 +105,23 @@ def test_keys_are_in_the_order_of_numbers():
         ("10",),
         ("100",),
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (7, "7"),
+        ("07", "07"),
+        (True, "1"),
+        (b"\x00\xff", "00ff"),
+        (date(2020, 2, 3), "2020-02-03"),
+        (datetime(2020, 2, 3, 1, tzinfo=ZONE), "2020-02-03T00:00:00Z"),
+        (datetime(2020, 2, 3, 1, 0, 0, 5), "2020-02-03T01:00:00.000005"),  # noqa: DTZ001 - as a source gives it
+        (UUID("C0FFEE00-0000-4000-8000-00000000ABCD"), "c0ffee00-0000-4000-8000-00000000abcd"),
+    ],
+)
+def test_keys_are_spelled_as_the_contract_says(value, text):
+    assert found_keys(make_location([{"id": value, ANCHOR: DUE}]), due()) == [(text,)]
 
 
 def test_calls_are_recorded_with_the_number_of_records():

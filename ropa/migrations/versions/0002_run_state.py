@@ -16,8 +16,8 @@ def upgrade() -> None:
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('name', sa.String(), nullable=False),
     sa.Column('normalised', sa.String(), nullable=False),
-    sa.PrimaryKeyConstraint('id'),
-    sa.UniqueConstraint('normalised')
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_actor')),
+    sa.UniqueConstraint('normalised', name=op.f('uq_actor_normalised'))
     )
     op.create_table('batch',
     sa.Column('id', sa.Integer(), nullable=False),
@@ -35,7 +35,7 @@ def upgrade() -> None:
     sa.Column('created_at', UtcDateTime(), nullable=False),
     sa.Column('settled_at', UtcDateTime(), nullable=True),
     sa.Column('outcomes', sa.JSON(), nullable=True),
-    sa.PrimaryKeyConstraint('id')
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_batch'))
     )
     op.create_index(op.f('ix_batch_plan_id'), 'batch', ['plan_id'], unique=False)
     op.create_index(op.f('ix_batch_root'), 'batch', ['root'], unique=True)
@@ -54,18 +54,18 @@ def upgrade() -> None:
     sa.Column('resolved_at', UtcDateTime(), nullable=True),
     sa.Column('resolved_by', sa.String(), nullable=True),
     sa.Column('resolution', sa.String(), nullable=True),
-    sa.PrimaryKeyConstraint('id')
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_finding'))
     )
     op.create_table('flagged_record',
     sa.Column('identity', sa.String(), nullable=False),
     sa.Column('key', sa.String(), nullable=False),
     sa.Column('at', UtcDateTime(), nullable=False),
-    sa.PrimaryKeyConstraint('identity', 'key')
+    sa.PrimaryKeyConstraint('identity', 'key', name=op.f('pk_flagged_record'))
     )
     op.create_table('issued_id',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('at', UtcDateTime(), nullable=False),
-    sa.PrimaryKeyConstraint('id')
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_issued_id'))
     )
     op.create_table('lease',
     sa.Column('name', sa.String(), nullable=False),
@@ -73,7 +73,7 @@ def upgrade() -> None:
     sa.Column('host', sa.String(), nullable=False),
     sa.Column('fencing', sa.Integer(), nullable=False),
     sa.Column('until', UtcDateTime(), nullable=False),
-    sa.PrimaryKeyConstraint('name')
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_lease'))
     )
     op.create_table('plan',
     sa.Column('id', sa.Integer(), nullable=False),
@@ -91,7 +91,7 @@ def upgrade() -> None:
     sa.Column('approvals_needed', sa.Integer(), nullable=False),
     sa.Column('findings', sa.Integer(), nullable=False),
     sa.Column('started_at', UtcDateTime(), nullable=True),
-    sa.PrimaryKeyConstraint('id')
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_plan'))
     )
     op.create_table('planned_reference',
     sa.Column('target_id', sa.Integer(), nullable=False),
@@ -100,7 +100,7 @@ def upgrade() -> None:
     sa.Column('parent_key', sa.String(), nullable=False),
     sa.Column('plan_id', sa.Integer(), nullable=False),
     sa.Column('location', sa.String(), nullable=False),
-    sa.PrimaryKeyConstraint('target_id', 'seq', 'parent_dataset', 'parent_key')
+    sa.PrimaryKeyConstraint('target_id', 'seq', 'parent_dataset', 'parent_key', name=op.f('pk_planned_reference'))
     )
     op.create_index('ix_planned_reference_parent', 'planned_reference', ['plan_id', 'location', 'parent_dataset', 'parent_key'], unique=False)
     op.create_table('planned_referring',
@@ -109,13 +109,13 @@ def upgrade() -> None:
     sa.Column('source', sa.String(), nullable=False),
     sa.Column('is_declared', sa.Boolean(), nullable=False),
     sa.Column('count', sa.Integer(), nullable=False),
-    sa.PrimaryKeyConstraint('target_id', 'seq', 'source')
+    sa.PrimaryKeyConstraint('target_id', 'seq', 'source', name=op.f('pk_planned_referring'))
     )
     op.create_table('proven_rule',
     sa.Column('rule', sa.String(), nullable=False),
     sa.Column('revision', sa.String(), nullable=False),
     sa.Column('plan_id', sa.Integer(), nullable=False),
-    sa.PrimaryKeyConstraint('rule', 'revision')
+    sa.PrimaryKeyConstraint('rule', 'revision', name=op.f('pk_proven_rule'))
     )
     op.create_table('run',
     sa.Column('id', sa.String(), nullable=False),
@@ -129,12 +129,12 @@ def upgrade() -> None:
     sa.Column('register_revision', sa.Integer(), nullable=False),
     sa.Column('swept_on', sa.Date(), nullable=True),
     sa.Column('totals', sa.JSON(), nullable=True),
-    sa.PrimaryKeyConstraint('id')
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_run'))
     )
     op.create_table('state',
     sa.Column('key', sa.String(), nullable=False),
     sa.Column('value', sa.String(), nullable=False),
-    sa.PrimaryKeyConstraint('key')
+    sa.PrimaryKeyConstraint('key', name=op.f('pk_state'))
     )
     op.create_table('approval',
     sa.Column('id', sa.Integer(), nullable=False),
@@ -144,9 +144,9 @@ def upgrade() -> None:
     sa.Column('reason', sa.String(), nullable=False),
     sa.Column('at', UtcDateTime(), nullable=False),
     sa.Column('expires_at', UtcDateTime(), nullable=False),
-    sa.ForeignKeyConstraint(['actor_id'], ['actor.id'], ),
-    sa.ForeignKeyConstraint(['plan_id'], ['plan.id'], ),
-    sa.PrimaryKeyConstraint('id')
+    sa.ForeignKeyConstraint(['actor_id'], ['actor.id'], name=op.f('fk_approval_actor_id_actor')),
+    sa.ForeignKeyConstraint(['plan_id'], ['plan.id'], name=op.f('fk_approval_plan_id_plan')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_approval'))
     )
     op.create_index(op.f('ix_approval_plan_id'), 'approval', ['plan_id'], unique=False)
     op.create_table('legal_hold',
@@ -165,8 +165,8 @@ def upgrade() -> None:
     sa.Column('released_by', sa.String(), nullable=True),
     sa.Column('release_reason', sa.String(), nullable=True),
     sa.Column('is_release_recorded', sa.Boolean(), nullable=False),
-    sa.ForeignKeyConstraint(['actor_id'], ['actor.id'], ),
-    sa.PrimaryKeyConstraint('id')
+    sa.ForeignKeyConstraint(['actor_id'], ['actor.id'], name=op.f('fk_legal_hold_actor_id_actor')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_legal_hold'))
     )
     op.create_table('mandate',
     sa.Column('id', sa.Integer(), nullable=False),
@@ -181,8 +181,8 @@ def upgrade() -> None:
     sa.Column('created_at', UtcDateTime(), nullable=False),
     sa.Column('expires_at', UtcDateTime(), nullable=False),
     sa.Column('revoked_at', UtcDateTime(), nullable=True),
-    sa.ForeignKeyConstraint(['actor_id'], ['actor.id'], ),
-    sa.PrimaryKeyConstraint('id')
+    sa.ForeignKeyConstraint(['actor_id'], ['actor.id'], name=op.f('fk_mandate_actor_id_actor')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_mandate'))
     )
     op.create_table('plan_target',
     sa.Column('id', sa.Integer(), nullable=False),
@@ -214,8 +214,8 @@ def upgrade() -> None:
     sa.Column('rides_with', sa.Integer(), nullable=True),
     sa.Column('refused_by', sa.String(), nullable=True),
     sa.Column('outcomes', sa.JSON(), nullable=True),
-    sa.ForeignKeyConstraint(['plan_id'], ['plan.id'], ),
-    sa.PrimaryKeyConstraint('id')
+    sa.ForeignKeyConstraint(['plan_id'], ['plan.id'], name=op.f('fk_plan_target_plan_id_plan')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_plan_target'))
     )
     op.create_index(op.f('ix_plan_target_plan_id'), 'plan_target', ['plan_id'], unique=False)
     op.create_table('planned_record',
@@ -228,8 +228,8 @@ def upgrade() -> None:
     sa.Column('rank', sa.Integer(), nullable=False),
     sa.Column('batch', sa.Integer(), nullable=True),
     sa.Column('reason', sa.String(), nullable=True),
-    sa.ForeignKeyConstraint(['target_id'], ['plan_target.id'], ),
-    sa.PrimaryKeyConstraint('target_id', 'seq')
+    sa.ForeignKeyConstraint(['target_id'], ['plan_target.id'], name=op.f('fk_planned_record_target_id_plan_target')),
+    sa.PrimaryKeyConstraint('target_id', 'seq', name=op.f('pk_planned_record'))
     )
     op.create_index('ix_planned_record_batch', 'planned_record', ['target_id', 'batch'], unique=False)
     op.create_index('ix_planned_record_key', 'planned_record', ['target_id', 'key'], unique=False)

@@ -19,7 +19,19 @@ from share_on_disk import OLD, ZONE, as_nobody, due, find, keys, purge
 from connectors.files import TYPE
 from connectors.files.roots import mounts_below, open_root
 from connectors.files.tree import Chain
-from ropa.connector import Action, Batch, DatasetSpec, FieldChange, Found, LocationSpec, OutcomeWord, Parent, Spare
+from ropa.connector import (
+    Action,
+    Anchor,
+    AnchorPart,
+    Batch,
+    DatasetSpec,
+    FieldChange,
+    Found,
+    LocationSpec,
+    OutcomeWord,
+    Parent,
+    Spare,
+)
 from ropa.errors import CallError, ConfigurationError, IncompleteListingError, LocationError
 
 TRIES = int(os.environ.get("ROPA_CAMPAIGN", "2000"))
@@ -353,6 +365,13 @@ def test_a_file_that_may_not_be_removed_fails_and_the_others_go(share):
         assert connector.remaining(due(), Batch("cv", tuple(found))) == {("cv/closed/a",)}
 
 
+def test_a_name_that_no_disk_takes_fails_by_its_code(share):
+    share.add("a")
+    connector = share.open()
+    (found,) = find(connector)
+    assert purge(connector, [replace(found, key=(f"cv/{'x' * 300}",)), found]) == ["failed:enametoolong", "purged"]
+
+
 @pytest.mark.parametrize("error", [errno.EPERM, errno.EBUSY, errno.EROFS, errno.EIO])
 def test_every_error_of_the_disk_is_told_by_its_code(share, monkeypatch, error):
     share.add("a")
@@ -425,6 +444,7 @@ def test_rights_are_told_before_anything_is_asked(share):
     share.add("a")
     connector = share.open()
     assert (connector.check().may_read, connector.check().may_delete) == (True, True)
+    assert share.open(source="gone").check().may_read is False
     share.root.chmod(0o555)
     share.cv.chmod(0o555)
     with as_nobody():
@@ -473,6 +493,23 @@ def test_a_file_goes_as_a_whole_or_not_at_all(share):
         (OutcomeWord.REFUSED, "x"),
     ]
     assert (share.cv / "a").exists()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [AnchorPart("ctime"), AnchorPart("name"), AnchorPart("mtime", form="%Y"), AnchorPart("mtime", dataset="other")],
+)
+def test_a_date_that_files_do_not_have_is_a_problem_and_never_due(share, part):
+    share.add("2020-01-01")
+    connector = share.open(anchors={"odd": Anchor("odd", (part,))})
+    assert len(connector.problems("cv")) == 1
+    assert keys(connector, due("odd")) == []
+    assert keys(connector, due("nowhere")) == []
+
+
+def test_files_belong_to_no_other_record(share):
+    share.add("a")
+    assert keys(share.open(), due(parents=("other", (("cv/a",),)))) == []
 
 
 def test_what_files_do_not_have_is_a_problem(share):

@@ -38,9 +38,10 @@ def test_a_line_with_one_changed_byte_is_another_value_or_refused(
     line = bytearray(canonical(value))
     line[data.draw(st.integers(0, len(line) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     try:
-        assert parse_line(bytes(line)) != value
-    except ValueError as error:
-        assert str(error)
+        changed = parse_line(bytes(line))
+    except ValueError:
+        return
+    assert changed != value
 
 
 @pytest.mark.parametrize(

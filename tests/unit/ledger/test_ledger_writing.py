@@ -326,7 +326,7 @@ def test_a_second_writer_is_noticed(world: World) -> None:
 
 def test_a_ledger_that_was_moved_away_is_noticed(world: World) -> None:
     shutil.copy(world.folder / "events.jsonl", world.folder / "copy")
-    os.replace(world.folder / "copy", world.folder / "events.jsonl")
+    (world.folder / "copy").replace(world.folder / "events.jsonl")
     with pytest.raises(LedgerError):
         world.append("halt")
     (world.folder / "events.jsonl").unlink()

@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
-from sqlmodel import SQLModel
 
 from ropa.clock import parse_period
 from ropa.config.models import Config, Location, Rule
@@ -284,7 +283,9 @@ def config() -> Config:
     crm_customers = "crm.contacts"
     rules = [
         _rule("prospects", "intake", "crm.prospects", ["name", "email", "telephone"], "last-contact", "6 months"),
-        _rule("customer-contact", "customers", crm_customers, ["name", "email", "telephone"], "last-contact", "2 years"),
+        _rule(
+            "customer-contact", "customers", crm_customers, ["name", "email", "telephone"], "last-contact", "2 years"
+        ),
         _rule(
             "birthday",
             "birthday",
@@ -316,7 +317,16 @@ def config() -> Config:
         ),
         _rule("subscribers", "newsletter", "crm.subscribers", ["email"], "unsubscribed", "P1Y27D", Action.FLAG),
         _rule("applicants", "recruitment", "cv.applications", ["cv", "name", "email"], "mtime", "4 weeks"),
-        _rule("access-log", "website-security", "web.access", ["ip-address"], "visited", "30 days", Action.ANONYMISE, mask={"ip-address": Mask.TRUNCATE_IP}),
+        _rule(
+            "access-log",
+            "website-security",
+            "web.access",
+            ["ip-address"],
+            "visited",
+            "30 days",
+            Action.ANONYMISE,
+            mask={"ip-address": Mask.TRUNCATE_IP},
+        ),
         _rule(
             "analytics-cookie",
             "website-analytics",
@@ -514,7 +524,7 @@ def document(**changes) -> Document:
     policy, register_ = changes.pop("config", config()), changes.pop("register", register())
     targets = compile_policy(policy)
     engine = create_engine("sqlite://")
-    SQLModel.metadata.create_all(engine)
+    PlanRow.metadata.create_all(engine)
     with Session(engine) as session:
         fill(session, targets)
         today = date(2026, 11, 21)

@@ -1,0 +1,161 @@
+"""The report as CSV: one row per activity, data category and place, for a spreadsheet.
+
+The first line has stable keys, the same in every language; the values are words of the chosen one, save for numbers, keys
+and dates (``YYYY-MM-DD``, ``YYYY-MM-DDTHH:MM:SSZ``). Separator ``,``, quote ``"``, lines end with CR LF (RFC 4180), UTF-8.
+An activity without data categories has one row, with an empty category.
+
+Invariant: no cell starts a formula. A cell whose text starts with ``=``, ``+``, ``-``, ``@``, tab or carriage return, also
+behind blanks, gets an apostrophe in front (OWASP, "CSV Injection"); a program that reads the file back takes it off.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from datetime import date, datetime
+
+from ropa.clock import timestamp
+from ropa.report.model import ActivityPart, Document, RowPart
+from ropa.report.view import COUNTED, View
+from ropa.report.words import Words, shown
+from ropa.sweep.adherence import Adherence, State
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}")
+_FORMULA += ("\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")
+
+Value = str | int | date | datetime | None
+
+
+def render(document: Document, lang: str) -> str:
+    """Return the rows as CSV text. Raises CallError for a language without a catalogue."""
+    view = View(document, Words(lang, document.timezone))
+    target = io.StringIO()
+    writer: csv.DictWriter[str] | None = None
+    for activity in document.activities:
+        for row in activity.rows or (None,):
+            values = _activity(view, activity) | _row(view, row)
+            if writer is None:
+                writer = csv.DictWriter(target, list(values))
+                writer.writeheader()
+            writer.writerow({key: cell(value) for key, value in values.items()})
+    if writer is None:
+        csv.writer(target).writerow([*_activity(view, _NOTHING), *_row(view, None)])
+    return target.getvalue()
+
+
+_NOTHING = ActivityPart(key="", title="", role="controller", status="active")
+
+
+def cell(value: Value) -> str:
+    """Return a value as a cell's text: one line, never a formula."""
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if value is None or isinstance(value, int):
+        return "" if value is None else str(value)
+    is_formula = value.lstrip(" ").startswith(_FORMULA) or shown(value).lstrip().startswith(_FORMULA)
+    return f"'{shown(value)}" if is_formula else shown(value)
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return "; ".join(parts)
+
+
+def _activity(view: View, activity: ActivityPart) -> dict[str, Value]:
+    words = view.words
+    return {
+        "activity": activity.key,
+        "activity_title": activity.title,
+        "role": words.word("role", activity.role),
+        "status": words.word("status", activity.status),
+        "ended_on": activity.ended_on,
+        "controllers": _joined(party.name for party in activity.controllers),
+        "activity_purposes": _joined(activity.purposes),
+        "activity_legal_basis": activity.legal_basis,
+        "subjects": _joined(view.labels("subject", activity.subjects)),
+        "recipients": _joined(view.recipient(key) for key in activity.recipients),
+        "transfers": _joined(view.transfers(activity)),
+        "measures": _joined(view.measures(activity.measures)),
+    }
+
+
+_NOWHERE = RowPart(
+    category="",
+    purposes=(),
+    legal_basis=None,
+    legal_reference=None,
+    adherence=Adherence(activity="", category="", location=None, dataset=None, state=State.NO_PLACE),
+)
+
+
+def _row(view: View, row: RowPart | None) -> dict[str, Value]:
+    if row is None:
+        return dict.fromkeys(_row(view, _NOWHERE))
+    return _facts(view, row) | _place(view, row) | _periods(view, row) | _adherence(view, row)
+
+
+def _facts(view: View, row: RowPart) -> dict[str, Value]:
+    words = view.words
+    marks = [words("text.special")] * row.is_special + [words("text.criminal")] * row.is_criminal
+    return {
+        "category": row.category,
+        "category_title": view.category(row.category),
+        "special": _joined(marks),
+        "purposes": _joined(row.purposes),
+        "legal_basis": row.legal_basis,
+        "legal_reference": row.legal_reference,
+        "condition": row.condition,
+        "interest": row.interest,
+        "source": row.source,
+        "criterion": row.criterion,
+        "stated_period": words.period(row.stated_period) if row.stated_period else None,
+        "stated_start": row.stated_start,
+    }
+
+
+def _place(view: View, row: RowPart) -> dict[str, Value]:
+    cell_ = row.adherence
+    place = view.document.place(cell_.location)
+    return {
+        "location": cell_.location,
+        "location_title": place.title if place else None,
+        "location_country": place.country if place else None,
+        "location_recipient": view.recipient(place.recipient) if place else None,
+        "dataset": cell_.dataset,
+        "dataset_title": view.document.dataset_title(cell_.location, cell_.dataset),
+        "goes_with": cell_.goes_with,
+    }
+
+
+def _periods(view: View, row: RowPart) -> dict[str, Value]:
+    words, terms = view.words, view.terms(row.adherence.rules)
+    return {
+        "rules": _joined(row.adherence.rules),
+        "period": _joined(words.term(term) for term in terms),
+        "period_iso": _joined(term.period.iso for term in terms),
+        "action": _joined(words.word("action", term.action) for term in terms),
+        "legal_ground": _joined(term.legal_ground or words("text.no_ground") for term in terms),
+        "reason": _joined(term.reason for term in terms if term.reason),
+        "only_where": _joined(", ".join(term.conditions) for term in terms if term.conditions),
+        "masks": _joined(view.masks(term) for term in terms if term.masks),
+        "also_needed_by": _joined(row.adherence.also_needed_by),
+    }
+
+
+def _adherence(view: View, row: RowPart) -> dict[str, Value]:
+    cell_, words = row.adherence, view.words
+    return {
+        "state": str(cell_.state),
+        "state_title": words.word("state", cell_.state),
+        "stopped_by": words.word("stop", cell_.stopped_by) if cell_.stopped_by else None,
+        "worst_late_days": cell_.worst_late_days,
+        **{name: getattr(cell_.counts, name) for name in COUNTED},
+        "as_of": cell_.as_of,
+        "scanned_at": cell_.scanned_at,
+        "plan": cell_.plan,
+        "register_revision": cell_.register_revision,
+        "last_run": cell_.last_run,
+        "targets": _joined(cell_.targets),
+    }

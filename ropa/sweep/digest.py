@@ -1,0 +1,106 @@
+"""What a person approves: the digest over a plan's header and every one of its records, and the plan's ledger line.
+
+Invariant: nothing that decides what is acted on lies outside the digest; nothing in the ledger line is a record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from ropa.clock import timestamp
+from ropa.ledger.canonical import canonical
+from ropa.sweep.site import Site
+from ropa.sweep.tables import PlannedRecord, PlanRow, TargetRow
+
+
+def key_text(key: Sequence[str]) -> str:
+    """Return a key as the run database and the plan's digest spell it: a JSON array of text."""
+    return json.dumps(list(key), ensure_ascii=False, separators=(",", ":"))
+
+
+def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str:
+    """Return the plan's digest, 64 hex digits: SHA-256 over its canonical header and one line a record."""
+    header = {
+        "plan": plan.id,
+        "as_of": plan.as_of.isoformat(),
+        "created_at": timestamp(plan.created_at),
+        "author": plan.author,
+        "policy": plan.policy,
+        "register_revision": plan.register_revision,
+        "tool": plan.tool,
+        "approvals": plan.approvals_needed,
+        "forecast": plan.is_forecast,
+        "targets": [
+            {
+                "identity": row.identity,
+                "scope": row.scope,
+                "data": row.data,
+                "action": row.action,
+                "rules": row.rules,
+                "revisions": row.revisions,
+                "cutoffs": row.cutoffs,
+                "records": row.records,
+                "stopped_by": row.stopped_by or "",
+                "rides_with": row.rides_with or 0,
+            }
+            for row in rows
+        ],
+    }
+    state = hashlib.sha256(canonical(header) + b"\n")
+    for row in rows:
+        query = (
+            select(
+                col(PlannedRecord.seq),
+                col(PlannedRecord.key),
+                col(PlannedRecord.version),
+                col(PlannedRecord.due_on),
+                col(PlannedRecord.disposition),
+                col(PlannedRecord.reason),
+            )
+            .where(col(PlannedRecord.target_id) == row.id)
+            .order_by(col(PlannedRecord.seq))
+            .execution_options(yield_per=5000)
+        )
+        for record in session.execute(query):
+            state.update(f"{row.position}|{'|'.join(str(value) for value in record)}\n".encode())
+    return state.hexdigest()
+
+
+def ledger_fields(site: Site, plan: PlanRow, rows: Sequence[TargetRow], active_holds: int) -> dict[str, Any]:
+    """Return the fields of the ledger's ``plan`` line: totals only."""
+    before = sum(row.previous_records or 0 for row in rows)
+    records = sum(row.records for row in rows)
+    return {
+        "plan": plan.digest,
+        "author": plan.author,
+        "approvals": plan.approvals_needed,
+        "records": records,
+        "targets": [
+            {
+                "dataset": f"{row.location}.{row.dataset}",
+                "scope": row.scope,
+                "action": row.action,
+                "rules": row.rules,
+                "due": row.due,
+                "held": row.held,
+                "blocked": row.blocked,
+                "unanchored": row.unanchored,
+                "records": row.records,
+            }
+            for row in rows
+        ],
+        "caps": {
+            "max_records": site.config.safety.max_records,
+            "share_pct": round(site.config.safety.max_share * 100),
+            "max_records_7_days": site.config.safety.max_records_7_days,
+        },
+        "growth_pct": round(100 * (records - before) / before) if before else 0,
+        "holds": active_holds,
+    }

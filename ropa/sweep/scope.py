@@ -1,0 +1,100 @@
+"""What a plan looks at, and whether it can be looked at: filters, order, and the configuration against what exists.
+
+Invariant: everything that makes a call or the configuration wrong (exit 2) is found here, before a byte is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from ropa.errors import CallError, ConfigurationError, IncompleteListingError, LocationError, Problem
+from ropa.retention import Target
+from ropa.retention import select as select_due
+from ropa.sweep import blocking, safety
+from ropa.sweep.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a plan looks at: everything, one rule or one dataset."""
+
+    as_of: date
+    rule: str | None = None
+    dataset: str | None = None
+    is_nightly: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing was left out."""
+        return self.rule is None and self.dataset is None
+
+
+def choose_targets(site: Site, scope: Scope) -> list[Target]:
+    """Return the targets in scope, children before parents and rows before fields. Raises CallError for a rule or
+    dataset that is not in the configuration."""
+    if scope.rule is not None and scope.rule not in site.config.rules:
+        raise CallError(
+            f"there is no rule {scope.rule!r} in config/retention.toml",
+            next_step=f"Known: {', '.join(site.config.rules) or 'none'}.",
+        )
+    known = {f"{loc.name}.{name}" for loc in site.config.locations.values() for name in loc.datasets}
+    if scope.dataset is not None and scope.dataset not in known:
+        raise CallError(
+            f"there is no dataset {scope.dataset!r} in config/retention.toml",
+            next_step=f"Known: {', '.join(sorted(known)) or 'none'}.",
+        )
+    chosen = [
+        target
+        for target in site.targets
+        if (scope.rule is None or any(rule.name == scope.rule for rule in target.rules))
+        and (scope.dataset is None or target.full_dataset == scope.dataset)
+        and target.location in site.enforcing
+    ]
+    depth = blocking.depths(site, {target.location for target in chosen})
+    return sorted(chosen, key=lambda t: (t.scope != "row", -depth[t.full_dataset]))
+
+
+def check_sources(site: Site, targets: Iterable[Target], scope: Scope, now: datetime) -> dict[str, str]:
+    """Compare the configuration with what exists. Returns location -> ``stopped_by`` for places that cannot be read.
+
+    Raises ConfigurationError, with every problem, when a table or column does not exist or a field cannot be cleared.
+    """
+    unreachable: dict[str, str] = {}
+    problems: dict[str, Problem] = {}
+    for target in targets:
+        if target.location in unreachable:
+            continue
+        try:
+            connector = site.connector(target.location)
+            selection = select_due(target, as_of=scope.as_of, now=now, zone=site.config.timezone)
+            path = f"location.{target.location}.dataset.{target.dataset}"
+            for message in connector.problems(target.dataset, selection):
+                problems[message] = Problem(path, message)
+            if skew := safety.source_clock_problem(connector.check(), now):
+                unreachable[target.location] = skew
+        except IncompleteListingError:
+            unreachable[target.location] = "incomplete-listing"
+        except LocationError:
+            unreachable[target.location] = "unreachable"
+    if problems:
+        raise ConfigurationError("the configuration does not fit what exists at the source", tuple(problems.values()))
+    return unreachable
+
+
+def check_register(site: Site) -> int:
+    """Return the register's revision. Raises ConfigurationError for rules whose activity is not in the register."""
+    revision, register = site.register()
+    missing = [
+        Problem(f"rule.{rule.name}.activity", f"there is no activity {rule.activity!r} in the register")
+        for rule in site.config.rules.values()
+        if rule.activity not in register.activities
+    ]
+    if missing:
+        raise ConfigurationError(
+            "rules name activities that are not in the register",
+            tuple(missing),
+            next_step="`ropa register import register.toml` or `ropa register add` puts them there.",
+        )
+    return revision
