@@ -75,7 +75,7 @@ class References:
             for pos, *parts in self._look_up(connection, keys, target, link):
                 if pos in rows and None not in parts:
                     found.setdefault(pos, {})[Reference(target.name, spell_key(tuple(parts)))] = None
-        return {pos: list(references) for pos, references in found.items()}
+        return {pos: sorted(refs, key=lambda ref: (ref.dataset, ref.key)) for pos, refs in found.items()}
 
     @property
     def needs_keys(self) -> bool:

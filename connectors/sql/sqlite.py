@@ -28,7 +28,7 @@ from connectors.sql.catalogue import Catalogue, Kind, bound
 from connectors.sql.faults import STOPPING, fault_code, location_error
 from connectors.sql.keys import Values
 from connectors.sql.sqlite_catalogue import read_catalogue, schema_version
-from connectors.sql.sqlite_functions import SqliteFunctions, as_bytes
+from connectors.sql.sqlite_functions import SqliteFunctions, as_bytes, spell_identifier
 from ropa.connector import Health, Mask
 
 BUSY_SECONDS = 2.0
@@ -199,7 +199,7 @@ class SqliteBackend:
 
     def is_identifier(self, column: ColumnElement[Any], identifier: str) -> ColumnElement[bool]:
         """See ``Backend.is_identifier``."""
-        return func.ropa_identifier(as_bytes(column)) == bound(identifier)
+        return func.ropa_identifier(as_bytes(column)) == bound(spell_identifier(identifier))
 
     def masked(self, column: ColumnElement[Any], mask: Mask) -> ColumnElement[Any]:
         """See ``Backend.masked``."""

@@ -42,10 +42,15 @@ def _text(value: object) -> Any:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
-def read_identifier(value: object) -> str | None:
-    """Return a column's content as identifiers are compared."""
+def read_identifier(value: object) -> bytes | None:
+    """Return a column's content as identifiers are compared; as bytes, because it need not be UTF-8."""
     text = _text(value)
-    return None if text is None else normalise_identifier(str(text))
+    return None if text is None else spell_identifier(normalise_identifier(str(text)))
+
+
+def spell_identifier(identifier: str) -> bytes:
+    """Return an identifier as ``read_identifier`` gives it."""
+    return identifier.encode("utf-8", "surrogatepass")
 
 
 def _mask(mask: Mask) -> Callable[[object], Scalar]:

@@ -35,7 +35,9 @@ from ropa.report.model import (
     TermPart,
     Verdict,
 )
-from ropa.sweep.adherence import FELL_SHORT, Adherence, RunSummary, Standing, State, documented_places
+from ropa.sweep.adherence import Adherence
+from ropa.sweep.history import RunSummary
+from ropa.sweep.standing import FELL_SHORT, Standing, State, documented_places
 from ropa.vocabulary import category as known_category
 from ropa.vocabulary import safeguards
 
@@ -43,7 +45,7 @@ OUTDATED_DAYS = 2
 """A look older than this shows nothing about today; the job is to run every night."""
 
 RUNS_SHOWN = 31
-RUNS_IN_DETAIL = 7
+RUNS_IN_DETAIL = 3
 """Of the runs shown, how many tell what they did per target; the ledger has them all."""
 
 MONTHS_SHOWN = 24
@@ -256,8 +258,8 @@ def _activity(
     key: str, activity: Activity, register: Register, config: Config, cells: Sequence[Adherence]
 ) -> ActivityPart:
     own = [cell for cell in cells if cell.activity == key]
-    places = [config.locations[cell.location].recipient for cell in own if cell.location in config.locations]
-    brought = [place for place in places if place is not None]
+    places = [config.locations[cell.location] for cell in own if cell.location is not None]
+    brought = [place.recipient for place in places if place.recipient is not None]
     said = [name for name in activity.recipients if not (brought and name == NONE)]
     return ActivityPart(
         key=key,

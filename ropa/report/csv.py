@@ -1,11 +1,11 @@
 """The report as CSV: one row per activity, data category and place, for a spreadsheet.
 
-The first line has stable keys, the same in every language; the values are words of the chosen one, save for numbers, keys
-and dates (``YYYY-MM-DD``, ``YYYY-MM-DDTHH:MM:SSZ``). Separator ``,``, quote ``"``, lines end with CR LF (RFC 4180), UTF-8.
+The first line has stable keys, the same in every language; the values are words of the chosen one, save for numbers,
+keys and dates (``YYYY-MM-DD``, ``YYYY-MM-DDTHH:MM:SSZ``). Separator ``,``, quote ``"``, lines end with CR LF.
 An activity without data categories has one row, with an empty category.
 
-Invariant: no cell starts a formula. A cell whose text starts with ``=``, ``+``, ``-``, ``@``, tab or carriage return, also
-behind blanks, gets an apostrophe in front (OWASP, "CSV Injection"); a program that reads the file back takes it off.
+Invariant: no cell starts a formula. A cell whose text starts with ``=``, ``+``, ``-``, ``@``, tab or carriage return,
+also behind blanks, gets an apostrophe in front (OWASP, "CSV Injection"); a program that reads the file takes it off.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from ropa.clock import timestamp
 from ropa.report.model import ActivityPart, Document, RowPart
 from ropa.report.view import COUNTED, View
 from ropa.report.words import Words, shown
-from ropa.sweep.adherence import Adherence, State
+from ropa.sweep.adherence import Adherence
+from ropa.sweep.standing import State
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}")
-_FORMULA += ("\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")
+_FORMULA = (
+    *("=", "+", "-", "@", "\t", "\r"),
+    *("\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}", "\N{FULLWIDTH HYPHEN-MINUS}"),
+    "\N{FULLWIDTH COMMERCIAL AT}",
+)
 
 Value = str | int | date | datetime | None
 

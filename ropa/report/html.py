@@ -13,7 +13,7 @@ from ropa.report import pictures
 from ropa.report.model import Document
 from ropa.report.view import View
 from ropa.report.words import Words, shown
-from ropa.sweep.adherence import State
+from ropa.sweep.standing import State
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -12,7 +12,9 @@ from enum import StrEnum
 
 from ropa.clock import Period
 from ropa.errors import Finding
-from ropa.sweep.adherence import Adherence, RunSummary, Standing
+from ropa.sweep.adherence import Adherence
+from ropa.sweep.history import RunSummary
+from ropa.sweep.standing import Standing
 
 
 class Verdict(StrEnum):

@@ -14,13 +14,13 @@ from ropa.clock import Period
 from ropa.report.model import ActivityPart, Document, TermPart
 from ropa.report.view import category_label
 from ropa.report.words import Words, shown
-from ropa.sweep.adherence import State
+from ropa.sweep.standing import State
 
 WIDTH = 960
 
 # --- what lives where ---------------------------------------------------------------------------------------------
 
-_LABEL = 300
+_LABEL = 240
 _HEAD = 58
 _ROW = 24
 _ROWS_PER_PANEL = 40
@@ -75,11 +75,10 @@ def matrices(document: Document, words: Words) -> list[Matrix]:
     if any(row.adherence.location is None for activity in document.activities for row in activity.rows):
         used.append("")
     groups = [used[i : i + _COLUMNS_PER_PANEL] for i in range(0, len(used), _COLUMNS_PER_PANEL)]
-    found = []
+    found: list[Matrix] = []
     for group in groups:
         entries = [entry for activity in document.activities for entry in _entries(document, words, activity, group)]
-        for chunk in _chunks(entries):
-            found.append(_matrix(document, words, group, chunk))
+        found += [_matrix(document, words, group, chunk) for chunk in _chunks(entries)]
     return found
 
 
@@ -132,18 +131,19 @@ def _matrix(document: Document, words: Words, group: list[str], entries: list[_E
         title = shown(place.title) if place else words("state.no-place")
         country = (place.country or "?") if place else ""
         columns.append(Column(xs[key], wrapped(title, int(step / 7)), country))
-    lines, y = [], float(_HEAD)
+    lines: list[Line] = []
+    y = float(_HEAD)
     for title, category, states in entries:
         y += _ROW + (8 if category is None and lines else 0)
         marks = tuple(Mark(xs[key], y - 5, state) for key, state in states.items())
-        text = clipped(shown(title if category is None else category), 40)
+        text = clipped(shown(title if category is None else category), 100 if category is None else 34)
         lines.append(Line(y, text, category is None, marks))
     return Matrix(WIDTH, y + 14, _LABEL, tuple(columns), tuple(lines))
 
 
 # --- how long -----------------------------------------------------------------------------------------------------
 
-_CHART = 372
+_CHART = 352
 _CHART_END = 790
 _BAR_ROW = 20
 _DAYS = (
@@ -225,7 +225,7 @@ def axes(document: Document, words: Words) -> list[Axis]:
     chosen = [tick for tick in _DAYS[: last + 1] if tick[0] > shortest / 4] or [_DAYS[last]]
     scale = _Scale(min(shortest, chosen[0][0]) / 2, max(chosen[-1][0], longest))
     ticks = tuple(Tick(scale(days), words.tick(unit, number)) for days, unit, number in chosen)
-    return [_axis(document, words, spans[i : i + 34], ticks, scale) for i in range(0, len(spans), 34)]
+    return [_axis(words, spans[i : i + 34], ticks, scale) for i in range(0, len(spans), 34)]
 
 
 class _Scale:
@@ -256,7 +256,7 @@ def _spans(document: Document, words: Words) -> list[_Span]:
     return list(found.values())
 
 
-def _axis(document: Document, words: Words, spans: list[_Span], ticks: tuple[Tick, ...], scale: _Scale) -> Axis:
+def _axis(words: Words, spans: list[_Span], ticks: tuple[Tick, ...], scale: _Scale) -> Axis:
     bars: list[Bar] = []
     y, previous = 30.0, ""
     for span in spans:
@@ -269,7 +269,7 @@ def _axis(document: Document, words: Words, spans: list[_Span], ticks: tuple[Tic
         bars.append(
             Bar(
                 y=y,
-                category="" if span.category == previous else clipped(shown(span.category), 24),
+                category="" if span.category == previous else clipped(shown(span.category), 23),
                 activity=clipped(shown(span.activity), 27),
                 end=end,
                 extension=extension,

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date, datetime
 
+from ropa.connector import OutcomeWord
 from ropa.report.model import ActivityPart, Document, RecipientPart, RowPart, TermPart
 from ropa.report.words import Words
-from ropa.sweep.adherence import Counts, RunSummary, RunTarget, State
+from ropa.sweep.history import RunSummary, RunTarget
+from ropa.sweep.standing import Counts, State
 
 BAD = frozenset({State.STOPPED, State.OVERDUE, State.BLOCKED, State.NO_RULE, State.NO_PLACE, State.NEVER_SCANNED})
 """States said in red, with their own shape and in words."""
@@ -42,6 +45,8 @@ _RUN_COUNTS = (
     ("blocked", "counted.blocked"),
     ("unanchored", "counted.unanchored"),
 )
+
+_WORDS = [str(word) for word in OutcomeWord]
 
 ALARMS = frozenset(
     {"overdue", "late", "stopped", "blocked", "unsound-evidence", "no-evidence", "open-intents", "no-scan"}
@@ -112,9 +117,10 @@ class View:
         ]
 
     def outcomes(self, outcomes: tuple[tuple[str, int], ...]) -> str:
-        """ "1.200 verwijderd, 2 gewijzigd"."""
+        """Outcomes in words, such as "1.200 verwijderd, 2 gewijzigd"."""
         words = self.words
-        told = [f"{words.number(count)} {words.word('outcome', word)}" for word, count in outcomes]
+        ordered = sorted(outcomes, key=lambda pair: (_WORDS.index(pair[0]) if pair[0] in _WORDS else len(_WORDS), pair))
+        told = [f"{words.number(count)} {words.word('outcome', word)}" for word, count in ordered]
         return ", ".join(told) or words("common.none")
 
     def terms(self, names: tuple[str, ...]) -> list[TermPart]:
@@ -176,6 +182,10 @@ class View:
         """A country in words; ``unknown`` is one too."""
         return self.words("common.unknown") if code in {None, "unknown"} else self.words.country(code)
 
+    def day_of(self, instant: datetime) -> date:
+        """The calendar day of an instant in the controller's zone."""
+        return instant.astimezone(self.words.zone).date()
+
     def labels(self, kind: str, keys: tuple[str, ...]) -> list[str]:
         """Labels of vocabulary entries."""
         return [self.words.label(kind, key) for key in keys]
@@ -218,10 +228,10 @@ class View:
 
     def details(self, run: RunSummary) -> list[RunTarget]:
         """The targets of a run that say anything."""
-        return [t for t in run.targets if t.due or t.outcomes or t.stopped_by or t.unanchored]
+        return [t for t in run.targets if t.due or t.outcomes or t.stopped_by]
 
     def masks(self, term: TermPart) -> str:
-        """ "geboortedatum: enkel het jaar"."""
+        """Masks in words, such as "geboortedatum: enkel het jaar"."""
         words = self.words
         return "; ".join(
             words("text.mask_line", category=self.category(category), mask=words.word("mask", mask))

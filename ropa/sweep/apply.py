@@ -23,54 +23,35 @@ Invariant: the outcomes of a target add up to its planned records; there is exac
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.connector import (
-    MAX_BATCH,
     Action,
     Batch,
     Connector,
-    Found,
-    Key,
     Outcome,
     OutcomeWord,
-    Reference,
     Selection,
 )
 from ropa.errors import LedgerError, LocationError, RefusedError
 from ropa.ledger.leaf import leaves as batch_leaves
 from ropa.retention import Target
 from ropa.retention import select as select_due
-from ropa.sweep import holds, mandates, review, safety
+from ropa.sweep import holds, mandates, review, safety, units
 from ropa.sweep.digest import digest_of
 from ropa.sweep.journal import Journal
 from ropa.sweep.run import Interruption, Run
-from ropa.sweep.tables import BatchRow, FlaggedRecord, PlannedRecord, PlannedReference, PlanRow, TargetRow
+from ropa.sweep.tables import BatchRow, FlaggedRecord, PlanRow, TargetRow
+from ropa.sweep.units import Portion
 
 Progress = Callable[[str, int, int], None]
 """Called with the dataset, how many records are settled and how many there are."""
-
-
-@dataclass
-class Portion:
-    """One intent's records: a batch row, its target, its planned records."""
-
-    row: BatchRow
-    target: TargetRow
-    records: list[PlannedRecord]
-
-    @property
-    def keys(self) -> list[Key]:
-        """Keys in leaf order."""
-        return [tuple(json.loads(record.key)) for record in self.records]
 
 
 class Applier:
@@ -104,18 +85,18 @@ class Applier:
                     code="database-behind",
                 )
             receipts = self._receipts({row.root for row in unsettled} - set(intents)) if unsettled else {}
-            units: dict[tuple[int, int], list[BatchRow]] = {}
+            unfinished: dict[tuple[int, int], list[BatchRow]] = {}
             for row in unsettled:
                 if row.root in receipts:
                     self._note_settled(session, row, receipts[row.root])
                 else:
-                    units.setdefault((row.plan_id, row.unit), []).append(row)
-            for key, rows in list(units.items()):
+                    unfinished.setdefault((row.plan_id, row.unit), []).append(row)
+            for key, rows in list(unfinished.items()):
                 if not any(row.root in intents for row in rows):
                     for row in rows:
-                        _forget(session, row)  # no intent was written: nothing was touched
-                    del units[key]
-        for (plan_id, _unit), rows in units.items():
+                        units.forget(session, row)  # no intent was written: nothing was touched
+                    del unfinished[key]
+        for (plan_id, _unit), rows in unfinished.items():
             self._settle_unit(plan_id, rows, intents)
 
     def _receipts(self, roots: set[str]) -> dict[str, Mapping[str, int]]:
@@ -127,7 +108,7 @@ class Applier:
         target.outcomes = dict(Counter(target.outcomes) + Counter(counts))
 
     def _settle_unit(self, plan_id: int, rows: list[BatchRow], intents: Mapping[str, Mapping[str, object]]) -> None:
-        portions = [self._portion(row) for row in rows]
+        portions = [units.read_back(self.site, row) for row in rows]
         main = portions[-1]
         may_act = self._may_act(plan_id, main)
         if not may_act:
@@ -135,7 +116,7 @@ class Applier:
             with Session(self.site.engine) as session, session.begin():
                 for row in rows:
                     if row.root not in intents:
-                        _forget(session, session.get_one(BatchRow, row.id))
+                        units.forget(session, session.get_one(BatchRow, row.id))
         else:
             for portion in portions:
                 if portion.row.root not in intents:
@@ -158,7 +139,7 @@ class Applier:
         for portion in portions:
             connector = self.site.connector(portion.row.location)
             selection = self._bare_selection(portion.target)
-            there = connector.remaining(selection, Batch(portion.row.dataset, self._found(portion)))
+            there = connector.remaining(selection, Batch(portion.row.dataset, units.found(self.site, portion)))
             outcomes = [
                 Outcome(key, OutcomeWord.FAILED, "interrupted") if key in there else Outcome(key, OutcomeWord.ABSENT)
                 for key in portion.keys
@@ -207,7 +188,7 @@ class Applier:
                 self._refuse(row, code)
             return any(row.records for row in family)
         try:
-            for portions in self._units(plan, family):
+            for portions in units.to_do(self.site, plan, family, self.run.id):
                 self.run.check(self.interruption)
                 self._write_intents(plan.id or 0, portions)
                 self._act_on(portions, is_reconciled=False)
@@ -267,119 +248,6 @@ class Applier:
                 stored.outcomes = {**stored.outcomes, "refused": stored.outcomes.get("refused", 0) + left}
         row.outcomes = {**row.outcomes, "refused": row.outcomes.get("refused", 0) + max(left, 0)}
 
-    # --- units: batches and what rides with them -------------------------------------------------------------------
-
-    def _units(self, plan: PlanRow, family: list[TargetRow]) -> Iterator[list[Portion]]:
-        """Yield the units still to do: companions first, deepest descendants before their parents, the main batch
-        last."""
-        main = family[0]
-        size = self._batch_size(main.location)
-        while True:
-            with Session(self.site.engine, expire_on_commit=False) as session:
-                start = session.scalar(
-                    select(func.max(col(BatchRow.last_seq))).where(col(BatchRow.target_id) == main.id)
-                )
-                records = list(
-                    session.scalars(
-                        select(PlannedRecord)
-                        .where(
-                            col(PlannedRecord.target_id) == main.id,
-                            col(PlannedRecord.seq) > (-1 if start is None else start),
-                            col(PlannedRecord.disposition) == "planned",
-                        )
-                        .order_by(col(PlannedRecord.seq))
-                        .limit(size)
-                    ).all()
-                )
-                if not records:
-                    return
-                unit = 1 + (
-                    session.scalar(select(func.max(col(BatchRow.unit))).where(col(BatchRow.plan_id) == plan.id)) or 0
-                )
-                number = (
-                    session.scalar(select(func.max(col(BatchRow.number))).where(col(BatchRow.plan_id) == plan.id)) or 0
-                )
-                groups = [(main, records), *self._companions(session, family, main, records)]
-            portions: list[Portion] = []
-            for target, group in reversed(groups):
-                for i in range(0, len(group), MAX_BATCH):
-                    number += 1
-                    portions.append(self._new_portion(plan, target, group[i : i + MAX_BATCH], unit, number))
-            yield portions
-
-    def _companions(
-        self, session: Session, family: list[TargetRow], parent: TargetRow, records: list[PlannedRecord]
-    ) -> list[tuple[TargetRow, list[PlannedRecord]]]:
-        found: list[tuple[TargetRow, list[PlannedRecord]]] = []
-        keys = [record.key for record in records]
-        for rider in family:
-            if rider.rides_with != parent.id:
-                continue
-            children: dict[int, PlannedRecord] = {}
-            for i in range(0, len(keys), 500):
-                query = (
-                    select(PlannedRecord)
-                    .join(
-                        PlannedReference,
-                        (col(PlannedReference.target_id) == col(PlannedRecord.target_id))
-                        & (col(PlannedReference.seq) == col(PlannedRecord.seq)),
-                    )
-                    .where(
-                        col(PlannedRecord.target_id) == rider.id,
-                        col(PlannedRecord.disposition) == "planned",
-                        col(PlannedReference.parent_dataset) == parent.dataset,
-                        col(PlannedReference.parent_key).in_(keys[i : i + 500]),
-                    )
-                )
-                children |= {child.seq: child for child in session.scalars(query).all()}
-            if children:
-                ordered = [children[seq] for seq in sorted(children)]
-                found.append((rider, ordered))
-                found += self._companions(session, family, rider, ordered)
-        return found
-
-    def _batch_size(self, location: str) -> int:
-        configured = self.site.config.locations[location].batch_size
-        return min(configured or self.site.connector(location).capabilities.default_batch_size, MAX_BATCH)
-
-    def _new_portion(
-        self, plan: PlanRow, target: TargetRow, records: list[PlannedRecord], unit: int, number: int
-    ) -> Portion:
-        row = BatchRow(
-            plan_id=plan.id or 0,
-            target_id=target.id or 0,
-            unit=unit,
-            number=number,
-            last_seq=records[-1].seq,
-            root="",
-            key=secrets.token_bytes(32),
-            location=target.location,
-            dataset=target.dataset,
-            leaves=len(records),
-            run_id=self.run.id,
-            created_at=self.site.now(),
-        )
-        return Portion(row, target, records)
-
-    def _portion(self, row: BatchRow) -> Portion:
-        """Read an unsettled batch back from the run database."""
-        with Session(self.site.engine, expire_on_commit=False) as session:
-            target = session.get_one(TargetRow, row.target_id)
-            records = list(
-                session.scalars(
-                    select(PlannedRecord)
-                    .where(col(PlannedRecord.target_id) == row.target_id, col(PlannedRecord.batch) == row.number)
-                    .order_by(col(PlannedRecord.seq))
-                ).all()
-            )
-        if len(records) != row.leaves:
-            raise LedgerError(
-                f"batch {row.number} of plan {row.plan_id} has {row.leaves} leaves but {len(records)} records",
-                next_step="The run database was changed by something else; restore its newest copy.",
-                code="database-behind",
-            )
-        return Portion(row, target, records)
-
     # --- intent, act, read back, receipt ---------------------------------------------------------------------------
 
     def _write_intents(self, plan_id: int, portions: list[Portion]) -> None:
@@ -389,15 +257,7 @@ class Applier:
         with Session(self.site.engine, expire_on_commit=False) as session, session.begin():
             plan = session.get_one(PlanRow, plan_id)
             plan.started_at = plan.started_at or self.site.now()
-            for portion in portions:
-                session.add(portion.row)
-                session.execute(
-                    update(PlannedRecord),
-                    [
-                        {"target_id": record.target_id, "seq": record.seq, "batch": portion.row.number}
-                        for record in portion.records
-                    ],
-                )
+            units.save(session, portions)
         for portion in portions:
             self._append_intent(plan_id, portion)
 
@@ -445,8 +305,8 @@ class Applier:
 
     def _act(self, connector: Connector, selection: Selection, portions: list[Portion]) -> list[list[Outcome]]:
         main = portions[-1]
-        companions = tuple(Batch(p.row.dataset, self._found(p)) for p in portions[:-1])
-        batch = Batch(main.row.dataset, self._found(main), companions)
+        companions = tuple(Batch(p.row.dataset, units.found(self.site, p)) for p in portions[:-1])
+        batch = Batch(main.row.dataset, units.found(self.site, main), companions)
         target = self._target(main.target)
         outcomes = connector.act(selection, batch, target.connector_action)
         own, rest = outcomes[: len(main.records)], outcomes[len(main.records) :]
@@ -469,7 +329,7 @@ class Applier:
         if not any(outcome.word in claimed for outcome in outcomes):
             return outcomes
         asked = selection if is_main else self._bare_selection(portion.target)
-        there = connector.remaining(asked, Batch(portion.row.dataset, self._found(portion)))
+        there = connector.remaining(asked, Batch(portion.row.dataset, units.found(self.site, portion)))
         return [Outcome(o.key, OutcomeWord.UNVERIFIED) if o.word in claimed and o.key in there else o for o in outcomes]
 
     def _write_receipt(self, portion: Portion, outcomes: list[Outcome], level: str, *, is_reconciled: bool) -> None:
@@ -518,40 +378,6 @@ class Applier:
             fields=fields,
             check_anchors=False,
         )
-
-    def _found(self, portion: Portion) -> tuple[Found, ...]:
-        references: dict[int, list[Reference]] = {}
-        if portion.target.rides_with is not None:
-            with Session(self.site.engine) as session:
-                rows = session.scalars(
-                    select(PlannedReference)
-                    .join(
-                        PlannedRecord,
-                        (col(PlannedReference.target_id) == col(PlannedRecord.target_id))
-                        & (col(PlannedReference.seq) == col(PlannedRecord.seq)),
-                    )
-                    .where(
-                        col(PlannedRecord.target_id) == portion.target.id,
-                        col(PlannedRecord.batch) == portion.row.number,
-                    )
-                ).all()
-            for row in rows:
-                key = tuple(json.loads(row.parent_key))
-                references.setdefault(row.seq, []).append(Reference(row.parent_dataset, key))
-        return tuple(
-            Found(key=key, version=record.version, refers_to=tuple(references.get(record.seq, ())))
-            for key, record in zip(portion.keys, portion.records, strict=True)
-        )
-
-
-def _forget(session: Session, row: BatchRow) -> None:
-    """Take back a batch whose intent was never written; its records are free for another batch."""
-    session.execute(
-        update(PlannedRecord)
-        .where(col(PlannedRecord.target_id) == row.target_id, col(PlannedRecord.batch) == row.number)
-        .values(batch=None)
-    )
-    session.delete(row)
 
 
 def _riders(rows: Sequence[TargetRow], parent: TargetRow) -> list[TargetRow]:

@@ -123,7 +123,8 @@ def writing(site: Site, *, accepts_gap: bool = False) -> Iterator[Journal]:
 def open_ledger(site: Site) -> Ledger:
     """Open and verify the ledger, and compare it with what this database has seen. Raises LedgerError."""
     _refuse_a_missing_ledger(site)
-    ledger = Ledger.open(site.ledger_folder, site.keys_folder)
+    high_water = site.exports_folder if site.exports_folder.is_dir() else None
+    ledger = Ledger.open(site.ledger_folder, site.keys_folder, high_water=high_water)
     size, last_hash = int(get_state(site, "ledger_size") or 0), get_state(site, "ledger_hash")
     if ledger.size < size:
         raise LedgerError(

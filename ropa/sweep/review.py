@@ -7,7 +7,7 @@ asked, the same person counts once and the plan's author is never the only one.
 from __future__ import annotations
 
 from dateutil.relativedelta import relativedelta
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -28,6 +28,10 @@ from ropa.sweep.tables import (
 
 SPENT = frozenset({"rejected", "applied", "partly-applied", "lapsed", "stale"})
 """States from which a plan never returns; its keys have left."""
+
+
+PIECE = 10_000
+"""Records that are forgotten in one transaction."""
 
 
 def get_plan(site: Site, plan_id: int) -> PlanRow:
@@ -158,10 +162,17 @@ def spend(site: Site, plan_id: int, state: str) -> None:
 
 def drop_keys(site: Site, plan_id: int) -> None:
     """Remove the keys of a spent plan from the run database; its totals stay."""
-    with Session(site.engine) as session, session.begin():
-        targets = select(col(TargetRow.id)).where(col(TargetRow.plan_id) == plan_id)
-        for table in (PlannedReference, PlannedReferring, PlannedRecord):
-            session.execute(delete(table).where(col(table.target_id).in_(targets)))
+    with Session(site.engine) as session:
+        targets = session.scalars(select(col(TargetRow.id)).where(col(TargetRow.plan_id) == plan_id)).all()
+        for target_id in targets:
+            last = session.scalar(
+                select(func.max(col(PlannedRecord.seq))).where(col(PlannedRecord.target_id) == target_id)
+            )
+            for start in range(0, (last or 0) + 1, PIECE):  # in pieces, so that memory stays flat
+                for table in (PlannedReference, PlannedReferring, PlannedRecord):
+                    is_piece = col(table.seq).between(start, start + PIECE - 1)
+                    session.execute(delete(table).where(col(table.target_id) == target_id, is_piece))
+                session.commit()
     erase_freed_pages(site)
 
 

@@ -67,9 +67,7 @@ class Run:
         revision, _ = site.register()
         run_id = journal.issue_id()
         with Session(site.engine) as session, session.begin():
-            cut_off = session.scalars(select(RunRow).where(col(RunRow.state) == "open")).all()
-            interrupted = [row.id for row in cut_off]
-            for row in cut_off:
+            for row in session.scalars(select(RunRow).where(col(RunRow.state) == "open")).all():
                 row.state, row.code, row.ended_at = "aborted", "cut-off", watch.started
             session.add(
                 RunRow(
@@ -91,8 +89,6 @@ class Run:
             register=revision,
             host=socket.gethostname(),
             clock=clock_facts,
-            checkpoint=journal.newest_checkpoint(),
-            interrupted=interrupted,
         )
         return cls(journal, run_id, mode, watch)
 

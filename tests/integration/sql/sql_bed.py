@@ -95,8 +95,12 @@ def act(connector, selection, action=Action.PURGE, *, companions=(), batch=None)
     """Act on everything found at once; return (key, word, code)."""
     batch = batch or replace(whole(connector, selection), companions=companions)
     outcomes = connector.act(selection, batch, action)
-    assert len(outcomes) == len(batch.records) + sum(len(part.records) for part in batch.companions)
+    assert len(outcomes) == size(batch)
     return [(outcome.key[0], outcome.word, outcome.code) for outcome in outcomes]
+
+
+def size(batch):
+    return len(batch.records) + sum(map(size, batch.companions))
 
 
 def words(outcomes):

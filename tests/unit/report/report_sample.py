@@ -16,7 +16,9 @@ from ropa.register.text import from_toml
 from ropa.report.build import build
 from ropa.report.model import Document, Evidence, HoldCount
 from ropa.retention import Target, compile_policy
-from ropa.sweep.adherence import adherence, runs, standings
+from ropa.sweep.adherence import adherence
+from ropa.sweep.history import runs
+from ropa.sweep.standing import standings
 from ropa.sweep.tables import PlanRow, RunRow, TargetRow
 
 ZONE = ZoneInfo("Europe/Brussels")
@@ -478,7 +480,7 @@ FINDINGS = (
         "Look at the plan; if it is right, raise the rule's max_share in config/retention.toml for this clean-up.",
     ),
     Finding(
-        "activity-without-basis",
+        "basis-unknown",
         Severity.ERROR,
         "activity.birthday",
         "The activity has no legal basis.",
@@ -492,7 +494,7 @@ FINDINGS = (
         "Declare the rows that refer to them.",
     ),
     Finding(
-        "cookie-lifetime",
+        "cookie-over-13-months",
         Severity.NOTE,
         "cookie._ga",
         "The cookie stays longer than 13 months.",
