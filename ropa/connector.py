@@ -276,6 +276,9 @@ class Outcome:
     """For ``recoverable``: the day from which it cannot be brought back."""
     dataset: str | None = None
     """Set for a companion's record; None: the batch's own dataset."""
+    version: str | None = None
+    """For ``anonymised``: the record's version after our own change, read in the same transaction, so that another
+    change of the same plan does not take ours for somebody else's. None where it cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)

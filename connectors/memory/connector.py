@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -174,8 +175,14 @@ class MemoryConnector:
         if action is Action.PURGE and not selection.fields:
             return act.purge()
         if action is Action.ANONYMISE and selection.fields and not batch.companions:
-            return act.anonymise()
+            return [self._with_version(batch.dataset, outcome) for outcome in act.anonymise()]
         return act.refuse()
+
+    def _with_version(self, dataset: str, outcome: Outcome) -> Outcome:
+        item = View(self._tables).by_key(dataset).get(outcome.key)
+        if outcome.word is not OutcomeWord.ANONYMISED or item is None:
+            return outcome
+        return replace(outcome, version=self._version(item.row))
 
     def settle(self, dataset: str) -> str:
         """Removed rows are gone with the list that held them: ``physical``."""

@@ -30,7 +30,7 @@ from connectors.sql.masking import changed
 from connectors.sql.relations import fetch, referring_rows
 from connectors.sql.sparing import Sparing
 from connectors.sql.versions import Comparer
-from ropa.connector import Action, Batch, Found, Outcome, OutcomeWord, Selection
+from ropa.connector import Action, Batch, Found, Key, Outcome, OutcomeWord, Selection
 from ropa.errors import LocationError
 
 _ATTEMPTS = 4
@@ -58,6 +58,8 @@ class Actor:
         self._comparer = Comparer()
         self._keys = None if selection.keys is None else frozenset(selection.keys)
         self._is_halved = False
+        self._changed: dict[Key, str] = {}
+        """Versions of records after our own change."""
 
     def outcomes(self, connection: Connection) -> list[Outcome]:
         """Act, and return one outcome per record: the batch's own in their order, then each companion's."""
@@ -69,7 +71,9 @@ class Actor:
         found = []
         for entry in entries.all:
             word, code = verdicts.get((entry.dataset, entry.found.key), (OutcomeWord.CHANGED, None)) or (done, None)
-            found.append(Outcome(entry.found.key, word, code, dataset=None if entry.is_main else entry.dataset))
+            version = self._changed.get(entry.found.key) if word is OutcomeWord.ANONYMISED else None
+            dataset = None if entry.is_main else entry.dataset
+            found.append(Outcome(entry.found.key, word, code, dataset=dataset, version=version))
         return found
 
     # --- when the whole is refused ---
@@ -153,6 +157,7 @@ class Actor:
                 self._delete(connection, declared, table, conditions, len(going))
             else:
                 self._update(connection, self._question, table, len(going))
+                self._note_versions(connection, declared, table, entries)
         return {entry.pos: verdicts.get(entry.pos) for entry in entries.all}
 
     def _judge(
@@ -230,6 +235,22 @@ class Actor:
         statement = update(own).where(is_one_of(question.key, table), *question.exact).values(values)
         if connection.execute(statement).rowcount != expected:
             raise _UnevenError
+
+    def _note_versions(self, connection: Connection, declared: Declared, table: KeyTable, entries: Entries) -> None:
+        """Read the changed rows once more, still in the transaction that changed them."""
+        own = self._question.own
+        names = tuple(column.name for column in declared.table.columns)
+        statement = (
+            select(table.pos, *columns_of(own, names))
+            .select_from(table.source)
+            .join(own, joined(columns_of(own, declared.key), table, self._backend))
+        )
+        by_pos = {entry.pos: entry.found for entry in entries.of_dataset(declared.name)}
+        for pos, *row in fetch(connection, statement):
+            found = by_pos[pos]
+            version = self._comparer.version(tuple(row), found.version)
+            if version is not None:
+                self._changed[found.key] = version
 
 
 def refuse(batch: Batch, code: str) -> list[Outcome]:

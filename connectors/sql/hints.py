@@ -44,7 +44,7 @@ _WORDS: dict[str, str] = {
     ),
 }
 _CATEGORIES = {word: category for category, words in _WORDS.items() for word in words.split()}
-_TOO_COMMON = frozenset({"name", "ort", "note", "notes", "city", "message", "lat", "lon"})
+_TOO_COMMON = frozenset({"name", "ort", "note", "notes", "message", "lat", "lon"})
 """Words that say something alone, or beside a word about people, and nothing as a part of another name."""
 _THINGS = (
     "product table file company column server host domain event category type group project item track album genre "

@@ -37,13 +37,15 @@ class Comparer:
 
     def is_same(self, row: Sequence[object], version: str) -> bool:
         """Tell whether a row still has that version; no version given means that none is asked for."""
-        if not version:
-            return True
-        salt = version.partition(".")[0]
+        return not version or self.version(row, version) == version
+
+    def version(self, row: Sequence[object], like: str) -> str | None:
+        """Return the version of a row under the salt of another version; None where that is not one of ours."""
+        salt = like.partition(".")[0]
         maker = self._makers.get(salt)
         if maker is None:
             try:
                 maker = self._makers[salt] = Versioner(bytes.fromhex(salt))
             except ValueError:
-                return False
-        return maker.version(row) == version
+                return None
+        return maker.version(row)

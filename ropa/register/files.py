@@ -20,8 +20,9 @@ def read_register(path: Path) -> Register:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise RegisterError(
-            f"{path.name} is neither .toml nor .json", (), next_step="Give a register as `ropa register "
-            "export` writes it."
+            f"{path.name} is neither .toml nor .json",
+            (),
+            next_step="Give a register as `ropa register export` writes it.",
         )
     data, _size, trouble = read_bounded(path, 4 * MAX_BYTES)
     if trouble is not None:

@@ -1,0 +1,21 @@
+"""The report: the register as a document for the regulator, which also answers "is it adhered to, and if not, why?".
+
+``model`` is the document, ``build`` makes it from values, ``gather`` from a project folder; ``html``, ``json`` and
+``csv`` render it and query nothing. Words stand in ``locale/<language>.toml``; adding a language is adding a file.
+"""
+
+from ropa.report.build import build
+from ropa.report.gather import FORMATS, gather, render
+from ropa.report.model import Document, Evidence, HoldCount
+from ropa.report.words import languages
+
+__all__ = [
+    "FORMATS",
+    "Document",
+    "Evidence",
+    "HoldCount",
+    "build",
+    "gather",
+    "languages",
+    "render",
+]

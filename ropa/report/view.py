@@ -186,6 +186,14 @@ class View:
         """The calendar day of an instant in the controller's zone."""
         return instant.astimezone(self.words.zone).date()
 
+    def span(self, run: RunSummary) -> str:
+        """From when to when a run went on, the day said once where it is the same."""
+        started, ended = self.words.instant(run.started_at), run.ended_at
+        if ended is None:
+            return started
+        is_same_day = self.day_of(ended) == self.day_of(run.started_at)
+        return f"{started} \N{EN DASH} {self.words.time(ended) if is_same_day else self.words.instant(ended)}"
+
     def labels(self, kind: str, keys: tuple[str, ...]) -> list[str]:
         """Labels of vocabulary entries."""
         return [self.words.label(kind, key) for key in keys]

@@ -153,12 +153,13 @@ class Words:
 
     def instant(self, value: datetime | None) -> str:
         """Return "21 november 2026, 03:30" in the controller's zone."""
-        from babel.dates import format_time
-
         if value is None:
             return self.texts["common.none"]
-        local = value.astimezone(self.zone)
-        return f"{self.day(local.date())}, {format_time(local, 'HH:mm', tzinfo=self.zone, locale=self.locale)}"
+        return f"{self.day(value.astimezone(self.zone).date())}, {self.time(value)}"
+
+    def time(self, value: datetime) -> str:
+        """Return "03:30" in the controller's zone."""
+        return value.astimezone(self.zone).strftime("%H:%M")
 
     def country(self, code: str | None) -> str:
         """Return a country's name with its code, "Ierland (IE)"; the code where the name is not known."""

@@ -351,7 +351,10 @@ class Applier:
         )
         with Session(self.site.engine) as session, session.begin():
             self._note_settled(session, session.get_one(BatchRow, row.id), counts)
-            for outcome, record in zip(outcomes, portion.records, strict=True):
+            pairs = list(zip(outcomes, portion.records, strict=True))
+            if versions := {record.key: o.version for o, record in pairs if o.version is not None}:
+                units.note_own_changes(session, portion, versions)
+            for outcome, record in pairs:
                 if outcome.word is OutcomeWord.FLAGGED:
                     session.merge(FlaggedRecord(identity=portion.target.identity, key=record.key, at=self.site.now()))
         self.run.count(portion.target.rules, counts)

@@ -73,8 +73,9 @@ def runs(source: Session | Engine) -> list[RunSummary]:
         for target in session.scalars(select(TargetRow).order_by(col(TargetRow.plan_id), col(TargetRow.position))):
             by_plan.setdefault(target.plan_id, []).append(target)
         batches: dict[tuple[str, int], Counter[str]] = {}
-        for batch in session.scalars(select(BatchRow)):
-            batches.setdefault((batch.run_id, batch.target_id), Counter()).update(batch.outcomes)
+        columns = col(BatchRow.run_id), col(BatchRow.target_id), col(BatchRow.outcomes)
+        for run_id, target_id, outcomes in session.execute(select(*columns)):
+            batches.setdefault((run_id, target_id), Counter()).update(outcomes)
         acting = Counter(run.plan_id for run in rows if run.mode in ACTING_MODES)
         return [
             _run(run, by_plan.get(run.plan_id or 0, []), batches, is_alone=acting[run.plan_id] == 1) for run in rows

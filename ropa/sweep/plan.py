@@ -218,6 +218,7 @@ class Planner:
             "reason": reason,
             "rank": 0,
             "batch": None,
+            "own_version": None,
         }
 
     def _write_references(self, session: Session, row: TargetRow, pairs: list[tuple[int, Found]]) -> None:

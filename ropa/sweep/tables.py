@@ -138,6 +138,8 @@ class PlannedRecord(Row, table=True):
     """Within a dataset that refers to itself: records that are referred to come after those that refer to them."""
     batch: int | None = None
     """``BatchRow.number`` once its intent is about to be written."""
+    own_version: str | None = None
+    """The version after our own change under another target of the same plan; ``version`` is what was approved."""
     reason: str | None = None
 
 

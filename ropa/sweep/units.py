@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -97,6 +97,28 @@ def save(session: Session, portions: list[Portion]) -> None:
         )
 
 
+def note_own_changes(session: Session, portion: Portion, versions: Mapping[str, str]) -> None:
+    """Let the other field targets of the plan know how records read after our own change (key text to version)."""
+    target = portion.target
+    others = session.scalars(
+        select(col(TargetRow.id)).where(
+            col(TargetRow.plan_id) == target.plan_id,
+            col(TargetRow.location) == target.location,
+            col(TargetRow.dataset) == target.dataset,
+            col(TargetRow.id) != target.id,
+        )
+    ).all()
+    for other in others:
+        statement = (
+            update(PlannedRecord)
+            .where(col(PlannedRecord.target_id) == other, col(PlannedRecord.key) == bindparam("of_key"))
+            .values(own_version=bindparam("changed_to"))
+        )
+        session.connection().execute(
+            statement, [{"of_key": key, "changed_to": version} for key, version in versions.items()]
+        )
+
+
 def forget(session: Session, row: BatchRow) -> None:
     """Take back a batch whose intent was never written; its records are free for another batch."""
     session.execute(
@@ -151,7 +173,11 @@ _SAME_RECORD = (col(PlannedReference.target_id) == col(PlannedRecord.target_id))
 
 def _planned(target: TargetRow) -> Select[int, str, str]:
     return (
-        select(col(PlannedRecord.seq), col(PlannedRecord.key), col(PlannedRecord.version))
+        select(
+            col(PlannedRecord.seq),
+            col(PlannedRecord.key),
+            func.coalesce(col(PlannedRecord.own_version), col(PlannedRecord.version)),
+        )
         .where(col(PlannedRecord.target_id) == target.id, col(PlannedRecord.disposition) == "planned")
         .order_by(col(PlannedRecord.seq))
     )

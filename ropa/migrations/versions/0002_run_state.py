@@ -227,6 +227,7 @@ def upgrade() -> None:
     sa.Column('disposition', sa.String(), nullable=False),
     sa.Column('rank', sa.Integer(), nullable=False),
     sa.Column('batch', sa.Integer(), nullable=True),
+    sa.Column('own_version', sa.String(), nullable=True),
     sa.Column('reason', sa.String(), nullable=True),
     sa.ForeignKeyConstraint(['target_id'], ['plan_target.id'], name=op.f('fk_planned_record_target_id_plan_target')),
     sa.PrimaryKeyConstraint('target_id', 'seq', name=op.f('pk_planned_record'))

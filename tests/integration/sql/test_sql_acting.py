@@ -1,19 +1,16 @@
 """Acting: re-checks, masks, trouble with the database, interruptions, and what is left in the bytes."""
 
-import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sql_bed import act, ask, column, dataset, due, every, found, keys, make, opened, purge, spec, undated, whole, words
+from sql_bed import act, ask, column, dataset, due, found, keys, make, opened, purge, spec, undated, whole, words
 
 from connectors.sql import TYPE, sqlite
 from ropa.connector import Action, Batch, Condition, FieldChange, Mask, OutcomeWord, Spare
@@ -26,7 +23,9 @@ T = dataset("t", subject=("name",))
 
 @pytest.fixture
 def path(tmp_path):
-    return make(tmp_path / "crm.sqlite", TABLE, [("INSERT INTO t VALUES (?, ?, ?)", [(n, f"n{n}", OLD) for n in range(1, 7)])])
+    return make(
+        tmp_path / "crm.sqlite", TABLE, [("INSERT INTO t VALUES (?, ?, ?)", [(n, f"n{n}", OLD) for n in range(1, 7)])]
+    )
 
 
 def test_what_changed_went_or_was_held_since_it_was_found_is_told_and_stays(path):
@@ -52,16 +51,27 @@ def test_the_selection_decides_also_where_no_version_was_kept(path):
         ask(path, "UPDATE t SET name = NULL WHERE id = 1")
         ask(path, "UPDATE t SET created = ? WHERE id = 2", NEW)
         selection = due("t", match=(Condition("name", (None,), negated=True),), keys=(("3",), ("1",), ("2",)))
-        assert words(act(crm, selection, batch=bare)) == {"1": "changed", "2": "changed", "3": "purged"} | dict.fromkeys("456", "changed")
+        assert words(act(crm, selection, batch=bare)) == {
+            "1": "changed",
+            "2": "changed",
+            "3": "purged",
+        } | dict.fromkeys("456", "changed")
 
 
 def test_a_version_made_by_another_process_is_understood_and_nonsense_is_a_change(path):
     with opened(path, T) as planner:
         batch = whole(planner, due("t"))
     assert len({record.version for record in batch.records}) == 6
-    odd = (replace(batch.records[0], version="nonsense"), replace(batch.records[1], version="00.11"), *batch.records[2:])
+    odd = (
+        replace(batch.records[0], version="nonsense"),
+        replace(batch.records[1], version="00.11"),
+        *batch.records[2:],
+    )
     with opened(path, T) as crm:
-        assert words(act(crm, due("t"), batch=replace(batch, records=odd))) == {"1": "changed", "2": "changed"} | dict.fromkeys("3456", "purged")
+        assert words(act(crm, due("t"), batch=replace(batch, records=odd))) == {
+            "1": "changed",
+            "2": "changed",
+        } | dict.fromkeys("3456", "purged")
 
 
 def test_what_stands_against_a_record_is_told_again(path):
@@ -124,7 +134,11 @@ def test_masks_change_what_is_due_and_a_second_run_changes_nothing(people):
         assert crm.remaining(selection, batch) == set()
         first = ask(people, "SELECT * FROM p")
         assert keys(crm, selection) == []
-        assert words(act(crm, selection, Action.ANONYMISE, batch=batch)) == {"1": "changed", "3": "changed", "4": "changed"}
+        assert words(act(crm, selection, Action.ANONYMISE, batch=batch)) == {
+            "1": "changed",
+            "3": "changed",
+            "4": "changed",
+        }
         assert ask(people, "SELECT * FROM p") == first
     rows = ask(people, "SELECT name, must, born, ip, nick, notes FROM p")
     assert rows[1] == ("", "", None, None, "", None)
@@ -155,7 +169,11 @@ def test_a_change_that_the_database_refuses_fails_for_that_record_alone(people):
     make(people, "CREATE TRIGGER no BEFORE UPDATE ON p WHEN old.id = 3 BEGIN SELECT RAISE(ABORT, 'canary'); END;")
     with opened(people, dataset("p")) as crm:
         told = act(crm, due("p", fields=FIELDS), Action.ANONYMISE)
-        assert told == [("1", OutcomeWord.ANONYMISED, None), ("3", OutcomeWord.FAILED, "trigger"), ("4", OutcomeWord.ANONYMISED, None)]
+        assert told == [
+            ("1", OutcomeWord.ANONYMISED, None),
+            ("3", OutcomeWord.FAILED, "trigger"),
+            ("4", OutcomeWord.ANONYMISED, None),
+        ]
         assert keys(crm, due("p", fields=FIELDS)) == [("3",)]
 
 
@@ -167,7 +185,11 @@ def test_a_check_that_forbids_the_cleared_value_fails_for_that_record_alone(tmp_
     )
     with opened(path, dataset("t")) as crm:
         told = act(crm, due("t", fields=(FieldChange("a"),)), Action.ANONYMISE)
-    assert told == [("1", OutcomeWord.ANONYMISED, None), ("2", OutcomeWord.FAILED, "integrity"), ("3", OutcomeWord.ANONYMISED, None)]
+    assert told == [
+        ("1", OutcomeWord.ANONYMISED, None),
+        ("2", OutcomeWord.FAILED, "integrity"),
+        ("3", OutcomeWord.ANONYMISED, None),
+    ]
     assert column(path, "SELECT a FROM t") == [None, "x", None]
 
 
@@ -176,7 +198,11 @@ def test_a_check_that_forbids_the_cleared_value_fails_for_that_record_alone(tmp_
 
 @pytest.mark.parametrize(
     ("body", "code"),
-    [("SELECT RAISE(ABORT, 'canary')", "trigger"), ("SELECT RAISE(ROLLBACK, 'canary')", "trigger"), ("SELECT RAISE(IGNORE)", "not-deleted")],
+    [
+        ("SELECT RAISE(ABORT, 'canary')", "trigger"),
+        ("SELECT RAISE(ROLLBACK, 'canary')", "trigger"),
+        ("SELECT RAISE(IGNORE)", "not-deleted"),
+    ],
 )
 def test_a_trigger_that_refuses_fails_for_that_record_alone(path, body, code):
     make(path, f"CREATE TRIGGER no BEFORE DELETE ON t WHEN old.id = 4 BEGIN {body}; END;")
@@ -233,7 +259,9 @@ def test_threads_may_act_at_the_same_time(path):
     with opened(path, T) as crm:
         batches = list(crm.find(due("t")))
         told = []
-        threads = [threading.Thread(target=lambda b=b: told.extend(crm.act(due("t"), b, Action.PURGE))) for b in batches]
+        threads = [
+            threading.Thread(target=lambda b=b: told.extend(crm.act(due("t"), b, Action.PURGE))) for b in batches
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -257,7 +285,16 @@ def test_a_missing_file_is_not_created_and_a_wrong_one_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?uri=true", "nonsense", "postgresql://u:canary@h/d", "nodb://u:canary@h/d?p=canary", "sqlite+canary:///x"]
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:x?uri=true",
+        "nonsense",
+        "postgresql://u:canary@h/d",
+        "nodb://u:canary@h/d?p=canary",
+        "sqlite+canary:///x",
+    ],
 )
 def test_urls_that_name_no_file_are_refused_without_repeating_a_secret(tmp_path, url):
     with pytest.raises(LocationError) as caught:
@@ -308,7 +345,9 @@ def test_errors_in_the_middle_carry_no_content(path):
 
 def test_importing_the_package_loads_no_database_library():
     code = "import sys, connectors.sql; print([m for m in sys.modules if m.startswith('sqlalchemy')])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -323,7 +362,10 @@ def test_a_persons_rows_are_read_however_the_identifier_is_written(tmp_path):
     )
     with opened(path, dataset("t", anchors=(), subject=("mail", "nr"))) as crm:
         (record,) = crm.read("t", "{zoe\u0301@x.be}")
-        assert (record.key, record.values) == (("1",), {"id": 1, "mail": "Zoé@X.be ", "nr": 5, "photo": "ff", "amount": 1.5})
+        assert (record.key, record.values) == (
+            ("1",),
+            {"id": 1, "mail": "Zoé@X.be ", "nr": 5, "photo": "ff", "amount": 1.5},
+        )
         assert [r.key for r in crm.read("t", "7")] == [("2",)]
         assert list(crm.read("t", "nobody")) == []
     with opened(path, dataset("t", anchors=())) as crm:
@@ -340,7 +382,9 @@ def bytes_of(path):
 @pytest.mark.parametrize("journal", ["delete", "wal"])
 def test_what_was_purged_or_cleared_is_gone_from_every_byte(tmp_path, journal):
     values = [(n, f"canary-{n}-{'due' if n % 3 else 'kept'}", OLD if n % 3 else NEW) for n in range(1, 200)]
-    path = make(tmp_path / "crm.sqlite", TABLE + "CREATE INDEX n ON t (name)", [("INSERT INTO t VALUES (?, ?, ?)", values)])
+    path = make(
+        tmp_path / "crm.sqlite", TABLE + "CREATE INDEX n ON t (name)", [("INSERT INTO t VALUES (?, ?, ?)", values)]
+    )
     ask(path, f"PRAGMA journal_mode={journal}")
     with opened(path, T) as crm:
         assert b"-due" in bytes_of(path)
@@ -373,9 +417,7 @@ import sqlite3, sys, os, signal
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from sql_bed import *
-from connectors.sql import sqlite
 path = Path({path!r})
-undo = sqlite.SqliteBackend.drop_keys
 point = {point!r}
 from connectors.sql.acting import Actor
 def kill(*a, **k):
@@ -396,7 +438,9 @@ with opened(path, dataset("t"), batch_size=1000) as crm:
 @pytest.mark.parametrize("journal", ["delete", "wal"])
 @pytest.mark.parametrize(("point", "left"), [("before", 500), ("after", 500), ("done", 0)])
 def test_a_process_killed_in_the_act_leaves_all_or_nothing(tmp_path, journal, point, left):
-    path = make(tmp_path / "crm.sqlite", TABLE, [("INSERT INTO t VALUES (?, ?, ?)", [(n, "x" * 500, OLD) for n in range(500)])])
+    path = make(
+        tmp_path / "crm.sqlite", TABLE, [("INSERT INTO t VALUES (?, ?, ?)", [(n, "x" * 500, OLD) for n in range(500)])]
+    )
     ask(path, f"PRAGMA journal_mode={journal}")
     paths = [str(Path(__file__).parents[3]), str(Path(__file__).parent)]
     code = KILLED.format(paths=paths, path=str(path), point=point)

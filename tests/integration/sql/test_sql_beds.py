@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import pytest
 from sql_bed import BEDS, NOW, act, ask, column, dataset, due, every, found, keys, opened, purge, undated, whole
 
-from ropa.connector import Action, AnchorPart, Batch, FieldChange, OutcomeWord, Parent, Reference, Spare
+from ropa.connector import Action, AnchorPart, Batch, FieldChange, Mask, OutcomeWord, Parent, Reference, Spare
 
 pytestmark = pytest.mark.skipif(not (BEDS / "databases").is_dir(), reason=f"beds absent: {BEDS}")
 CUTOFF = date(2023, 7, 1)
@@ -46,7 +46,8 @@ def test_exactly_the_old_invoices_of_chinook_go_with_their_lines(chinook):
     expected = old_invoices(chinook)
     lines = column(chinook, "SELECT count(*) FROM InvoiceLine")[0]
     of_old = column(
-        chinook, "SELECT count(*) FROM InvoiceLine l JOIN Invoice i USING (InvoiceId) WHERE date(InvoiceDate) < '2023-07-01'"
+        chinook,
+        "SELECT count(*) FROM InvoiceLine l JOIN Invoice i USING (InvoiceId) WHERE date(InvoiceDate) < '2023-07-01'",
     )[0]
     assert 0 < len(expected) < 412
     selection = due("invoices", "InvoiceDate", CUTOFF)
@@ -58,7 +59,11 @@ def test_exactly_the_old_invoices_of_chinook_go_with_their_lines(chinook):
         assert {r.refers_to[0].dataset for r in records} == {"customers"}
         assert set(act(crm, selection)[0][1:]) == {OutcomeWord.BLOCKED, "referenced"}
         for batch in crm.find(selection):
-            riders = tuple(r for b in crm.find(every("lines", parents=("invoices", tuple(r.key for r in batch.records)))) for r in b.records)
+            riders = tuple(
+                r
+                for b in crm.find(every("lines", parents=("invoices", tuple(r.key for r in batch.records))))
+                for r in b.records
+            )
             outcomes = crm.act(selection, replace(batch, companions=(Batch("lines", riders),)), Action.PURGE)
             assert {o.word for o in outcomes} == {OutcomeWord.PURGED}
         assert crm.count("invoices") == 412 - len(expected)
@@ -81,7 +86,9 @@ def test_customers_of_chinook_are_due_by_their_last_invoice(chinook):
         mail = column(chinook, "SELECT Email FROM Customer WHERE CustomerId = ?", expected[0])[0]
         spare = Spare(subjects=frozenset({mail.lower()}))
         held = {r.key for r in found(crm, every("invoices", spare=spare)) if r.is_spared}
-        assert sorted(int(k[0]) for k in held) == column(chinook, "SELECT InvoiceId FROM Invoice WHERE CustomerId = ? ORDER BY 1", expected[0])
+        assert sorted(int(k[0]) for k in held) == column(
+            chinook, "SELECT InvoiceId FROM Invoice WHERE CustomerId = ? ORDER BY 1", expected[0]
+        )
 
 
 def test_employees_of_chinook_refer_to_themselves_and_customers_to_them(chinook):
@@ -99,7 +106,7 @@ def test_employees_of_chinook_refer_to_themselves_and_customers_to_them(chinook)
 
 
 def test_birth_dates_of_chinook_keep_their_year(chinook):
-    fields = (FieldChange("BirthDate", __import__("ropa.connector").connector.Mask.YEAR),)
+    fields = (FieldChange("BirthDate", Mask.YEAR),)
     years = column(chinook, "SELECT substr(BirthDate, 1, 4) || '-01-01' FROM Employee")
     with opened(chinook, dataset("staff", "Employee", anchors=())) as crm:
         act(crm, every("staff", fields=fields), Action.ANONYMISE)
@@ -114,7 +121,11 @@ def test_northwind_has_text_keys_spaces_in_names_and_dates_that_are_null(northwi
     day = date.fromisoformat(column(northwind, "SELECT date(max(OrderDate), '-1 years') FROM Orders")[0])
     if day > NOW.date():
         pytest.fail("the dates of this Northwind lie in the future")
-    expected = column(northwind, "SELECT OrderID FROM Orders WHERE ShippedDate IS NOT NULL AND date(ShippedDate) < ? ORDER BY 1", str(day))
+    expected = column(
+        northwind,
+        "SELECT OrderID FROM Orders WHERE ShippedDate IS NOT NULL AND date(ShippedDate) < ? ORDER BY 1",
+        str(day),
+    )
     nulls = column(northwind, "SELECT OrderID FROM Orders WHERE ShippedDate IS NULL ORDER BY 1")
     assert expected
     assert nulls
@@ -122,13 +133,22 @@ def test_northwind_has_text_keys_spaces_in_names_and_dates_that_are_null(northwi
         assert [crm.problems(name) for name in ("orders", "lines", "customers")] == [[], [], []]
         assert [int(k[0]) for k in keys(crm, due("orders", "ShippedDate", day))] == expected
         assert [int(k[0]) for k in keys(crm, undated("orders", "ShippedDate"))] == nulls
-        text = column(northwind, "SELECT CustomerID FROM Orders GROUP BY 1 HAVING date(max(OrderDate)) < ? ORDER BY 1", str(day))
+        text = column(
+            northwind, "SELECT CustomerID FROM Orders GROUP BY 1 HAVING date(max(OrderDate)) < ? ORDER BY 1", str(day)
+        )
         assert [k[0] for k in keys(crm, due("customers", "last", day))] == [name for name in text if name]
-        never = column(northwind, "SELECT CustomerID FROM Customers WHERE CustomerID NOT IN (SELECT CustomerID FROM Orders WHERE CustomerID IS NOT NULL) ORDER BY 1")
+        never = column(
+            northwind,
+            "SELECT CustomerID FROM Customers WHERE CustomerID NOT IN (SELECT CustomerID FROM Orders WHERE CustomerID IS NOT NULL) ORDER BY 1",
+        )
         assert [k[0] for k in keys(crm, undated("customers", "last"))] == never
         some = due("orders", "ShippedDate", day, keys=tuple((str(n),) for n in expected[:3]))
         batch = whole(crm, some)
-        riders = tuple(r for b in crm.find(every("lines", parents=("orders", tuple(r.key for r in batch.records)))) for r in b.records)
+        riders = tuple(
+            r
+            for b in crm.find(every("lines", parents=("orders", tuple(r.key for r in batch.records))))
+            for r in b.records
+        )
         assert all(len(r.key) == 2 for r in riders)
         outcomes = crm.act(some, replace(batch, companions=(Batch("lines", riders),)), Action.PURGE)
         assert {o.word for o in outcomes} == {OutcomeWord.PURGED}

@@ -6,8 +6,6 @@ from datetime import datetime
 
 import pytest
 
-pytest.register_assert_rewrite("connectors.suite")
-
 from connectors.sql import TYPE
 from connectors.suite import ANCHOR, CHILDREN, DATASET, ZONE, ConnectorContract
 from ropa.clock import timestamp
@@ -47,9 +45,7 @@ class TestSql(ConnectorContract):
                     (int(row.id), self.spelled(row.on), row.note or None, int(row.parent)),
                 )
         items = DatasetSpec(DATASET, "t_items", ZONE, subject=("person",), anchors=OWN, data={"name": ("person",)})
-        lines = DatasetSpec(
-            CHILDREN, "t_lines", ZONE, anchors=OWN, parent=Parent(DATASET, ("item",), with_parent=True)
-        )
+        lines = DatasetSpec(CHILDREN, "t_lines", ZONE, anchors=OWN, parent=Parent(DATASET, ("item",), with_parent=True))
         options = {"url": "sqlite:///crm.sqlite", "folder": str(self.folder)}
         return TYPE.open(LocationSpec("crm", "sql", ZONE, options, {DATASET: items, CHILDREN: lines}, batch_size))
 

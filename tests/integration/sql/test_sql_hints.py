@@ -23,6 +23,20 @@ def test_names_in_four_languages_are_understood(category, name):
     assert hint_category(name) == category
 
 
-@pytest.mark.parametrize("name", ["id", "created_at", "ProductName", "table_name", "CompanyName", "statecode", "amount", "", "zip_file", "ship_date"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "id",
+        "created_at",
+        "ProductName",
+        "table_name",
+        "CompanyName",
+        "statecode",
+        "amount",
+        "",
+        "zip_file",
+        "ship_date",
+    ],
+)
 def test_other_names_suggest_nothing(name):
     assert hint_category(name) is None

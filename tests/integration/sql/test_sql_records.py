@@ -22,7 +22,20 @@ from ropa.connector import (
 from ropa.errors import IncompleteListingError, LocationError
 
 OLD, NEW = "2020-01-02", "2026-11-01"
-WEIRD = ['we"ird', "semi;colon", "dash--dash", "100%", "a.b", "two words", "own", "relative", "'quoted'", ":bind", "%(x)s", "x" * 200]
+WEIRD = [
+    'we"ird',
+    "semi;colon",
+    "dash--dash",
+    "100%",
+    "a.b",
+    "two words",
+    "own",
+    "relative",
+    "'quoted'",
+    ":bind",
+    "%(x)s",
+    "x" * 200,
+]
 
 
 def quoted(name):
@@ -65,7 +78,11 @@ KEYS = {
 def test_keys_of_every_kind_come_once_in_order_and_lead_back_to_their_row(tmp_path, declared, rowid):
     values, expected = KEYS[declared]
     rows = [(value, OLD) for value in values]
-    path = make(tmp_path / "crm.sqlite", f"CREATE TABLE t ({declared}, created TEXT) {rowid}", [("INSERT INTO t VALUES (?, ?)", rows)])
+    path = make(
+        tmp_path / "crm.sqlite",
+        f"CREATE TABLE t ({declared}, created TEXT) {rowid}",
+        [("INSERT INTO t VALUES (?, ?)", rows)],
+    )
     with opened(path, dataset("t")) as crm:
         assert keys(crm, due("t")) == [(text,) for text in expected]
         assert keys(crm, due("t", keys=((expected[-1],), ("nowhere",), (expected[0],), (expected[0],)))) == sorted(
@@ -92,19 +109,30 @@ def test_composite_keys_come_in_order_over_batches(tmp_path, rowid):
 
 
 def test_a_configured_key_that_is_not_unique_stops_everything(tmp_path):
-    path = make(tmp_path / "crm.sqlite", "CREATE TABLE t (nr TEXT, created TEXT)", [("INSERT INTO t VALUES (?, ?)", [("1", OLD), ("2", OLD)])])
+    path = make(
+        tmp_path / "crm.sqlite",
+        "CREATE TABLE t (nr TEXT, created TEXT)",
+        [("INSERT INTO t VALUES (?, ?)", [("1", OLD), ("2", OLD)])],
+    )
     with opened(path, dataset("t", key=("nr",))) as crm:
         batch = whole(crm, due("t"))
         ask(path, "INSERT INTO t VALUES ('2', ?)", NEW)
         with pytest.raises(IncompleteListingError) as caught:
             list(crm.find(due("t")))
         assert caught.value.code == "key-not-unique"
-        assert act(crm, due("t"), batch=batch) == [("1", OutcomeWord.PURGED, None), ("2", OutcomeWord.BLOCKED, "key-not-unique")]
+        assert act(crm, due("t"), batch=batch) == [
+            ("1", OutcomeWord.PURGED, None),
+            ("2", OutcomeWord.BLOCKED, "key-not-unique"),
+        ]
     assert column(path, "SELECT nr FROM t") == ["2", "2"]
 
 
 def test_rows_whose_key_is_null_or_reads_like_anothers_stop_the_listing(tmp_path):
-    path = make(tmp_path / "crm.sqlite", "CREATE TABLE t (k PRIMARY KEY, created TEXT)", [("INSERT INTO t VALUES (?, ?)", [(1, OLD), (None, NEW)])])
+    path = make(
+        tmp_path / "crm.sqlite",
+        "CREATE TABLE t (k PRIMARY KEY, created TEXT)",
+        [("INSERT INTO t VALUES (?, ?)", [(1, OLD), (None, NEW)])],
+    )
     with opened(path, dataset("t")) as crm:
         assert keys(crm, due("t")) == [("1",)]
         for value, code in ((None, "key-null"), ("1", "key-ambiguous"), (b"1", "key-ambiguous")):
@@ -121,7 +149,14 @@ def test_a_table_without_key_a_view_and_unknown_names_are_problems(tmp_path):
         "CREATE TABLE contact (name TEXT, created TEXT); CREATE VIEW old AS SELECT * FROM contact;"
         "CREATE VIEW broken AS SELECT * FROM gone; CREATE TABLE t (id INTEGER PRIMARY KEY);",
     )
-    wrong = dataset("wrong", "contact", key=("naem",), subject=("mail",), data={"iban": ("iban",)}, parent=Parent("lost", ("a", "b")))
+    wrong = dataset(
+        "wrong",
+        "contact",
+        key=("naem",),
+        subject=("mail",),
+        data={"iban": ("iban",)},
+        parent=Parent("lost", ("a", "b")),
+    )
     lost = dataset("lost", "t", anchors={"last": [AnchorPartOf("contact", "name"), AnchorPartOf("nobody", "x")]})
     given = [
         dataset("contact"), dataset("view", "old", key=("name",)), dataset("typo", "contacts"), wrong, lost,
@@ -132,12 +167,18 @@ def test_a_table_without_key_a_view_and_unknown_names_are_problems(tmp_path):
         assert "cannot be purged" in crm.problems("view")[0]
         assert crm.problems("typo") == ["table 'contacts' does not exist (did you mean 'contact'?)"]
         told = " ".join(crm.problems("wrong"))
-        assert all(word in told for word in ("'naem'", "(did you mean 'name'?)", "'mail'", "'iban'", "'a'", "'b'", "2 columns"))
+        assert all(
+            word in told for word in ("'naem'", "(did you mean 'name'?)", "'mail'", "'iban'", "'a'", "'b'", "2 columns")
+        )
         told = " ".join(crm.problems("lost"))
         assert all(word in told for word in ("neither of 't' and 'contact'", "'nobody'"))
         assert "cannot be purged" in " ".join(crm.problems("broken"))
         assert "'nobody'" in crm.problems("orphan")[0]
-        told = " ".join(crm.problems("orphan", due("orphan", "gone", match=(Condition("stat", (1,)),), exclude=((Condition("s2", (1,)),),))))
+        told = " ".join(
+            crm.problems(
+                "orphan", due("orphan", "gone", match=(Condition("stat", (1,)),), exclude=((Condition("s2", (1,)),),))
+            )
+        )
         assert all(word in told for word in ("'gone'", "'stat'", "'s2'"))
         kinds = {info.source: info.kind for info in crm.datasets()}
         assert kinds == {"contact": "table", "old": "view", "broken": "view", "t": "table"}
@@ -170,7 +211,9 @@ def test_the_catalogue_tells_types_uniqueness_and_references(tmp_path):
         (("vat",), "Firm", ("Vat",), "NO ACTION", False),
         (("boss",), "person", ("id",), "NO ACTION", False),
     }
-    assert [note for note in notes if "no index" in note] == ["table 'person': no index on vat, which slows down 'Firm' a lot"]
+    assert [note for note in notes if "no index" in note] == [
+        "table 'person': no index on vat, which slows down 'Firm' a lot"
+    ]
 
 
 # --- conditions ---------------------------------------------------------------------------------------------------
@@ -178,7 +221,11 @@ def test_the_catalogue_tells_types_uniqueness_and_references(tmp_path):
 
 def test_values_are_bound_and_conditions_never_unknown(tmp_path):
     values = ["a'b", "%", "_", "1", None, "2024-01-01", "", "x; DROP TABLE t"]
-    path = make(tmp_path / "crm.sqlite", "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, n INTEGER)", [("INSERT INTO t VALUES (?, ?, ?)", [(n, v, n % 2) for n, v in enumerate(values)])])
+    path = make(
+        tmp_path / "crm.sqlite",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, n INTEGER)",
+        [("INSERT INTO t VALUES (?, ?, ?)", [(n, v, n % 2) for n, v in enumerate(values)])],
+    )
     every_key = [(str(n),) for n in range(len(values))]
 
     def matching(crm, *conditions):
@@ -218,7 +265,11 @@ INSERT INTO customer VALUES (1, 'Zoé@x.be', '2020-01-02'), (2, 'b@x.be', '2020-
 INSERT INTO "order" VALUES (10, 1, 1, '2020-01-02'), (11, 1, 2, '2020-01-02'), (12, 2, NULL, '2026-11-01');
 INSERT INTO line VALUES (100, 10, '2020-01-02'), (101, 10, '2020-01-02'), (102, 12, '2020-01-02');
 """
-CUSTOMERS, ORDERS, LINES = dataset("customers", "customer", subject=("mail",)), dataset("orders", "order"), dataset("lines", "line")
+CUSTOMERS, ORDERS, LINES = (
+    dataset("customers", "customer", subject=("mail",)),
+    dataset("orders", "order"),
+    dataset("lines", "line"),
+)
 
 
 @pytest.fixture
@@ -239,7 +290,11 @@ def test_rows_that_refer_are_counted_once_per_place_and_named_by_those_that_do(c
         told = {r.key[0]: r.refers_to for r in found(crm, every("orders"))}
         one, two = Reference("customers", ("1",)), Reference("customers", ("2",))
         assert told == {"10": (one,), "11": (one, two), "12": (two,)}
-        assert [r.referred_by for r in found(crm, every("orders"))] == [(Referring("line", False, 2),), (), (Referring("line", False, 1),)]
+        assert [r.referred_by for r in found(crm, every("orders"))] == [
+            (Referring("line", False, 2),),
+            (),
+            (Referring("line", False, 1),),
+        ]
 
 
 def test_a_reference_to_another_column_than_the_key_is_followed(tmp_path):
@@ -374,9 +429,15 @@ def test_holds_cover_descendants_also_through_tables_that_are_not_declared(chain
             told = {r.key[0]: r.is_spared for r in found(crm, due("lines", spare=spare))}
             assert told == {"100": True, "101": True, "102": False}
             batch = whole(crm, due("lines"))
-            assert words(act(crm, due("lines", spare=spare), batch=batch)) == {"100": "held", "101": "held", "102": "purged"}
+            assert words(act(crm, due("lines", spare=spare), batch=batch)) == {
+                "100": "held",
+                "101": "held",
+                "102": "purged",
+            }
             ask(chain, "INSERT INTO line VALUES (102, 12, ?)", OLD)
-        assert not any(r.is_spared for r in found(crm, due("lines", spare=Spare(keys={"elsewhere": frozenset({("1",)})}))))
+        assert not any(
+            r.is_spared for r in found(crm, due("lines", spare=Spare(keys={"elsewhere": frozenset({("1",)})})))
+        )
 
 
 def test_two_places_in_a_table_need_no_index_to_be_counted(tmp_path):
