@@ -13,7 +13,9 @@ UV ?= $(shell command -v uv 2>/dev/null)
 VENV := .venv
 BIN := $(VENV)/bin
 ifeq ($(UV),)
-  INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+  # An environment that uv once made has no pip.
+  INSTALL = $(BIN)/python -c 'import pip' 2>/dev/null || $(BIN)/python -m ensurepip >/dev/null; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check
 else
   INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 endif
@@ -30,7 +32,8 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 16
 
 demo: $(READY)  ## the whole loop on generated people: register, plan, approval, purge, evidence, report
-	$(BIN)/ropa demo $(DIR)
+	@dir=ropa-demo; n=1; while [ -e "$$dir" ]; do n=$$((n + 1)); dir=ropa-demo-$$n; done; \
+	set -x; $(BIN)/ropa demo "$${DIR:-$$dir}"
 
 test: $(VENV)/installed-dev  ## the tests; ARGS="…" goes to pytest
 	$(BIN)/pytest -n 2 $(ARGS)
@@ -70,7 +73,7 @@ lock-check:  ## every requirement is pinned by hash, no lock names a host, pypro
 check: lint types imports docs-check lock-check test  ## all of it
 
 clean:  ## remove the virtual environment, caches and the demonstration
-	rm -rf $(VENV) ropa-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) ropa-demo ropa-demo-[0-9]* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- setting up -----------------------------------------------------------------------------------------------------

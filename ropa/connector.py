@@ -10,6 +10,8 @@ is on hold, or that others still refer to; no content of a record ever leaves bu
 
 from __future__ import annotations
 
+import hmac
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -171,6 +173,44 @@ class FieldChange:
     mask: Mask = Mask.CLEAR
 
 
+class SubjectSet(Protocol):
+    """Persons by their identifiers: a frozenset of what ``normalise_identifier`` gives, or keyed digests of it."""
+
+    def __contains__(self, identifier: object, /) -> bool: ...
+    def __len__(self) -> int: ...
+
+
+class KeyedSubjects:
+    """Persons who can be recognised but not read: keyed digests (HMAC-SHA256) of their identifiers.
+
+    Each person is there twice: by the normalised identifier, and by its letters and digits alone, by which the name
+    of a file is searched.
+    """
+
+    __slots__ = ("_digests", "_secret")
+
+    def __init__(self, secret: bytes, digests: Iterable[str]) -> None:
+        self._secret = secret
+        self._digests = frozenset(digests)
+
+    def __contains__(self, identifier: object) -> bool:
+        return isinstance(identifier, str) and digest_identifier(self._secret, identifier) in self._digests
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+
+def digest_identifier(secret: bytes, identifier: str) -> str:
+    """Return the keyed digest of a normalised identifier, 64 hex digits."""
+    return hmac.digest(secret, identifier.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+
+def squeeze_identifier(identifier: str) -> str:
+    """Return the letters and digits of an identifier, folded: how it may stand in the name of a file."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier).casefold())
+    return "".join(re.findall(r"[^\W_]+", folded))
+
+
 @dataclass(frozen=True, slots=True)
 class Spare:
     """Records that must be left alone, and with them every record that descends from one of them through ``parent``
@@ -178,11 +218,11 @@ class Spare:
 
     keys: Mapping[str, frozenset[Key]] = field(default_factory=dict)
     """Dataset name to keys."""
-    subjects: frozenset[str] = frozenset()
-    """Identifiers of persons, as ``normalise_identifier`` gives them; they match a dataset's ``subject`` columns."""
+    subjects: SubjectSet = frozenset()
+    """Persons: asked with ``normalise_identifier(text) in subjects`` of each of a dataset's ``subject`` columns."""
 
     def __bool__(self) -> bool:
-        return bool(self.subjects) or any(self.keys.values())
+        return len(self.subjects) > 0 or any(self.keys.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,12 +68,22 @@ def _harden_sqlite(connection: Any, _record: object) -> None:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to the newest revision (Alembic, ``ropa/migrations``). Safe to repeat."""
+    """Bring the schema to the newest revision (Alembic, ``ropa/migrations``): wholly, or not at all. Safe to repeat."""
     from alembic import command
     from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.connect() as connection:
+        present = MigrationContext.configure(connection).get_current_heads()
+    if present == tuple(ScriptDirectory.from_config(config).get_heads()):
+        return
     with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            # Python's sqlite3 begins no transaction for CREATE TABLE by itself: a process that was killed in between
+            # would leave half a schema. The write lock also lets a second process wait for the first.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -7,6 +7,7 @@ nothing is created by a command that only reads, and a database is never made be
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -21,7 +22,7 @@ from ropa.errors import CallError, CheckError, ConfigurationError, LedgerError, 
 from ropa.retention import conflicts
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
+    from sqlalchemy.engine import URL, Engine
 
     from ropa.sweep.site import Site
 
@@ -50,38 +51,43 @@ def load_config(folder: Path) -> Config:
     return loaded
 
 
-def state_folder(folder: Path) -> Path:
+def state_folder(folder: Path, environ: Mapping[str, str] = os.environ) -> Path:
     """Return the state folder: ``ROPA_STATE``, or ``var`` in the project folder."""
-    moved = os.environ.get("ROPA_STATE")
+    moved = environ.get("ROPA_STATE")
     return (folder / moved).resolve() if moved else folder / "var"
 
 
-def has_state(folder: Path) -> bool:
-    """Whether the project folder has been used: a database or a ledger is there, or a database is named."""
-    state = state_folder(folder)
-    return bool(os.environ.get("ROPA_DATABASE_URL")) or any(
-        (state / name).exists() for name in ("ropa.db", "ledger/events.jsonl")
-    )
+def says_state(folder: Path, loaded: Config, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the project folder has been used: a ledger or a database is there, or a database server is named."""
+    state = state_folder(folder, environ)
+    if _exists(state / "ledger" / "events.jsonl"):
+        return True
+    url = _database_url(folder, state, loaded, environ)
+    return url.get_backend_name() != "sqlite" or _exists(Path(str(url.database)))
 
 
-def open_site(folder: Path, *, loaded: Config | None = None) -> Site:
+def open_site(folder: Path, *, loaded: Config | None = None, environ: Mapping[str, str] = os.environ) -> Site:
     """Open a project folder; its state is made when there is none at all (``ropa init`` does the same by name).
 
-    Raises ConfigurationError, LedgerError (garbage, missing or old state beside a ledger), LocationError (a state
-    database that does not answer).
+    ``environ``: where ``ROPA_STATE`` and ``ROPA_DATABASE_URL`` are looked up. Raises ConfigurationError, CallError (a
+    state folder or database that cannot be used), LedgerError (garbage, missing or old state beside a ledger),
+    LocationError (a state database that does not answer).
     """
     from ropa.sweep import journal
     from ropa.sweep.state import get_state
 
     loaded = loaded or load_config(folder)
-    state = state_folder(folder)
-    engine = _open_engine(folder, state, loaded)
-    site = _site(folder, state, loaded, engine)
+    state = state_folder(folder, environ)
+    url = _database_url(folder, state, loaded, environ)
+    site = _site(folder, state, loaded, _open_engine(state, url))
     if not (site.ledger_folder / "events.jsonl").exists() and get_state(site, "ledger_size") is None:
-        journal.create(
-            site, origin=loaded.origin or f"ropa/{folder.resolve().name}".replace(" ", "-").replace("+", "-")
-        )
+        journal.create(site, origin=loaded.origin or _origin(folder))
     return site
+
+
+def _origin(folder: Path) -> str:
+    """The ledger's name in its checkpoints: no white space and no plus (C2SP signed-note), nor what is no text."""
+    return "ropa/" + (re.sub(r"[^\w.-]+", "-", folder.resolve().name, flags=re.ASCII) or "register")
 
 
 def _site(folder: Path, state: Path, loaded: Config, engine: Engine) -> Site:
@@ -120,12 +126,12 @@ def open_evidence(folder: Path) -> Iterator[Site]:
     from ropa.ledger.store import Ledger
 
     state = state_folder(folder)
-    if not Ledger.exists(state / "ledger"):
-        if (state / "ropa.db").exists():
+    if not _exists(state / "ledger") or not Ledger.exists(state / "ledger"):
+        if _exists(state / "ropa.db"):
             raise LedgerError("the ledger is missing beside its run database", next_step="Restore its newest copy.")
         raise CheckError(f"there is no ledger in {state}", next_step="`ropa init` makes one.")
     loaded = load_config(folder)
-    site = _site(folder, state, loaded, _open_engine(folder, state, loaded))
+    site = _site(folder, state, loaded, _open_engine(state, _database_url(folder, state, loaded, os.environ)))
     try:
         yield site
     finally:
@@ -159,39 +165,80 @@ def open_location(location: Location, loaded: Config) -> Connector:
     return kind.open(spec)
 
 
-def database_url(state: Path, loaded: Config) -> str:
+def check_state(folder: Path, environ: Mapping[str, str] = os.environ) -> None:
+    """Raise CallError where the state of a folder that has no configuration yet could not be made."""
+    state = state_folder(folder, environ)
+    named = environ.get("ROPA_DATABASE_URL")
+    if named:
+        _read_url(named, folder)
+    _check_writable(state)
+
+
+def _database_url(folder: Path, state: Path, loaded: Config, environ: Mapping[str, str]) -> URL:
     """Return where the register and the run state are: ``ROPA_DATABASE_URL``, ``[state] database``, or SQLite."""
-    named = os.environ.get("ROPA_DATABASE_URL")
-    if named is None and loaded.database is not None:
-        named = configuration.dereference(
-            loaded.database, path="state.database", folder=loaded.folder, environ=os.environ
-        )
-    return named or f"sqlite:///{state / 'ropa.db'}"
+    named = environ.get("ROPA_DATABASE_URL")
+    if not named and loaded.database is not None:
+        named = configuration.dereference(loaded.database, path="state.database", folder=loaded.folder, environ=environ)
+    return _read_url(named, folder) if named else _sqlite_url(state / "ropa.db")
 
 
-def _open_engine(folder: Path, state: Path, loaded: Config) -> Engine:
+def _sqlite_url(path: Path) -> URL:
+    from sqlalchemy.engine import URL
+
+    return URL.create("sqlite", database=str(path.absolute()))
+
+
+def _read_url(text: str, folder: Path) -> URL:
+    """Read a database URL; the file of an SQLite one is made absolute in ``folder``. Raises CallError, never with the
+    URL, which may hold a password."""
     from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    step = "Write for instance postgresql+psycopg://host/name, in ROPA_DATABASE_URL or [state] database."
+    try:
+        url = make_url(text)
+        engine = url.get_backend_name()
+    except (ArgumentError, ValueError):
+        raise CallError("the URL of the state database cannot be read", next_step=step, code="state-url") from None
+    if engine not in {"sqlite", "postgresql"}:
+        raise CallError("the state database is SQLite or PostgreSQL", next_step=step, code="state-url")
+    if engine != "sqlite":
+        return url
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:") or url.query:
+        raise CallError(
+            "the state database must be an SQLite file by its plain path; one in memory would forget every hold",
+            next_step=step,
+            code="state-url",
+        )
+    return url.set(database=str(folder.absolute() / url.database))
+
+
+def _open_engine(state: Path, url: URL) -> Engine:
     from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 
     from ropa.database import migrate, open_database
 
-    text = database_url(state, loaded)
+    is_file = url.get_backend_name() == "sqlite"
+    if is_file:
+        _prepare_sqlite(Path(str(url.database)), state)
+    else:
+        _check_writable(state)
     try:
-        url = make_url(text)
-        if url.get_backend_name() not in {"sqlite", "postgresql"}:
-            raise CallError(
-                "the state database is SQLite or PostgreSQL", next_step="See ROPA_DATABASE_URL in the docs."
-            )
-        if url.get_backend_name() == "sqlite" and url.database:
-            path = folder / url.database
-            _prepare_sqlite(path, state)
-            url = url.set(database=str(path))
         engine = open_database(url.render_as_string(hide_password=False))
         migrate(engine)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise CallError("the URL of the state database cannot be used", next_step="Check ROPA_DATABASE_URL.") from error
+    except (NoSuchModuleError, ImportError) as error:
+        driver = url.drivername.partition("+")[2] or "psycopg2"
+        raise CallError(
+            f"the driver {driver!r} of the state database is not installed",
+            next_step="`pip install 'psycopg[binary]'` for postgresql+psycopg://…",
+            code="state-driver",
+        ) from error
+    except ArgumentError as error:
+        raise CallError(
+            "the URL of the state database cannot be used", next_step="Check ROPA_DATABASE_URL.", code="state-url"
+        ) from error
     except OperationalError as error:
-        if url.get_backend_name() == "sqlite":
+        if is_file:
             raise LedgerError("the run database cannot be opened", next_step="Check its file and folder.") from error
         raise LocationError("the state database does not answer", next_step="Check ROPA_DATABASE_URL.") from error
     except DatabaseError as error:
@@ -204,16 +251,45 @@ def _open_engine(folder: Path, state: Path, loaded: Config) -> Engine:
 
 
 def _prepare_sqlite(path: Path, state: Path) -> None:
-    has_ledger = (state / "ledger" / "events.jsonl").exists()
-    if has_ledger and (not path.exists() or path.stat().st_size == 0):
+    has_ledger = _exists(state / "ledger" / "events.jsonl")
+    if has_ledger and (not _exists(path) or path.stat().st_size == 0):
         raise LedgerError(
             "the run database is missing beside its ledger",
             next_step=f"Restore {path.name} from its newest copy; a new one would know neither holds nor keys.",
             code="database-missing",
         )
-    if path.exists() and path.stat().st_mode & 0o022:
-        raise CallError(f"{path.name} is writable by others", next_step=f"chmod 600 {path.name}")
+    _check_writable(state)
+    _check_writable(path.parent)
+    if _exists(path):
+        if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+            raise CallError(
+                f"{path} is not a file that may be written", next_step="Give this user the right to write it."
+            )
+        if path.stat().st_mode & 0o022:
+            raise CallError(f"{path.name} is writable by others", next_step=f"chmod 600 {path.name}")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise CallError(
+            f"{path.parent} cannot be read ({error.strerror})", next_step="Run ropa as the user whose state this is."
+        ) from None
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise CallError where a folder is none, or can neither be written to nor made. Makes nothing."""
+    nearest = folder
+    while not os.path.lexists(nearest) and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise CallError(f"{nearest} is not a folder", next_step="ROPA_STATE names a folder for the state.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise CallError(
+            f"{nearest} cannot be written to", next_step="Give this user the right to write there, or move ROPA_STATE."
+        )

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 from ropa.clock import read_moment
-from ropa.connector import normalise_identifier
+from ropa.connector import SubjectSet, normalise_identifier, squeeze_identifier
 
 # --- spelling -----------------------------------------------------------------------------------------------------
 
@@ -146,6 +146,10 @@ def _expression(pieces: list[str], index: int) -> str:
 # --- persons ------------------------------------------------------------------------------------------------------
 
 
+_LONGEST_NAME = 255
+"""Bytes of a file name at most; no run of words in it is longer."""
+
+
 class Persons:
     """Whether a file is about one of some persons, by its ``subject`` columns.
 
@@ -155,14 +159,17 @@ class Persons:
     ``path``: either of the two.
     """
 
-    def __init__(self, identifiers: Iterable[str]) -> None:
-        self._identifiers = frozenset(identifiers)
-        self._squeezed = frozenset("".join(_words(identifier)) for identifier in self._identifiers) - {""}
-        self._longest = max(map(len, self._squeezed), default=0)
+    def __init__(self, identifiers: SubjectSet) -> None:
+        self._identifiers = identifiers
+        self._squeezed = identifiers
+        self._longest = _LONGEST_NAME
+        if isinstance(identifiers, frozenset):
+            self._squeezed = frozenset(squeeze_identifier(identifier) for identifier in identifiers) - {""}
+            self._longest = max(map(len, self._squeezed), default=0)
 
     def is_about(self, subject: Iterable[str], path: str) -> bool:
         """Tell whether a file, its path spelled as in keys, is about one of them."""
-        if not self._identifiers:
+        if not len(self._identifiers):
             return False
         *folders, name = path.split("/")
         columns = set(subject)

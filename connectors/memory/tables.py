@@ -21,6 +21,7 @@ from ropa.connector import (
     Referring,
     Selection,
     Spare,
+    SubjectSet,
     normalise_identifier,
 )
 
@@ -238,7 +239,7 @@ class View:
             for name, ancestor in self._with_ancestors(table, row)
         )
 
-    def is_about(self, subjects: frozenset[str], table: str, row: Row) -> bool:
+    def is_about(self, subjects: SubjectSet, table: str, row: Row) -> bool:
         """Tell whether a row, or a declared record that it belongs to, identifies one of these persons."""
         lineage = self._with_ancestors(table, row, is_declared_only=True)
         return any(self._is_about(subjects, name, ancestor) for name, ancestor in lineage)
@@ -294,9 +295,9 @@ class View:
             self._indexes[table, columns] = index
         return index.get(wanted, [])
 
-    def _is_about(self, subjects: frozenset[str], table: str, row: Row) -> bool:
+    def _is_about(self, subjects: SubjectSet, table: str, row: Row) -> bool:
         spec = self._datasets.get(table)
-        values = [row.get(column) for column in spec.subject] if spec and subjects else []
+        values = [row.get(column) for column in spec.subject] if spec and len(subjects) else []
         return any(value is not None and normalise_identifier(spell(value)) in subjects for value in values)
 
     def _is_named(self, spare: Spare, table: str, row: Row) -> bool:

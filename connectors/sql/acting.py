@@ -13,6 +13,7 @@ Invariant: whatever happens, a record is wholly there or wholly gone, and its ou
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from connectors.sql.backend import Backend, KeyTable
 from connectors.sql.catalogue import columns_of
 from connectors.sql.conditions import Question, ask, is_one_of, joined
-from connectors.sql.entries import Entries, Entry, Verdict, companions_of, spread
+from connectors.sql.entries import Entries, Verdict, companions_of, spread
 from connectors.sql.faults import STOPPING, fault_code, location_error
 from connectors.sql.finding import belongs
 from connectors.sql.layout import Declared, Layout
@@ -38,6 +39,9 @@ _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.05
 
 REFERRED_TO = "referenced"
+
+Named = tuple[str, Key]
+"""A record: its dataset and key."""
 
 
 class _UnevenError(Exception):
@@ -57,73 +61,86 @@ class Actor:
         self._sparing = Sparing(selection.spare, layout, backend)
         self._comparer = Comparer()
         self._keys = None if selection.keys is None else frozenset(selection.keys)
-        self._is_halved = False
         self._changed: dict[Key, str] = {}
         """Versions of records after our own change."""
 
     def outcomes(self, connection: Connection) -> list[Outcome]:
         """Act, and return one outcome per record: the batch's own in their order, then each companion's."""
         entries = Entries.of(self._batch, self._layout)
-        verdicts = self._halve(connection, list(self._batch.records), entries)
-        if self._is_halved:
-            verdicts |= self._again(connection, verdicts)
-        done = OutcomeWord.PURGED if self._is_purge else OutcomeWord.ANONYMISED
-        found = []
-        for entry in entries.all:
-            word, code = verdicts.get((entry.dataset, entry.found.key), (OutcomeWord.CHANGED, None)) or (done, None)
-            version = self._changed.get(entry.found.key) if word is OutcomeWord.ANONYMISED else None
-            dataset = None if entry.is_main else entry.dataset
-            found.append(Outcome(entry.found.key, word, code, dataset=dataset, version=version))
-        return found
+        verdicts = self._try(connection, entries)
+        if isinstance(verdicts, str):
+            verdicts = self._in_parts(connection, entries, verdicts)
+        done: tuple[OutcomeWord, str | None] = (
+            OutcomeWord.PURGED if self._is_purge else OutcomeWord.ANONYMISED,
+            None,
+        )
+        outcomes = []
+        for name, found, pos, is_main in entries.all:
+            word, code = verdicts.get(pos) or done
+            version = self._changed.get(found.key) if word is OutcomeWord.ANONYMISED else None
+            outcomes.append(Outcome(found.key, word, code, dataset=None if is_main else name, version=version))
+        return outcomes
 
     # --- when the whole is refused ---
 
-    def _halve(
-        self, connection: Connection, records: list[Found], entries: Entries | None = None
-    ) -> dict[tuple[str, Any], Verdict]:
-        """Act on records with their companions; where the database refuses the whole, on each half by itself."""
-        if entries is None:
-            part = Batch(self._batch.dataset, tuple(records), companions_of(self._batch, records))
-            entries = Entries.of(part, self._layout)
+    def _try(self, connection: Connection, entries: Entries) -> dict[int, Verdict] | str:
+        """Act in one transaction; return why records stay, by position, or the code of why the whole was refused."""
         for attempt in range(_ATTEMPTS):
             try:
                 with self._backend.transaction(connection):
-                    verdicts = self._attempt(connection, entries)
-                return {(entry.dataset, entry.found.key): verdicts[entry.pos] for entry in entries.all}
+                    return self._attempt(connection, entries)
             except _UnevenError:
-                code = "not-deleted" if self._is_purge else "not-changed"
-                break
+                return "not-deleted" if self._is_purge else "not-changed"
             except DBAPIError as error:
                 code = fault_code(error)
                 if code in STOPPING:
                     raise location_error(self._layout.location, error) from None
                 if code != "busy":
-                    break
+                    return code
                 time.sleep(_PAUSE_SECONDS * (attempt + 1))
-        if code in {"busy", "full", "io"} or len(records) <= 1:
-            return {(entry.dataset, entry.found.key): (OutcomeWord.FAILED, code) for entry in entries.all}
-        self._is_halved = True
-        middle = len(records) // 2
-        return self._halve(connection, records[:middle]) | self._halve(connection, records[middle:])
+        return "busy"
 
-    def _again(
-        self, connection: Connection, verdicts: dict[tuple[str, Any], Verdict]
-    ) -> dict[tuple[str, Any], Verdict]:
-        """Try again, as long as that helps, the records that only hung on others of a batch that was halved."""
+    def _in_parts(self, connection: Connection, entries: Entries, code: str) -> dict[int, Verdict]:
+        """Act on ever smaller parts of a batch that was refused as a whole; return verdicts by position in ``entries``.
+
+        Afterwards the records that only hung on others of the batch are tried again, as long as that helps.
+        """
         name = self._batch.dataset
-        latest: dict[tuple[str, Any], Verdict] = {}
-        while True:
-            current = verdicts | latest
-            waiting = [r for r in self._batch.records if current[name, r.key] == (OutcomeWord.BLOCKED, REFERRED_TO)]
-            retried = self._halve(connection, waiting) if waiting else {}
-            latest |= retried
-            if not any(retried.get((name, record.key), 0) is None for record in waiting):
-                return latest
+        waiting = list(self._batch.records)
+        verdicts = self._halve(connection, waiting, code)
+        while waiting := [r for r in waiting if verdicts[name, r.key] == (OutcomeWord.BLOCKED, REFERRED_TO)]:
+            latest = self._act_on(connection, waiting)
+            verdicts |= latest
+            if not any(latest[name, record.key] is None for record in waiting):
+                break
+        # A companion that goes with no record of the batch was in none of the parts.
+        stays: Verdict = (OutcomeWord.CHANGED, None)
+        return {entry.pos: verdicts.get((entry.dataset, entry.found.key), stays) for entry in entries.all}
+
+    def _act_on(self, connection: Connection, records: list[Found]) -> dict[Named, Verdict]:
+        """Act on some records of the batch, with their companions."""
+        entries = self._entries_of(records)
+        verdicts = self._try(connection, entries)
+        if isinstance(verdicts, str):
+            return self._halve(connection, records, verdicts)
+        return {(entry.dataset, entry.found.key): verdicts.get(entry.pos) for entry in entries.all}
+
+    def _halve(self, connection: Connection, records: list[Found], code: str) -> dict[Named, Verdict]:
+        """Act on each half of records that were refused together with that code; one that is alone has failed."""
+        if code in {"busy", "full", "io"} or len(records) <= 1:
+            entries = self._entries_of(records)
+            return {(entry.dataset, entry.found.key): (OutcomeWord.FAILED, code) for entry in entries.all}
+        middle = len(records) // 2
+        return self._act_on(connection, records[:middle]) | self._act_on(connection, records[middle:])
+
+    def _entries_of(self, records: list[Found]) -> Entries:
+        part = Batch(self._batch.dataset, tuple(records), companions_of(self._batch, records))
+        return Entries.of(part, self._layout)
 
     # --- one transaction ---
 
     def _attempt(self, connection: Connection, entries: Entries) -> dict[int, Verdict]:
-        """Judge every record and act on those that may go; None as verdict: done."""
+        """Judge every record and act on those that may go; return why the others stay."""
         if self._backend.schema_version(connection) != self._layout.catalogue.version:
             msg = f"location {self._layout.location}: its tables were changed while a batch was prepared"
             raise LocationError(msg, code="schema-changed", next_step="Run again; nothing of this batch was touched.")
@@ -147,18 +164,20 @@ class Actor:
             ]
             spread(entries, verdicts, references, present, REFERRED_TO)
         for declared, table in members:
-            going = [pos for pos in entries.positions(declared.name) if pos not in verdicts]
-            if not going:
+            positions = entries.positions(declared.name)
+            staying = [pos for pos in positions if pos in verdicts]
+            expected = len(positions) - len(staying)
+            if not expected:
                 continue
-            self._backend.drop_keys(connection, table, (p for p in entries.positions(declared.name) if p in verdicts))
+            self._backend.drop_keys(connection, table, staying)
             is_main = declared.name == self._batch.dataset and not entries.has_companions_in(declared.name)
             conditions = self._question.exact if is_main else ()
             if self._is_purge:
-                self._delete(connection, declared, table, conditions, len(going))
+                self._delete(connection, declared, table, conditions, expected)
             else:
-                self._update(connection, self._question, table, len(going))
+                self._update(connection, self._question, table, expected)
                 self._note_versions(connection, declared, table, entries)
-        return {entry.pos: verdicts.get(entry.pos) for entry in entries.all}
+        return verdicts
 
     def _judge(
         self, connection: Connection, declared: Declared, table: KeyTable, entries: Entries
@@ -179,38 +198,29 @@ class Actor:
             .select_from(table.source)
             .join(own, joined(columns_of(own, declared.key), table, self._backend))
         )
-        rows: dict[int, tuple[Any, ...]] = {}
-        selected: set[int] = set()
-        doubles: set[int] = set()
-        for pos, is_selected, *row in fetch(connection, statement):
-            if pos in rows:
-                doubles.add(pos)
-            rows[pos] = tuple(row)
-            if is_selected:
-                selected.add(pos)
+        read = fetch(connection, statement)
+        rows = {row[0]: row[2:] for row in read}
+        selected = {row[0] for row in read if row[1]}
+        times = Counter(row[0] for row in read) if len(rows) < len(read) else {}
         spared = self._sparing.spared(connection, declared.table, rows)
         verdicts: dict[int, Verdict] = {}
-        for entry in entries.of_dataset(declared.name):
-            pos = entry.pos
-            verdict: Verdict = None
-            if pos not in rows:
-                verdict = (OutcomeWord.ABSENT, None)
-            elif pos in doubles:
-                verdict = (OutcomeWord.BLOCKED, "key-not-unique")
-            elif entry.found.obstacle:
-                verdict = (OutcomeWord.BLOCKED, entry.found.obstacle)
+        is_same = self._comparer.is_same
+        for _, found, pos, is_main in entries.of_dataset(declared.name):
+            row = rows.get(pos)
+            if row is None:
+                verdicts[pos] = (OutcomeWord.ABSENT, None)
+            elif times.get(pos, 1) > 1:
+                verdicts[pos] = (OutcomeWord.BLOCKED, "key-not-unique")
+            elif found.obstacle:
+                verdicts[pos] = (OutcomeWord.BLOCKED, found.obstacle)
             elif pos in spared:
-                verdict = (OutcomeWord.HELD, None)
-            elif not self._comparer.is_same(rows[pos], entry.found.version) or (
-                entry.is_main and (pos not in selected or not self._is_named(entry))
-            ):
-                verdict = (OutcomeWord.CHANGED, None)
-            if verdict:
-                verdicts[pos] = verdict
+                verdicts[pos] = (OutcomeWord.HELD, None)
+            elif not is_same(row, found.version) or (is_main and (pos not in selected or not self._is_named(found))):
+                verdicts[pos] = (OutcomeWord.CHANGED, None)
         return verdicts, set(rows)
 
-    def _is_named(self, entry: Entry) -> bool:
-        return self._keys is None or entry.found.key in self._keys
+    def _is_named(self, found: Found) -> bool:
+        return self._keys is None or found.key in self._keys
 
     # --- the two statements ---
 

@@ -64,6 +64,8 @@ class Entries:
 
     def of_dataset(self, dataset: str) -> list[Entry]:
         """Return the records of one dataset."""
+        if len(self.by_dataset) == 1:
+            return list(self.all)
         return [entry for entry in self.all if entry.dataset == dataset]
 
     def has_companions_in(self, dataset: str) -> bool:

@@ -11,6 +11,7 @@ Invariant: each key once, in key order; a key that does not tell its record apar
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from itertools import islice
 from typing import Any
 
@@ -18,14 +19,14 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_co
 
 from connectors.sql.anchors import anchored_day, sargable
 from connectors.sql.backend import Backend, KeyTable
-from connectors.sql.catalogue import bound, columns_of
+from connectors.sql.catalogue import Kind, bound, columns_of
 from connectors.sql.conditions import Question, ask, is_one_of, joined
 from connectors.sql.keys import Values, is_faithful, parse_keys, spell_key
 from connectors.sql.layout import Declared, Layout
 from connectors.sql.relations import References, Row, count_referring, fetch, refers
 from connectors.sql.sparing import Sparing
 from connectors.sql.versions import Versioner
-from ropa.connector import Batch, Found, Key, Selection
+from ropa.connector import Batch, Found, Key, Referring, Selection
 from ropa.errors import IncompleteListingError
 
 _FEW = 50_000
@@ -52,7 +53,8 @@ class Finder:
         self._sparing = Sparing(selection.spare, layout, backend)
         self._references = References(self._declared, layout, backend)
         self._is_referred_to = not selection.fields and bool(layout.links_to(self._declared.table.name))
-        self._days: dict[int, Any] = {}
+        self._is_number = self._kinds == (Kind.NUMBER,)
+        self._days: dict[Row, tuple[date | None, ...]] = {}
 
     def batches(self, connection: Connection) -> Iterator[Batch]:
         """Yield the batches."""
@@ -78,7 +80,7 @@ class Finder:
                     .limit(self._size)
                 )
                 rows = fetch(connection, statement)
-                found = self._describe(connection, dict(enumerate(rows)), None)
+                found = self._describe(connection, list(enumerate(rows)), None)
             if rows:
                 last = self._key_of(rows[-1])
             yield found
@@ -119,7 +121,7 @@ class Finder:
                 .where(*self._question.conditions(self._backend, is_indexed=False))
                 .order_by(table.pos)
             )
-            rows = {row[0]: row[1:] for row in fetch(connection, statement)}
+            rows = [(row[0], row[1:]) for row in fetch(connection, statement)]
             return self._describe(connection, rows, table)
 
     def _after(self, last: Values | None) -> list[ColumnElement[bool]]:
@@ -153,45 +155,43 @@ class Finder:
     def _key_of(self, row: Row) -> Values:
         return tuple([row[place] for place in self._key_places])
 
-    def _describe(self, connection: Connection, rows: dict[int, Row], keys: KeyTable | None) -> list[Found]:
+    def _describe(self, connection: Connection, rows: list[tuple[int, Row]], keys: KeyTable | None) -> list[Found]:
+        """Return what is told of rows (position; all columns, then the anchors' numbers)."""
         if not rows:
             return []
         width = len(self._columns)
-        numbers = {pos: row[width:] for pos, row in rows.items()} if self._question.anchors else {}
-        contents = {pos: row[:width] for pos, row in rows.items()} if self._question.anchors else rows
+        contents = {pos: row[:width] for pos, row in rows}
         if keys is None and (self._is_referred_to or self._references.needs_keys):
-            named = [(pos, self._key_of(row)) for pos, row in contents.items()]
-            keys = self._backend.load_keys(connection, "found", self._declared.kinds, named)
+            named = [(pos, self._key_of(row)) for pos, row in rows]
+            keys = self._backend.load_keys(connection, "found", self._kinds, named)
         spared = self._sparing.spared(connection, self._declared.table, contents)
         refers_to = self._references.of_rows(connection, keys, contents)
-        referred_by = (
-            count_referring(connection, self._declared, self._layout, keys, self._backend)
-            if keys is not None and self._is_referred_to
-            else {}
-        )
-        version = self._versioner.version
+        referred_by: dict[int, list[Referring]] = {}
+        if keys is not None and self._is_referred_to:
+            referred_by = count_referring(connection, self._declared, self._layout, keys, self._backend)
+        version, spell, anchored = self._versioner.version, self._spell, self._anchored
         return [
             Found(
-                key=self._spell(row),
-                version=version(row),
-                anchored=self._anchored(numbers[pos]) if numbers else (),
-                is_spared=pos in spared,
-                refers_to=tuple(refers_to.get(pos, ())),
-                referred_by=tuple(referred_by.get(pos, ())),
+                spell(row),
+                version(contents[pos]),
+                anchored(row[width:]),
+                pos in spared,
+                tuple(refers_to.get(pos, ())),
+                tuple(referred_by.get(pos, ())),
             )
-            for pos, row in contents.items()
+            for pos, row in rows
         ]
 
-    def _anchored(self, numbers: Row) -> tuple[Any, ...]:
-        days = []
-        for number in numbers:
-            if number not in self._days:
-                self._days[number] = anchored_day(number)
-            days.append(self._days[number])
-        return tuple(days)
+    def _anchored(self, numbers: Row) -> tuple[date | None, ...]:
+        days = self._days.get(numbers)
+        if days is None:
+            days = self._days[numbers] = tuple([anchored_day(number) for number in numbers])
+        return days
 
     def _spell(self, row: Row) -> Key:
         values = self._key_of(row)
+        if self._is_number and type(values[0]) is int:
+            return (str(values[0]),)
         if not all(map(is_faithful, values, self._kinds)):
             raise self._incomplete("key-ambiguous", "holds values of different sorts")
         return spell_key(values)

@@ -17,7 +17,7 @@ from connectors.sql.conditions import joined
 from connectors.sql.keys import spell_key
 from connectors.sql.layout import Layout, Link
 from connectors.sql.relations import Row, fetch
-from ropa.connector import Spare, normalise_identifier
+from ropa.connector import Spare, SubjectSet, normalise_identifier
 
 _REMEMBERED = 100_000
 
@@ -40,7 +40,7 @@ class Sparing:
         }
         self._subjects = {
             name: [column for declared in layout.of_table(name) for column in declared.spec.subject]
-            * bool(spare.subjects)
+            * (len(spare.subjects) > 0)
             for name in layout.catalogue.tables
         }
         self._climbs = self._worthwhile()
@@ -154,7 +154,7 @@ def _spread(above: Mapping[Any, set[Any]], verdicts: dict[Any, bool]) -> None:
                 waiting.append(child)
 
 
-def _is_subject(value: object, subjects: frozenset[str]) -> bool:
+def _is_subject(value: object, subjects: SubjectSet) -> bool:
     if value is None:
         return False
     text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from ropa import __version__
 from ropa.cli import apply, check, demo, explain, finding, halt, hold, init, ledger, location, mandate, plan, register
 from ropa.cli import report as report_command
 from ropa.cli import status as status_command
-from ropa.cli.output import SETTINGS, print_error, print_unexpected
-from ropa.errors import RopaError
+from ropa.cli.inputs import check_arguments
+from ropa.cli.output import SETTINGS, line, print_error, print_unexpected
+from ropa.errors import CallError, RopaError
 
-HELP = """A register of processing activities (GDPR Art. 30) that enforces its own retention periods and proves it.
-
-\b
-Example, from nothing to a report:
+HELP = """\b
+Example, from nothing to a report a regulator could read, on generated people:
   ropa demo
 In a folder of your own:
   ropa init                        a commented config/retention.toml, database, keys
@@ -30,6 +32,8 @@ In a folder of your own:
   ropa approve 1 --by "An Peeters" --reason "checked" --digest sha256:...
   ropa apply 1                     erase just that, with evidence
   ropa report --lang nl            the register as a document for the regulator
+
+A register of processing activities (GDPR Art. 30) that enforces its own retention periods and proves it.
 
 \b
 Exit codes:
@@ -51,6 +55,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
@@ -82,30 +87,87 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    folder: Annotated[Path, typer.Option("-C", metavar="DIR", help="Work in this project folder.")] = Path(),
+    folders: Annotated[
+        list[Path] | None,
+        typer.Option("-C", metavar="DIR", help="Work in this project folder, and read paths from there."),
+    ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more, also about unexpected errors.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print results and errors only.")] = False,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    SETTINGS.folder, SETTINGS.is_verbose, SETTINGS.is_quiet = folder, verbose, quiet
+    SETTINGS.folder = Path().joinpath(*(folders or ()))
+    SETTINGS.is_verbose, SETTINGS.is_quiet = verbose, quiet
+    if folders and not SETTINGS.folder.is_dir():
+        raise CallError(f"{SETTINGS.folder} is not a folder", next_step="-C names an existing project folder.")
 
 
 def _stop(signum: int, _frame: object) -> None:
-    os._exit(128 + signum) if signum == signal.SIGTERM else sys.exit(128 + signum)
+    raise SystemExit(128 + signum)
 
 
 def main() -> None:
     """Run the command line and exit with the contract's code (``ropa --help`` lists them)."""
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    SETTINGS.reset(is_json="--json" in options)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops nothing
     try:
-        app()
+        check_arguments(arguments)
+        code = app(args=arguments, prog_name="ropa", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except RopaError as error:
-        sys.exit(print_error(error))
+        return print_error(error)
+    except TyperException as error:
+        return _print_usage(error)
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        return _leave_pipe()
+    except SystemExit as stop:
+        return _print_stop(stop)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback with data ever reaches a user
-        sys.exit(print_unexpected(error))
+        return print_unexpected(error)
+    return code if isinstance(code, int) else 0
+
+
+def _print_usage(error: TyperException) -> int:
+    """A call that does not fit: say what is wrong and, for an unknown command, which there are."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        if SETTINGS.is_json:
+            return print_error(CallError("a command is needed", code="usage"))
+        typer.echo(error.format_message(), err=True)
+        return CallError.exit_code
+    message = error.format_message()
+    path = context.command_path if context is not None else "ropa"
+    step = f"`{path} --help` says what it takes."
+    if message.startswith("No such command") and context is not None and hasattr(context.command, "commands"):
+        step = f"There are: {', '.join(context.command.commands)}. {step}"
+    elif re.match(r"No such option: '?-\d", message):
+        step = f"Put -- before a value that starts with a minus sign. {step}"
+    return print_error(CallError(message[:1].lower() + message[1:], next_step=step, code="usage"))
+
+
+def _print_stop(stop: SystemExit) -> int:
+    """A signal, outside of a run (``apply`` and ``sweep`` settle their batch first)."""
+    code = stop.code if isinstance(stop.code, int) else 1
+    if SETTINGS.is_json and code > 128:
+        line({"schema": "ropa.error/1", "exit_code": code, "code": "interrupted", "message": "interrupted", **_NOTHING})
+    return code
+
+
+_NOTHING: dict[str, object] = {"next_step": "Run the command again.", "problems": []}
+
+
+def _leave_pipe() -> int:
+    """Whoever read our output has left; nothing more can be said there, and the interpreter must not try."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropa.cli.output import By, Json, person, progress, result, site, table, use_json
+from ropa.cli.inputs import LARGEST, By, Json
+from ropa.cli.output import echo, person, progress, result, site, table, use_json
+
+if TYPE_CHECKING:
+    from ropa.sweep.site import Site
 
 
 def _listen() -> Any:
@@ -23,7 +27,12 @@ def _listen() -> Any:
     return interruption
 
 
-def apply(plan_id: Annotated[int, typer.Argument(metavar="ID")], as_json: Json = False) -> None:
+def apply(
+    plan_id: Annotated[
+        int, typer.Argument(metavar="ID", min=1, max=LARGEST, help="The plan's number, as `ropa plan list` shows it.")
+    ],
+    as_json: Json = False,
+) -> None:
     """Carry out an approved plan, or go on with one that was interrupted. Erases just its records, with evidence."""
     use_json(as_json)
     interruption = _listen()
@@ -40,7 +49,12 @@ def sweep(by: By = None, as_json: Json = False) -> None:
     """The nightly job, once: reconcile, plan, apply what needs no person, refresh findings, sign a checkpoint."""
     use_json(as_json)
     interruption = _listen()
-    with site() as opened, progress("sweeping") as show:
+    from ropa.sweep.scope import Scope, check_call
+
+    def check(opened: Site) -> None:
+        check_call(opened, Scope(as_of=opened.today(), is_nightly=True))
+
+    with site(makes_state=True, check=check) as opened, progress("sweeping") as show:
         from ropa.sweep import night
 
         done = night.sweep(opened, by=person(by), interruption=interruption, progress=show)
@@ -50,7 +64,7 @@ def sweep(by: By = None, as_json: Json = False) -> None:
 
 
 def _print(document: dict[str, Any]) -> None:
-    typer.echo(f"run {document['run']} of plan {document['plan']}: {document['state']}")
+    echo(f"run {document['run']} of plan {document['plan']}: {document['state']}")
     rows = [
         (
             t["dataset"],
@@ -62,4 +76,4 @@ def _print(document: dict[str, Any]) -> None:
         for t in document["targets"]
     ]
     table(("dataset", "action", "what", "outcomes", "refused by"), rows, empty="nothing to do")
-    typer.echo(f"checkpoint: {document['checkpoint']['size']} lines, root {document['checkpoint']['root'][:16]}…")
+    echo(f"checkpoint: {document['checkpoint']['size']} lines, root {document['checkpoint']['root'][:16]}…")

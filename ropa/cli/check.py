@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropa.cli.output import SETTINGS, Json, result, say, site, use_json
+from ropa.cli.inputs import Json
+from ropa.cli.output import SETTINGS, echo, result, say, site, use_json
+
+if TYPE_CHECKING:
+    from ropa.config import Config
 
 
 def check(
@@ -19,9 +23,10 @@ def check(
     """Check configuration, register (Art. 30), references both ways, places and permissions. Changes nothing."""
     use_json(as_json)
     from ropa.sweep import check as checking
-    from ropa.wiring import has_state
+    from ropa.wiring import load_config, says_state
 
-    found = _without_state(offline) if not has_state(SETTINGS.folder) else _with_state(offline)
+    loaded = load_config(SETTINGS.folder)
+    found = _with_state(offline) if says_state(SETTINGS.folder, loaded) else _without_state(loaded, offline)
     document = checking.document(found)
     result(document, lambda: _print(document))
     if any(finding["severity"] == "error" for finding in document["findings"]):
@@ -39,14 +44,13 @@ def _with_state(offline: bool) -> list[Any]:
         return found
 
 
-def _without_state(offline: bool) -> list[Any]:
+def _without_state(loaded: Config, offline: bool) -> list[Any]:
     """Check a folder that has never been used: nothing is made, the register is read from its text."""
     from ropa.clock import calendar_day, now
     from ropa.register import Register, read_register
     from ropa.sweep import check as checking
-    from ropa.wiring import load_config, open_places
+    from ropa.wiring import open_places
 
-    loaded = load_config(SETTINGS.folder)
     path = SETTINGS.folder / "register.toml"
     register = read_register(path) if path.exists() else Register()
     today: date = calendar_day(now(), loaded.timezone)
@@ -59,8 +63,8 @@ def _without_state(offline: bool) -> list[Any]:
 
 def _print(document: dict[str, Any]) -> None:
     for finding in document["findings"]:
-        typer.echo(f"{finding['severity']:<8} {finding['entry']}  [{finding['code']}]")
-        typer.echo(f"         {finding['message']}")
-        typer.echo(f"         -> {finding['fix']}")
+        echo(f"{finding['severity']:<8} {finding['entry']}  [{finding['code']}]")
+        echo(f"         {finding['message']}")
+        echo(f"         -> {finding['fix']}")
     counts = [sum(1 for f in document["findings"] if f["severity"] == s) for s in ("error", "warning", "note")]
     say(f"{counts[0]} errors, {counts[1]} warnings, {counts[2]} notes")

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ropa.cli.output import Json, read_date, read_key, result, site, table, use_json
+from ropa.cli.inputs import Json, read_date, read_key
+from ropa.cli.output import result, site, table, use_json
 
 
 def explain(

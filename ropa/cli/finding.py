@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
-from ropa.cli.output import By, Json, Reason, person, result, say, site, table, use_json
+from ropa.cli.inputs import LARGEST, By, Json, Reason
+from ropa.cli.output import echo, person, result, say, site, table, use_json
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Findings: list, show, resolve.")
-Id = Annotated[int, typer.Argument(metavar="ID")]
+Id = Annotated[
+    int, typer.Argument(metavar="ID", min=1, max=LARGEST, help="The finding's number, as `ropa finding list` shows it.")
+]
 
 
 @app.command("list")
@@ -37,12 +40,12 @@ def show(finding_id: Id, as_json: Json = False) -> None:
         found = findings.document(findings.get(opened, finding_id))
 
     def words() -> None:
-        typer.echo(f"{found['severity']} {found['entry']} [{found['code']}]")
-        typer.echo(found["message"])
-        typer.echo(f"-> {found['fix']}")
-        typer.echo(f"since {found['first_seen_at']}, {found['nights']} nights")
+        echo(f"{found['severity']} {found['entry']} [{found['code']}]")
+        echo(found["message"])
+        echo(f"-> {found['fix']}")
+        echo(f"since {found['first_seen_at']}, {found['nights']} nights")
         if found["resolved_at"]:
-            typer.echo(f"resolved {found['resolved_at']} by {found['resolved_by']}: {found['resolution']}")
+            echo(f"resolved {found['resolved_at']} by {found['resolved_by']}: {found['resolution']}")
 
     result({"schema": "ropa.finding/1", **found}, words)
 

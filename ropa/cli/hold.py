@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropa.cli.output import By, Json, Reason, person, read_date, read_key, result, say, site, table, use_json
+from ropa.cli.inputs import LARGEST, By, Json, Reason, read_date, read_key
+from ropa.cli.output import person, result, say, site, table, use_json
 from ropa.errors import CallError
+
+if TYPE_CHECKING:
+    from ropa.sweep.site import Site
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Legal holds: add, list, release.")
 
@@ -32,9 +36,13 @@ def add(
             "--subject", metavar="ID", help="A person, by an identifier: whatever its case, spacing or Unicode form."
         ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", metavar="DATASET")] = None,
-    location: Annotated[str | None, typer.Option("--location", metavar="LOCATION")] = None,
-    activity: Annotated[str | None, typer.Option("--activity", metavar="ACTIVITY")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="DATASET", help="A whole dataset (location.dataset).")
+    ] = None,
+    location: Annotated[str | None, typer.Option("--location", metavar="LOCATION", help="A whole location.")] = None,
+    activity: Annotated[
+        str | None, typer.Option("--activity", metavar="ACTIVITY", help="Everything that rules of this activity cover.")
+    ] = None,
     review: Annotated[
         str | None, typer.Option("--review", metavar="DATE", help="When to look at it again; it stays in force.")
     ] = None,
@@ -51,18 +59,16 @@ def add(
         )
     kind, value = given[0]
     day = read_date(review, "--review")
-    with site() as opened:
-        from ropa.sweep import holds
+    from ropa.sweep import holds
 
-        row = holds.add(
-            opened,
-            kind=kind,
-            target=value[0] if isinstance(value, tuple) else value,
-            key=read_key([value[1]]) if isinstance(value, tuple) else None,
-            reason=reason,
-            by=person(by),
-            review_on=day,
-        )
+    target = value[0] if isinstance(value, tuple) else value
+    key = read_key([value[1]]) if isinstance(value, tuple) else None
+
+    def check(opened: Site) -> None:
+        holds.check(opened, kind=kind, target=target, key=key, reason=reason, review_on=day)
+
+    with site(makes_state=True, check=check) as opened:
+        row = holds.add(opened, kind=kind, target=target, key=key, reason=reason, by=person(by), review_on=day)
         listed = next(hold for hold in holds.listing(opened) if hold["id"] == row.id)
     result({"schema": "ropa.hold/1", **listed}, lambda: say(f"hold {row.id} is in force"))
 
@@ -96,7 +102,12 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def release(
-    hold_id: Annotated[int, typer.Argument(metavar="ID")], reason: Reason, by: By = None, as_json: Json = False
+    hold_id: Annotated[
+        int, typer.Argument(metavar="ID", min=1, max=LARGEST, help="The hold's number, as `ropa hold list` shows it.")
+    ],
+    reason: Reason,
+    by: By = None,
+    as_json: Json = False,
 ) -> None:
     """End a hold. What it held needs a new plan."""
     use_json(as_json)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ropa.cli.output import SETTINGS, Json, result, say, use_json
+from ropa.cli.inputs import Json, in_folder
+from ropa.cli.output import result, say, use_json
 from ropa.errors import CallError
 
 
@@ -20,21 +21,14 @@ def init(
 ) -> None:
     """Make a project folder: a commented config/retention.toml, the database, the signing key. Overwrites nothing."""
     use_json(as_json)
-    target = SETTINGS.folder / folder if folder is not None else SETTINGS.folder
+    from ropa.wiring import check_state, open_site
+
+    target = in_folder(folder or Path())
     path = target / "config" / "retention.toml"
-    is_new = not path.exists()
+    is_new = not os.path.lexists(path)
     if is_new:
-        from ropa.config import template
-
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        except OSError as error:
-            raise CallError(f"{path} cannot be written", next_step="Choose a folder that you may write to.") from error
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(template())
-    from ropa.wiring import open_site
-
+        check_state(target)
+        _write_template(path)
     site = open_site(target)
     site.close()
     document = {
@@ -51,3 +45,17 @@ def init(
         say("next: `ropa register import register.toml`, then `ropa check`")
 
     result(document, words)
+
+
+def _write_template(path: Path) -> None:
+    from ropa.config import template
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except OSError as error:
+        raise CallError(
+            f"{path} cannot be written ({error.strerror})", next_step="Choose a folder that you may write to."
+        ) from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(template())

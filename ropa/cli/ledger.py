@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ropa.cli.output import SETTINGS, Json, line, read_key, result, say, site, use_json
+from ropa.cli.inputs import Json, in_folder, read_key
+from ropa.cli.output import SETTINGS, document_of_many, echo, result, say, site, use_json
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="The evidence: verify, show, prove, checkpoint, export."
@@ -27,13 +28,13 @@ def verify(as_json: Json = False) -> None:
         document = evidence.verification_document(found)
 
     def words() -> None:
-        say("sound" if found.is_sound else "BROKEN")
-        say(f"  {found.size:,} lines, {found.signed_size:,} of them signed, origin {found.origin}")
-        say(f"  root {found.root}")
+        echo("sound" if found.is_sound else "BROKEN")
+        echo(f"  {found.size:,} lines, {found.signed_size:,} of them signed, origin {found.origin}")
+        echo(f"  root {found.root}")
         for problem in found.problems[:50]:
-            typer.echo(f"  line {problem.seq}: {problem.code}")
+            echo(f"  line {problem.seq}: {problem.code}")
         if found.open_intents:
-            say(f"  {len(found.open_intents)} intents without a receipt: the next run settles them")
+            echo(f"  {len(found.open_intents)} intents without a receipt: the next run settles them")
 
     result(document, words)
     if found.exit_code:
@@ -45,7 +46,7 @@ def show(
     kind: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only this type of event.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the events, one a line; with --json as they stand in the file."""
+    """Show the events, one a line; with --json as they stand in the file, as one list."""
     use_json(as_json)
     from ropa.wiring import open_evidence
 
@@ -54,11 +55,12 @@ def show(
         from ropa.sweep import evidence
 
         names = evidence.actor_names(opened)
-        for event in Ledger.open(opened.ledger_folder, None).events(kind):
-            if as_json:
-                line(event)
-            else:
-                typer.echo(_words(event, names))
+        events = Ledger.open(opened.ledger_folder, None).events(kind)
+        if as_json:
+            document_of_many("ropa.events/1", "events", events)
+        else:
+            for event in events:
+                echo(_words(event, names))
 
 
 def _words(event: dict[str, object], names: dict[str, str]) -> str:
@@ -82,9 +84,9 @@ def prove(
 
     def words() -> None:
         for proof in proofs:
-            say(f"{dataset}: {proof['outcome'] or 'an intent without a receipt'} at {proof['at'] or '(open)'}")
-            say(f"  leaf {proof['leaf']}, number {proof['index'] + 1} of {proof['leaves']} in batch {proof['root']}")
-            say(f"  line {proof['intent']['seq']} of the ledger; --json gives the whole proof")
+            echo(f"{dataset}: {proof['outcome'] or 'an intent without a receipt'} at {proof['at'] or '(open)'}")
+            echo(f"  leaf {proof['leaf']}, number {proof['index'] + 1} of {proof['leaves']} in batch {proof['root']}")
+            echo(f"  line {proof['intent']['seq']} of the ledger; --json gives the whole proof")
 
     result({"schema": "ropa.proof/1", "dataset": dataset, "key": list(read_key(key)), "proofs": proofs}, words)
 
@@ -93,7 +95,7 @@ def prove(
 def checkpoint(as_json: Json = False) -> None:
     """Sign the whole ledger as it is, and export the checkpoint."""
     use_json(as_json)
-    with site() as opened:
+    with site(makes_state=True) as opened:
         from ropa.sweep.journal import writing
 
         with writing(opened) as journal:
@@ -113,7 +115,8 @@ def export(
     with open_evidence(SETTINGS.folder) as opened:
         from ropa.ledger.export import export as export_ledger
 
-        count = export_ledger(opened.ledger_folder, folder)
+        target = in_folder(folder)
+        count = export_ledger(opened.ledger_folder, target)
     result(
-        {"schema": "ropa.export/1", "folder": str(folder), "files": count}, lambda: say(f"{count} files in {folder}")
+        {"schema": "ropa.export/1", "folder": str(target), "files": count}, lambda: say(f"{count} files in {target}")
     )

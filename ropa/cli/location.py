@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ropa.cli.output import Json, result, say, site, table, use_json
+from ropa.cli.inputs import Json
+from ropa.cli.output import echo, result, site, table, use_json
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The places where data are: list, check, discover.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A location of config/retention.toml.")]
@@ -77,12 +78,12 @@ def check(name: Name, as_json: Json = False) -> None:
 
     def words() -> None:
         reached = "reachable" if health.is_reachable else "not reachable"
-        say(f"{name}: {reached} as {health.identity or 'nobody in particular'}")
-        say(f"  may read: {_said(health.may_read)}; may delete: {_said(health.may_delete)}")
+        echo(f"{name}: {reached} as {health.identity or 'nobody in particular'}")
+        echo(f"  may read: {_said(health.may_read)}; may delete: {_said(health.may_delete)}")
         for note in health.notes:
-            say(f"  {note}")
+            echo(f"  {note}")
         for problem in found:
-            typer.echo(f"  {problem['dataset']}: {problem['message']}")
+            echo(f"  {problem['dataset']}: {problem['message']}")
 
     result(document, words)
     if found:
@@ -107,7 +108,7 @@ def discover(name: Name, as_json: Json = False) -> None:
 def _print(document: dict[str, Any]) -> None:
     for place in document["sources"]:
         declared = f"declared as {place['declared_as']}" if place["declared_as"] else "not declared"
-        typer.echo(f"{place['source']} ({place['kind']}, {declared})")
+        echo(f"{place['source']} ({place['kind']}, {declared})")
         rows = [
             (
                 "  " + c["name"],

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ropa.cli.output import By, Json, Reason, person, read_date, result, say, site, table, use_json
+from ropa.cli.inputs import LARGEST, By, Json, Reason, read_date
+from ropa.cli.output import person, result, say, site, table, use_json
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Mandates: add, list, revoke.")
 
@@ -29,12 +30,12 @@ def _document(row: Any, state: str) -> dict[str, Any]:
 
 @app.command()
 def add(
-    rule: Annotated[str, typer.Argument(metavar="RULE")],
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="A rule of config/retention.toml.")],
     reason: Reason,
     until: Annotated[str, typer.Option("--until", metavar="DATE", help="Last day, at most 90 days ahead.")],
     by: By = None,
     max_records: Annotated[
-        int | None, typer.Option("--max-records", metavar="N", help="Records per night at most.")
+        int | None, typer.Option("--max-records", metavar="N", min=1, max=LARGEST, help="Records per night at most.")
     ] = None,
     max_growth: Annotated[
         float | None, typer.Option("--max-growth", metavar="F", help="At most F times the plan before; default 2.")
@@ -47,17 +48,18 @@ def add(
     with site() as opened:
         from ropa.sweep import mandates
         from ropa.sweep.journal import writing
+        from ropa.sweep.scope import check_register
 
+        bounds: dict[str, Any] = {
+            "reason": reason,
+            "until": day or opened.today(),
+            "max_records": max_records,
+            "max_growth": max_growth,
+        }
+        mandates.check(opened, rule, **bounds)
+        check_register(opened)  # before there is a register, and so a state, nothing can be approved in advance
         with writing(opened) as journal:
-            row = mandates.add(
-                journal,
-                rule,
-                by=person(by, needed=opened.config.safety.approvals),
-                reason=reason,
-                until=day or opened.today(),
-                max_records=max_records,
-                max_growth=max_growth,
-            )
+            row = mandates.add(journal, rule, by=person(by, needed=opened.config.safety.approvals), **bounds)
             journal.checkpoint()
         document = _document(row, "active")
     result({"schema": "ropa.mandate/1", **document}, lambda: say(f"mandate {row.id} covers rule {rule} until {until}"))
@@ -79,13 +81,21 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command()
-def revoke(mandate_id: Annotated[int, typer.Argument(metavar="ID")], by: By = None, as_json: Json = False) -> None:
+def revoke(
+    mandate_id: Annotated[
+        int,
+        typer.Argument(metavar="ID", min=1, max=LARGEST, help="The mandate's number, as `ropa mandate list` shows it."),
+    ],
+    by: By = None,
+    as_json: Json = False,
+) -> None:
     """End a mandate at once."""
     use_json(as_json)
     with site() as opened:
         from ropa.sweep import mandates
         from ropa.sweep.journal import writing
 
+        mandates.get_active(opened, mandate_id)
         with writing(opened) as journal:
             row = mandates.revoke(journal, mandate_id, by=person(by))
             journal.checkpoint()

@@ -1,21 +1,21 @@
-"""Printing: documents for programs on stdout, words for people, errors on stderr.
+"""Printing: documents for programs on stdout, words for people, errors on stderr; and opening the project folder.
 
 Invariant: with ``--json`` exactly one document (or, where the contract says so, one object a line) is on stdout, also
-when the command fails; no colour and no progress bar off a terminal.
+when the command fails; no colour and no progress bar off a terminal; one fact is one line, whatever stands in a name.
 """
 
 from __future__ import annotations
 
 import getpass
 import json
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -24,11 +24,8 @@ from ropa.errors import CallError, RopaError
 if TYPE_CHECKING:
     from ropa.sweep.site import Site
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-By = Annotated[
-    str | None, typer.Option("--by", metavar="NAME", help="Who decides; default: the operating-system user.")
-]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")]
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that end a line, steer a terminal or turn the direction of what follows."""
 
 
 @dataclass
@@ -40,6 +37,10 @@ class Settings:
     is_quiet: bool = False
     is_json: bool = False
 
+    def reset(self, *, is_json: bool) -> None:
+        """Forget the call before; ``is_json`` as far as it can be seen before the call has been read."""
+        self.folder, self.is_verbose, self.is_quiet, self.is_json = Path(), False, False, is_json
+
 
 SETTINGS = Settings()
 
@@ -49,23 +50,54 @@ def use_json(value: bool) -> None:
     SETTINGS.is_json = value
 
 
+def escaped(text: object) -> str:
+    r"""Return text for one line of a terminal: what would steer it is spelled out, as in ``\x1b``."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
 def say(text: str = "") -> None:
     """Print words for people: on stdout, or on stderr when stdout belongs to a document; not with ``-q``."""
     if not SETTINGS.is_quiet:
-        typer.echo(text, err=SETTINGS.is_json)
+        typer.echo(escaped(text), err=SETTINGS.is_json)
+
+
+def echo(text: str = "") -> None:
+    """Print one line of a result, also with ``-q``."""
+    typer.echo(escaped(text))
+
+
+@contextmanager
+def on_stderr() -> Iterator[None]:
+    """Print results of the block on stderr where stdout belongs to a document."""
+    if SETTINGS.is_json:
+        with redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
 
 
 def result(document: dict[str, Any], words: Callable[[], None]) -> None:
     """Print a document (``--json``) or call what prints it in words."""
     if SETTINGS.is_json:
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        line(document)
     else:
         words()
 
 
 def line(document: dict[str, Any]) -> None:
-    """Print one object of a stream."""
-    typer.echo(json.dumps(document, ensure_ascii=False))
+    """Print one document, or one object of a stream."""
+    typer.echo(_json(document))
+
+
+def document_of_many(schema: str, name: str, items: Iterable[dict[str, Any]]) -> None:
+    """Print one document that is mostly a long list. Nothing is printed before the last item has been read."""
+    listed = ",\n".join(_json(item) for item in items)
+    typer.echo(f'{{"schema": "{schema}", "{name}": [{listed}]}}')
+
+
+def _json(document: dict[str, Any]) -> str:
+    is_unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "")
+    return json.dumps(document, ensure_ascii=not is_unicode)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str = "none") -> None:
@@ -73,7 +105,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
     if not rows:
         typer.echo(empty)
         return
-    cells = [[str(h) for h in headers], *[["" if c is None else str(c) for c in row] for row in rows]]
+    cells = [[str(h) for h in headers], *[["" if c is None else escaped(c) for c in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
     for row in cells:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -84,7 +116,7 @@ def print_error(error: RopaError) -> int:
     from ropa.errors import ConfigurationError, RegisterError
 
     problems = error.problems if isinstance(error, ConfigurationError | RegisterError) else ()
-    code = 128 + getattr(error, "signum", 0) if hasattr(error, "signum") else error.exit_code
+    code = 128 + error.signum if hasattr(error, "signum") else error.exit_code
     if SETTINGS.is_json:
         line(
             {
@@ -96,30 +128,48 @@ def print_error(error: RopaError) -> int:
                 "problems": [{"path": p.path, "message": p.message, "suggestion": p.suggestion} for p in problems],
             }
         )
-    typer.echo(f"ropa: {error.message}", err=True)
+    typer.echo(f"ropa: {escaped(error.message)}", err=True)
     for problem in problems:
-        typer.echo(f"  {problem}", err=True)
+        typer.echo(f"  {escaped(problem)}", err=True)
     if error.next_step:
-        typer.echo(f"  {error.next_step}", err=True)
+        typer.echo(f"  {escaped(error.next_step)}", err=True)
     return code
 
 
 def print_unexpected(error: Exception) -> int:
     """Print the kind of an unexpected error and, with ``-v``, where it came from: never its text, which may hold
-    data."""
-    typer.echo(f"ropa: unexpected error ({type(error).__name__}); nothing further was done. -v says where.", err=True)
+    data. What the operating system said (disk full, too many files) is no data."""
+    strerror = error.strerror if isinstance(error, OSError) else None
+    kind = f"{type(error).__name__}: {strerror}" if strerror else type(error).__name__
     if SETTINGS.is_verbose:
         for frame in traceback.extract_tb(error.__traceback__):
             typer.echo(f"  {frame.filename}:{frame.lineno} {frame.name}", err=True)
-    return 1
+    unexpected = RopaError(
+        f"unexpected error ({kind}); nothing further was done",
+        next_step="-v before the command says where it happened.",
+        code="unexpected",
+    )
+    return print_error(unexpected)
 
 
 @contextmanager
-def site() -> Iterator[Site]:
-    """Open the project folder for the time of the block."""
-    from ropa.wiring import open_site
+def site(*, makes_state: bool = False, check: Callable[[Site], None] | None = None) -> Iterator[Site]:
+    """Open the project folder for the time of the block.
 
-    opened = open_site(SETTINGS.folder)
+    ``makes_state``: the command writes, so that a folder which was never used gets its state, once ``check`` has found
+    nothing wrong with the call; every other command then sees an empty state, and nothing is made.
+    """
+    from ropa.wiring import load_config, open_places, open_site, says_state
+
+    loaded = load_config(SETTINGS.folder)
+    if not says_state(SETTINGS.folder, loaded) and (check or not makes_state):
+        with open_places(SETTINGS.folder, loaded) as opened:
+            if not makes_state:
+                yield opened
+                return
+            if check is not None:
+                check(opened)
+    opened = open_site(SETTINGS.folder, loaded=loaded)
     try:
         yield opened
     finally:
@@ -128,34 +178,14 @@ def site() -> Iterator[Site]:
 
 def person(by: str | None, *, needed: int = 1) -> str:
     """Return who decides. Raises CallError when two are asked and nobody is named."""
-    if by is None and needed > 1:
+    if by is not None:
+        return by
+    if needed > 1:
         raise CallError("--by is needed where more than one person must approve", next_step="Add --by NAME.")
-    return by if by is not None else getpass.getuser()
-
-
-def read_date(text: str | None, option: str) -> date | None:
-    """Read ``YYYY-MM-DD``. Raises CallError for anything else."""
-    if text is None:
-        return None
     try:
-        read = date.fromisoformat(text) if len(text) == len("2026-11-22") else None
-    except ValueError:
-        read = None
-    if read is None:
-        raise CallError(f"{option} takes a date such as 2026-11-22", next_step="Write it as YYYY-MM-DD.")
-    return read
-
-
-def read_key(texts: Sequence[str]) -> tuple[str, ...]:
-    """Read a record's key: one text a part, or one JSON array as ``ropa plan show --records`` prints it."""
-    if len(texts) == 1 and texts[0].startswith("["):
-        try:
-            parts = json.loads(texts[0])
-        except ValueError:
-            return (texts[0],)
-        if isinstance(parts, list) and parts and all(isinstance(part, str) for part in parts):
-            return tuple(parts)
-    return tuple(texts)
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        raise CallError("the operating system has no name for this user", next_step="Add --by NAME.") from None
 
 
 @contextmanager

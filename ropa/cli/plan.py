@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropa.cli.output import (
-    SETTINGS,
-    By,
-    Json,
-    Reason,
-    line,
-    person,
-    progress,
-    read_date,
-    result,
-    say,
-    site,
-    table,
-    use_json,
-)
+from ropa.cli.inputs import LARGEST, By, Json, Reason, read_date
+from ropa.cli.output import SETTINGS, echo, line, on_stderr, person, progress, result, say, site, table, use_json
 from ropa.errors import CallError
+
+if TYPE_CHECKING:
+    from ropa.sweep.site import Site
+
+PlanId = Annotated[
+    int, typer.Argument(metavar="ID", min=1, max=LARGEST, help="The plan's number, as `ropa plan list` shows it.")
+]
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, help="Write a plan of what is past its limit.")
 
@@ -45,16 +39,24 @@ def plan(
 ) -> None:
     """Write a plan: the very records that are past their limit. Reads only; nothing is erased."""
     if ctx.invoked_subcommand is not None:
+        if as_json or (as_of, rule, dataset, by) != (None, None, None, None):
+            raise CallError(f"options of `ropa plan {ctx.invoked_subcommand}` stand behind it", code="usage")
         return
     use_json(as_json)
     day = read_date(as_of, "--as-of")
-    with site() as opened, progress("planning") as show:
+    from ropa.sweep.scope import Scope, check_call
+
+    def scope(opened: Site) -> Scope:
+        return Scope(as_of=day or opened.today(), rule=rule, dataset=dataset)
+
+    with (
+        site(makes_state=True, check=lambda opened: check_call(opened, scope(opened))) as opened,
+        progress("planning") as show,
+    ):
         from ropa.sweep import night
         from ropa.sweep import show as documents
-        from ropa.sweep.scope import Scope
 
-        scope = Scope(as_of=day or opened.today(), rule=rule, dataset=dataset)
-        plan_id = night.make_plan(opened, scope, by=person(by), progress=show)
+        plan_id = night.make_plan(opened, scope(opened), by=person(by), progress=show)
         document = documents.plan_document(opened, plan_id)
     result(document, lambda: _print(document, is_new=True))
     if not document["complete"]:
@@ -83,7 +85,7 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def show(
-    plan_id: Annotated[int, typer.Argument(metavar="ID")],
+    plan_id: PlanId,
     records: Annotated[
         bool, typer.Option("--records", help="Every record: its key, due date and what happens to it.")
     ] = False,
@@ -100,13 +102,18 @@ def show(
                 if as_json:
                     line(record)
                 else:
-                    typer.echo(_record_line(record))
+                    echo(_record_line(record))
+            if document["state"] in _SPENT:
+                say(f"plan {plan_id} is {document['state']}: its keys have left, its totals stay")
             return
     result(document, lambda: _print(document, is_new=False))
 
 
+_SPENT = frozenset({"rejected", "applied", "partly-applied", "lapsed", "stale"})
+
+
 def _record_line(record: dict[str, Any]) -> str:
-    key = "/".join(record["key"]).encode("unicode_escape").decode()
+    key = "/".join(record["key"])
     reason = f" ({record['reason']})" if record["reason"] else ""
     data = ",".join(record["data"])
     what = f"{record['action']} {data}  {record['disposition']}{reason}"
@@ -115,8 +122,8 @@ def _record_line(record: dict[str, Any]) -> str:
 
 @app.command()
 def diff(
-    before: Annotated[int, typer.Argument(metavar="A")],
-    after: Annotated[int, typer.Argument(metavar="B")],
+    before: Annotated[int, typer.Argument(metavar="A", min=1, max=LARGEST, help="The number of the older plan.")],
+    after: Annotated[int, typer.Argument(metavar="B", min=1, max=LARGEST, help="The number of the newer plan.")],
     as_json: Json = False,
 ) -> None:
     """Compare two plans, target by target."""
@@ -150,7 +157,7 @@ def _or_dash(value: object) -> object:
 
 
 def approve(
-    plan_id: Annotated[int, typer.Argument(metavar="ID")],
+    plan_id: PlanId,
     reason: Reason,
     by: By = None,
     digest: Annotated[
@@ -186,18 +193,22 @@ def approve(
 
 
 def _ask_digest(document: dict[str, Any]) -> str:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise CallError(
             "--digest is needed off a terminal", next_step=f"`ropa plan show {document['plan']}` prints it."
         )
-    _print(document, is_new=False)
-    typed = typer.prompt("Type the first 12 characters of the digest after 'sha256:'", err=True).strip().lower()
-    full = str(document["digest"])
-    return full if len(typed) >= 12 and full.removeprefix("sha256:").startswith(typed) else typed
+    with on_stderr():
+        _print(document, is_new=False)
+        try:
+            typed = typer.prompt("Type the first 12 characters of the digest after 'sha256:'", err=True)
+        except typer.Abort:
+            raise CallError("no digest was typed; nothing was approved") from None
+    given, full = str(typed).strip().lower().removeprefix("sha256:"), str(document["digest"])
+    return full if len(given) >= 12 and full.removeprefix("sha256:").startswith(given) else given
 
 
 def reject(
-    plan_id: Annotated[int, typer.Argument(metavar="ID")],
+    plan_id: PlanId,
     reason: Reason,
     by: By = None,
     as_json: Json = False,
@@ -209,6 +220,7 @@ def reject(
         from ropa.sweep import show as documents
         from ropa.sweep.journal import writing
 
+        review.get_plan(opened, plan_id)
         with writing(opened) as journal:
             review.reject(journal, plan_id, by=person(by), reason=reason)
             journal.checkpoint()
@@ -218,8 +230,8 @@ def reject(
 
 def _print(document: dict[str, Any], *, is_new: bool) -> None:
     kind = "forecast" if document["forecast"] else "plan"
-    typer.echo(f"{kind} {document['plan']} as of {document['as_of']}, {document['state']}")
-    typer.echo(f"digest {document['digest']}")
+    echo(f"{kind} {document['plan']} as of {document['as_of']}, {document['state']}")
+    echo(f"digest {document['digest']}")
     rows = [
         (
             t["dataset"],
@@ -239,14 +251,14 @@ def _print(document: dict[str, Any], *, is_new: bool) -> None:
     table(headers, rows, empty="no rule applies to any place that is enforced")
     for target in document["targets"]:
         for reason, count in target["blockers"].items():
-            typer.echo(f"  {target['dataset']}: {count:,} stay because of {reason}")
+            echo(f"  {target['dataset']}: {count:,} stay because of {reason}")
         previous = target["previous_records"]
         if previous is not None and target["records"] != previous:
-            typer.echo(
+            echo(
                 f"  {target['dataset']} ({', '.join(target['rules'])}): {previous:,} in the plan before, "
                 f"{target['records']:,} now"
             )
     if not document["complete"]:
-        typer.echo("not complete: a place could not be read wholly; nothing is concluded about it")
+        echo("not complete: a place could not be read wholly; nothing is concluded about it")
     if is_new and not document["forecast"] and any(t["records"] for t in document["targets"]) and not SETTINGS.is_quiet:
-        typer.echo(f"next: ropa approve {document['plan']} --by NAME --reason TEXT --digest {document['digest']}")
+        echo(f"next: ropa approve {document['plan']} --by NAME --reason TEXT --digest {document['digest']}")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropa.cli.output import SETTINGS, By, Json, Reason, person, read_date, result, say, site, table, use_json
+from ropa.cli.inputs import LARGEST, By, Json, Reason, in_folder, read_date
+from ropa.cli.output import echo, person, result, say, site, table, use_json
 from ropa.errors import CallError
+
+if TYPE_CHECKING:
+    from ropa.register import Register, RegisterStore
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="The register (Art. 30): list, change, compare, import, export."
@@ -19,6 +25,12 @@ Sets = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="A key of the entry; lists are separated by ';'. Repeat as needed."
+    ),
+]
+Revision = Annotated[
+    int | None,
+    typer.Option(
+        "--revision", metavar="N", min=0, max=LARGEST, help="As it was at this revision; default: as it is now."
     ),
 ]
 
@@ -34,9 +46,8 @@ def import_(
     use_json(as_json)
     from ropa.register import RegisterStore, differences, read_register
 
-    path = file if file.is_absolute() or file.exists() else SETTINGS.folder / file
-    register = read_register(path)
-    with site() as opened:
+    register = read_register(in_folder(file))
+    with site(makes_state=True) as opened:
         store = RegisterStore(opened.engine)
         base, before = store.current()
         changes = differences(before, register)
@@ -64,27 +75,39 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there; default: stdout.")
     ] = None,
-    revision: Annotated[
-        int | None, typer.Option("--revision", help="An older revision; default: the current one.")
-    ] = None,
+    revision: Revision = None,
+    as_json: Json = False,
 ) -> None:
     """Write the register as text that `import` reads back without loss."""
+    use_json(as_json)
     from ropa.register import RegisterStore, to_json, to_toml
 
     writers = {"toml": to_toml, "json": to_json}
     if form not in writers:
-        raise CallError(f"unknown format {form!r}", next_step="One of: toml, json.")
+        raise CallError(f"there is no export in the format {form!r}", next_step=f"One of: {', '.join(writers)}.")
     with site() as opened:
-        store = RegisterStore(opened.engine)
-        register = store.current()[1] if revision is None else store.at(revision)
+        number, register = _at(RegisterStore(opened.engine), revision)
     text = writers[form](register)
-    if output is None:
-        typer.echo(text, nl=not text.endswith("\n"))
-    else:
+    path = in_folder(output) if output is not None else None
+    if path is not None:
         from ropa.wiring import write_new
 
-        write_new(output, text.encode())
-        say(f"{output} written")
+        write_new(path, text.encode())
+    document = {"schema": "ropa.register-text/1", "revision": number, "format": form, "path": None, "text": text}
+    if path is not None:
+        document |= {"path": str(path), "text": None}
+
+    def words() -> None:
+        if path is None:
+            typer.echo(text, nl=not text.endswith("\n"))
+        else:
+            say(f"{path} written")
+
+    result(document, words)
+
+
+def _at(store: RegisterStore, revision: int | None) -> tuple[int, Register]:
+    return store.current() if revision is None else (revision, store.at(revision))
 
 
 @app.command("list")
@@ -107,16 +130,25 @@ def list_(as_json: Json = False) -> None:
         for key, activity in register.activities.items()
     ]
     rows = [(a["key"], a["title"], a["role"], a["status"], a["legal_basis"], ", ".join(a["data"])) for a in activities]
-    result(
-        {"schema": "ropa.register/1", "revision": revision, "activities": activities},
-        lambda: table(("key", "title", "role", "status", "basis", "data"), rows, empty="the register is empty"),
-    )
+    others = {
+        "recipients": [*register.recipients],
+        "cookies": [*register.cookies],
+        "categories": [*register.categories],
+    }
+
+    def words() -> None:
+        table(("key", "title", "role", "status", "basis", "data"), rows, empty="no activities yet")
+        for name, keys in others.items():
+            if keys:
+                echo(f"{name}: {', '.join(keys)}")
+
+    result({"schema": "ropa.register-list/1", "revision": revision, "activities": activities, **others}, words)
 
 
 @app.command()
 def show(
     key: Annotated[str, typer.Argument(metavar="KEY", help="An activity's key, or entry such as recipient.microsoft.")],
-    revision: Annotated[int | None, typer.Option("--revision", help="As it was at this revision.")] = None,
+    revision: Revision = None,
     as_json: Json = False,
 ) -> None:
     """Show one entry of the register."""
@@ -124,8 +156,7 @@ def show(
     from ropa.register import RegisterStore, entry_of, entry_text
 
     with site() as opened:
-        store = RegisterStore(opened.engine)
-        register = store.current()[1] if revision is None else store.at(revision)
+        register = _at(RegisterStore(opened.engine), revision)[1]
     entry = key if "." in key or key == "organisation" else f"activity.{key}"
     values = entry_of(register, entry)
     result(
@@ -148,13 +179,15 @@ def _values(entry: str, sets: list[str] | None) -> dict[str, Any]:
     return values
 
 
-def _change(entry: str, reason: str, by: str | None, change: Any) -> None:
+def _change(entry: str, reason: str, by: str | None, change: Callable[[Register, date], Register]) -> None:
     from ropa.register import RegisterStore
 
-    with site() as opened:
+    with site() as opened:  # a change that cannot be made must not make the state either
+        base, register = opened.register()
+        changed = change(register, opened.today())
+    with site(makes_state=True) as opened:
         store = RegisterStore(opened.engine)
-        base, register = store.current()
-        revision = store.save(change(register), by=person(by), reason=reason, at=opened.now(), base=base)
+        revision = store.save(changed, by=person(by), reason=reason, at=opened.now(), base=base)
     result(
         {"schema": "ropa.register-change/1", "entry": entry, "revision": revision, "is_new": revision != base},
         lambda: say(f"revision {revision}" if revision != base else f"nothing changed: revision {revision} stands"),
@@ -176,7 +209,7 @@ def add(
     from ropa.register import add as add_entry
 
     values = _values(entry, sets)
-    _change(entry, reason, by, lambda register: add_entry(register, entry, values))
+    _change(entry, reason, by, lambda register, _today: add_entry(register, entry, values))
 
 
 @app.command()
@@ -197,7 +230,7 @@ def edit(
     values: dict[str, Any] = dict.fromkeys(unset or [])
     if sets or not unset:
         values |= _values(entry, sets)
-    _change(entry, reason, by, lambda register: edit_entry(register, entry, values))
+    _change(entry, reason, by, lambda register, _today: edit_entry(register, entry, values))
 
 
 @app.command()
@@ -213,11 +246,12 @@ def end(
 ) -> None:
     """End a processing activity; it stays in the register with its end date."""
     use_json(as_json)
-    from ropa.clock import now
     from ropa.register import end as end_activity
 
-    day = read_date(on, "--on") or now().date()
-    _change(f"activity.{key}", reason, by, lambda register: end_activity(register, key, day, replaced_by))
+    day = read_date(on, "--on")
+    _change(
+        f"activity.{key}", reason, by, lambda register, today: end_activity(register, key, day or today, replaced_by)
+    )
 
 
 @app.command()
@@ -242,8 +276,8 @@ def history(as_json: Json = False) -> None:
 
 @app.command()
 def diff(
-    before: Annotated[int, typer.Argument(metavar="A")],
-    after: Annotated[int, typer.Argument(metavar="B")],
+    before: Annotated[int, typer.Argument(metavar="A", min=0, max=LARGEST, help="The older revision; 0: nothing yet.")],
+    after: Annotated[int, typer.Argument(metavar="B", min=0, max=LARGEST, help="The newer revision.")],
     as_json: Json = False,
 ) -> None:
     """Compare two revisions, key path by key path."""
@@ -263,7 +297,7 @@ def diff(
 
     def words() -> None:
         for change in listed:
-            typer.echo(f"{change['path']}: {_shown(change['before'])} -> {_shown(change['after'])}")
+            echo(f"{change['path']}: {_shown(change['before'])} -> {_shown(change['after'])}")
         if not listed:
             typer.echo("no difference")
 

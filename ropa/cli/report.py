@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ropa.cli.output import Json, result, say, site, use_json
+from ropa.cli.inputs import Json, in_folder
+from ropa.cli.output import echo, result, site, use_json
+from ropa.errors import CallError
 
 
 def report(
@@ -23,8 +25,11 @@ def report(
 ) -> None:
     """Write the register as a document for the regulator, with the evidence whether it is adhered to."""
     use_json(as_json)
-    with site() as opened:
-        from ropa.report import write_report
+    from ropa.report import FORMATS, languages, write_report
 
-        path = write_report(opened, form=form, language=lang, to=output)
-    result({"schema": "ropa.report-file/1", "path": str(path), "format": form, "lang": lang}, lambda: say(str(path)))
+    for what, given, known in (("format", form, FORMATS), ("language", lang, languages())):
+        if given not in known:
+            raise CallError(f"there is no report in the {what} {given!r}", next_step=f"One of: {', '.join(known)}.")
+    with site(makes_state=output is None) as opened:
+        path = write_report(opened, form=form, language=lang, to=in_folder(output) if output is not None else None)
+    result({"schema": "ropa.report-file/1", "path": str(path), "format": form, "lang": lang}, lambda: echo(str(path)))

@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 
-from ropa.cli.output import Json, result, site, use_json
+from ropa.cli.inputs import Json
+from ropa.cli.output import echo, result, site, use_json
 
 
 def status(as_json: Json = False) -> None:
@@ -23,13 +24,13 @@ def status(as_json: Json = False) -> None:
 
 
 def _print(document: dict[str, Any]) -> None:
-    typer.echo("healthy" if document["healthy"] else "NOT healthy")
-    typer.echo(f"  overdue     {document['overdue']:,}")
-    typer.echo(f"  blocked     {document['blocked']:,}")
-    typer.echo(f"  held        {document['held']:,}")
-    typer.echo(f"  findings    {document['findings']['error']} errors, {document['findings']['warning']} warnings")
-    typer.echo(f"  waiting     {document['plans_waiting']} plans for approval")
-    typer.echo(f"  last sweep  {document['last_sweep_at'] or 'never'}")
-    typer.echo(f"  next sweep  {document['next_sweep_at'] or 'not scheduled'}")
+    echo("healthy" if document["healthy"] else "NOT healthy")
+    echo(f"  overdue     {document['overdue']:,}")
+    echo(f"  blocked     {document['blocked']:,}")
+    echo(f"  held        {document['held']:,}")
+    echo(f"  findings    {document['findings']['error']} errors, {document['findings']['warning']} warnings")
+    echo(f"  waiting     {document['plans_waiting']} plans for approval")
+    echo(f"  last sweep  {document['last_sweep_at'] or 'never'}")
+    echo(f"  next sweep  {document['next_sweep_at'] or 'not scheduled'}")
     for reason in document["reasons"]:
-        typer.echo(f"  - {reason}")
+        echo(f"  - {reason}")

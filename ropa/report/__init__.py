@@ -5,7 +5,7 @@
 """
 
 from ropa.report.build import build
-from ropa.report.gather import FORMATS, gather, render
+from ropa.report.gather import FORMATS, gather, render, write_report
 from ropa.report.model import Document, Evidence, HoldCount
 from ropa.report.words import languages
 
@@ -18,4 +18,5 @@ __all__ = [
     "gather",
     "languages",
     "render",
+    "write_report",
 ]

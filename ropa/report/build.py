@@ -144,7 +144,6 @@ def summarise(
         blocked=sum(stand.counts.blocked for stand in standings),
         fell_short=sum(c.refused + c.failed + c.unverified + c.changed for c in (stand.counts for stand in standings)),
         flagged=sum(stand.counts.flagged for stand in standings),
-        worst_late_days=late,
         findings=len(findings),
         oldest_scan_at=oldest,
     )

@@ -6,6 +6,7 @@ Invariant: gathering reads only: the register, the policy, the run tables and th
 from __future__ import annotations
 
 import base64
+import os
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
@@ -62,6 +63,33 @@ def render(site: Site, *, form: str = "html", language: str = "en") -> str:
     if form == "json":
         return json.render(document)
     return csv.render(document, language) if form == "csv" else html.render(document, language)
+
+
+def write_report(site: Site, *, form: str = "html", language: str = "en", to: Path | None = None) -> Path:
+    """Write the report of this moment and return its path.
+
+    ``to``: a file that does not exist yet; None: ``report-<instant>-<language>.<form>`` in the state folder's exports.
+    Raises CallError as ``render`` does, and for a file that exists or cannot be written.
+    """
+    text = render(site, form=form, language=language)
+    path = to or site.exports_folder / f"report-{site.now():%Y%m%dT%H%M%SZ}-{language}.{form}"
+    try:
+        if to is None:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # of the same second: the same report
+        with path.open("x", encoding="utf-8", newline="", opener=_private) as target:
+            target.write(text)
+    except FileExistsError as error:
+        raise CallError(f"{path} exists already", next_step="Name a new file with -o.") from error
+    except OSError as error:
+        raise CallError(
+            f"{path} cannot be written: {error.strerror}", next_step="Name another file with -o."
+        ) from error
+    return path
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def findings_of(site: Site) -> list[Finding]:

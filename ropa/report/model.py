@@ -270,7 +270,6 @@ class Summary:
     fell_short: int
     """Refused, failed, changed or unverified."""
     flagged: int
-    worst_late_days: int
     findings: int
     oldest_scan_at: datetime | None
     """Of the places that were looked at, the one longest ago."""

@@ -146,6 +146,7 @@ def _matrix(document: Document, words: Words, group: list[str], entries: list[_E
 _CHART = 352
 _CHART_END = 790
 _BAR_ROW = 20
+_TICK_ROOM = 42
 _DAYS = (
     (1, "days", 1),
     (7, "weeks", 1),
@@ -224,8 +225,11 @@ def axes(document: Document, words: Words) -> list[Axis]:
     last = next((i for i, (days, _, _) in enumerate(_DAYS) if days >= longest), len(_DAYS) - 1)
     chosen = [tick for tick in _DAYS[: last + 1] if tick[0] > shortest / 4] or [_DAYS[last]]
     scale = _Scale(min(shortest, chosen[0][0]) / 2, max(chosen[-1][0], longest))
-    ticks = tuple(Tick(scale(days), words.tick(unit, number)) for days, unit, number in chosen)
-    return [_axis(words, spans[i : i + 34], ticks, scale) for i in range(0, len(spans), 34)]
+    ticks: list[Tick] = []
+    for days, unit, number in chosen:
+        if not ticks or scale(days) - ticks[-1].x >= _TICK_ROOM:
+            ticks.append(Tick(scale(days), words.tick(unit, number)))
+    return [_axis(words, spans[i : i + 34], tuple(ticks), scale) for i in range(0, len(spans), 34)]
 
 
 class _Scale:
@@ -249,8 +253,9 @@ def _spans(document: Document, words: Words) -> list[_Span]:
                 if term is None:
                     continue
                 key = (row.category, activity.key, f"{term.period.iso}/{term.start}")
-                late = max(cell.worst_late_days, found[key].late if key in found else 0)
-                is_documented = cell.state is State.DOCUMENTED_ONLY
+                before = found.get(key)
+                late = max(cell.worst_late_days, before.late if before else 0)
+                is_documented = cell.state is State.DOCUMENTED_ONLY and (before is None or before.is_documented)
                 label = category_label(document, words, row.category)
                 found[key] = _Span(label, activity.title, term, late, is_documented)
     return list(found.values())
@@ -269,7 +274,7 @@ def _axis(words: Words, spans: list[_Span], ticks: tuple[Tick, ...], scale: _Sca
         bars.append(
             Bar(
                 y=y,
-                category="" if span.category == previous else clipped(shown(span.category), 23),
+                category="" if span.category == previous else clipped(shown(span.category), 21),
                 activity=clipped(shown(span.activity), 27),
                 end=end,
                 extension=extension,

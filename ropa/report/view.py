@@ -130,8 +130,8 @@ class View:
     def longer(self, row: RowPart) -> str:
         """The other purposes that need the same datum, and so may keep it longer."""
         told = [
-            f"{self.activity(term.activity)} ({self.words.term(term)}, {term.rule})"
-            for term in self.terms(row.adherence.also_needed_by)
+            f"{self.activity(term.activity)} ({self.words.term(term)}, {term.rule})" if term else name
+            for name, term in ((name, self.document.term(name)) for name in row.adherence.also_needed_by)
         ]
         return self.words("text.longer" if row.adherence.rules else "text.others", terms="; ".join(told))
 

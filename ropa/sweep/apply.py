@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -40,6 +41,9 @@ from ropa.connector import (
     Selection,
 )
 from ropa.errors import LedgerError, LocationError, RefusedError
+from ropa.ledger.batches import read_outcomes
+from ropa.ledger.chain import BATCHES
+from ropa.ledger.events import is_hash
 from ropa.ledger.leaf import leaves as batch_leaves
 from ropa.retention import Target
 from ropa.retention import select as select_due
@@ -76,7 +80,8 @@ class Applier:
         """
         intents = {event["root"]: event for _seq, event in self.journal.ledger.open_intents()}
         with Session(self.site.engine, expire_on_commit=False) as session, session.begin():
-            unsettled = session.scalars(select(BatchRow).where(col(BatchRow.settled_at).is_(None))).all()
+            query = select(BatchRow).where(col(BatchRow.settled_at).is_(None)).order_by(col(BatchRow.number))
+            unsettled = session.scalars(query).all()
             known = {row.root for row in unsettled}
             if missing := set(intents) - known:
                 raise LedgerError(
@@ -88,7 +93,8 @@ class Applier:
             unfinished: dict[tuple[int, int], list[BatchRow]] = {}
             for row in unsettled:
                 if row.root in receipts:
-                    self._note_settled(session, row, receipts[row.root])
+                    self._note_settled(session, row, receipts[row.root]["counts"])
+                    self._note_flagged(session, row, receipts[row.root])
                 else:
                     unfinished.setdefault((row.plan_id, row.unit), []).append(row)
             for key, rows in list(unfinished.items()):
@@ -99,8 +105,19 @@ class Applier:
         for (plan_id, _unit), rows in unfinished.items():
             self._settle_unit(plan_id, rows, intents)
 
-    def _receipts(self, roots: set[str]) -> dict[str, Mapping[str, int]]:
-        return {e["root"]: e["counts"] for e in self.journal.ledger.events("receipt") if e["root"] in roots}
+    def _receipts(self, roots: set[str]) -> dict[str, Mapping[str, Any]]:
+        return {e["root"]: e for e in self.journal.ledger.events("receipt") if e["root"] in roots}
+
+    def _note_flagged(self, session: Session, row: BatchRow, receipt: Mapping[str, Any]) -> None:
+        """Remember what a receipt says was flagged, where the run was cut off before it had done so itself."""
+        if OutcomeWord.FLAGGED not in receipt["counts"]:
+            return
+        portion = units.read_back(self.site, row)
+        said, file = receipt["outcomes"], self.site.ledger_folder / BATCHES / f"{row.root}.outcomes"
+        told = read_outcomes(file, row.leaves, said) if is_hash(said) else [said] * row.leaves
+        for word, record in zip(told, portion.records, strict=True):
+            if word == OutcomeWord.FLAGGED:
+                session.merge(FlaggedRecord(identity=portion.target.identity, key=record.key, at=self.site.now()))
 
     def _note_settled(self, session: Session, row: BatchRow, counts: Mapping[str, int]) -> None:
         row.settled_at, row.outcomes = self.site.now(), dict(counts)
@@ -138,13 +155,32 @@ class Applier:
     def _look_at(self, portions: Sequence[Portion]) -> None:
         for portion in portions:
             connector = self.site.connector(portion.row.location)
-            selection = self._bare_selection(portion.target)
-            there = connector.remaining(selection, Batch(portion.row.dataset, units.found(self.site, portion)))
-            outcomes = [
-                Outcome(key, OutcomeWord.FAILED, "interrupted") if key in there else Outcome(key, OutcomeWord.ABSENT)
-                for key in portion.keys
-            ]
-            self._write_receipt(portion, outcomes, connector.settle(portion.row.dataset), is_reconciled=True)
+            outcomes = [Outcome(key, OutcomeWord.FAILED, "interrupted") for key in portion.keys]
+            seen = self._observed(connector, portion, outcomes)
+            self._write_receipt(portion, seen, connector.settle(portion.row.dataset), is_reconciled=True)
+
+    def _observed(self, connector: Connector, portion: Portion, outcomes: list[Outcome]) -> list[Outcome]:
+        """Say of records that a run which was cut off may have reached what is seen of them now, where "left alone"
+        would be untrue: gone is ``absent``; there, but without what a field target takes away, is ``anonymised``;
+        where the configuration no longer tells which fields those were, ``unverified``."""
+        left_alone = (OutcomeWord.HELD, OutcomeWord.CHANGED, OutcomeWord.FAILED)
+        if not any(outcome.word in left_alone for outcome in outcomes):
+            return outcomes
+        selection = self._bare_selection(portion.target)
+        batch = Batch(portion.row.dataset, units.found(self.site, portion))
+        untouched = connector.remaining(selection, batch)
+        present = connector.remaining(replace(selection, fields=()), batch) if selection.fields else untouched
+        is_change = portion.target.scope == "field" or portion.target.action == Action.ANONYMISE
+        is_unclear = is_change and not selection.fields
+
+        def word(outcome: Outcome) -> Outcome:
+            if outcome.word not in left_alone or (outcome.key in untouched and not is_unclear):
+                return outcome
+            if outcome.key not in present:
+                return Outcome(outcome.key, OutcomeWord.ABSENT)
+            return Outcome(outcome.key, OutcomeWord.UNVERIFIED if is_unclear else OutcomeWord.ANONYMISED)
+
+        return [word(outcome) for outcome in outcomes]
 
     # --- a plan ----------------------------------------------------------------------------------------------------
 
@@ -301,6 +337,8 @@ class Applier:
         level = connector.settle(main.row.dataset)
         for portion, outcomes in zip(portions, results, strict=True):
             seen = self._read_back(connector, selection, portion, outcomes, is_main=portion is main)
+            if is_reconciled:
+                seen = self._observed(connector, portion, seen)
             self._write_receipt(portion, seen, level, is_reconciled=is_reconciled)
 
     def _act(self, connector: Connector, selection: Selection, portions: list[Portion]) -> list[list[Outcome]]:

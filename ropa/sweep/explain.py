@@ -8,8 +8,8 @@ from typing import Any
 
 from ropa.connector import Found, Key, Selection, Spare
 from ropa.errors import CallError, CheckError
-from ropa.retention import covering, explain_record, rules_of
-from ropa.sweep.holds import active_holds
+from ropa.retention import explain_record, rules_of
+from ropa.sweep.holds import active_holds, cover
 from ropa.sweep.site import Site
 
 
@@ -90,7 +90,7 @@ def _holders(site: Site, dataset: str, base: Selection) -> tuple[Sequence[str], 
     rules: dict[str, list[str]] = {}
     parents = site.all_parents()
     for hold in active_holds(site):
-        coverage = covering([hold], site.config, parents)
+        coverage = cover(site, [hold], parents)
         for rule, ids in coverage.rules.items():
             rules.setdefault(rule, []).extend(ids)
         spare = coverage.spare(location)

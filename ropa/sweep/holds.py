@@ -2,13 +2,16 @@
 
 Invariant: a hold is in force the moment its row is committed, also in the middle of somebody else's run; its ledger
 line follows at the next batch at the latest. Holds that cannot be read, or are fewer than the ledger says, stop
-everything.
+everything. A person on hold is kept as keyed digests: recognised at the source, not readable here.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, cast
 
@@ -18,7 +21,14 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.clock import timestamp
-from ropa.connector import Key, normalise_identifier
+from ropa.connector import (
+    Key,
+    KeyedSubjects,
+    SubjectSet,
+    digest_identifier,
+    normalise_identifier,
+    squeeze_identifier,
+)
 from ropa.errors import CallError, Finding, LedgerError, Severity
 from ropa.ledger.leaf import leaf
 from ropa.retention import REASON_CODES, Coverage, Hold, covering, is_overdue_for_review
@@ -60,7 +70,55 @@ def active_holds(site: Site) -> list[Hold]:
 def coverage(site: Site) -> Coverage:
     """Return what the holds in force cover. Raises LedgerError when they cannot be read."""
     held = active_holds(site)
-    return covering(held, site.config, site.all_parents() if held else {})
+    return cover(site, held, site.all_parents() if held else {})
+
+
+def cover(site: Site, held: Sequence[Hold], parents: Mapping[str, frozenset[str]]) -> Coverage:
+    """Return what some holds cover; persons are recognised by keyed digests. Raises LedgerError when the key that
+    makes them is not there."""
+    covered = covering(held, site.config, parents)
+    if not any(hold.kind == "subject" for hold in held):
+        return covered
+    secret = _subject_secret(site, is_new=False)
+    spares = {
+        location: replace(spare, subjects=KeyedSubjects(secret, _digests(spare.subjects)))
+        for location, spare in covered.spares.items()
+    }
+    return replace(covered, spares=spares)
+
+
+def _digests(targets: SubjectSet) -> set[str]:
+    return {part for target in cast("frozenset[str]", targets) for part in (target[:64], target[64:])}
+
+
+def _subject_target(secret: bytes, identifier: str) -> str:
+    """Return what a hold on a person keeps instead of the identifier: two keyed digests."""
+    forms = (normalise_identifier(identifier), squeeze_identifier(identifier))
+    return "".join(digest_identifier(secret, form) for form in forms)
+
+
+def _subject_secret(site: Site, *, is_new: bool) -> bytes:
+    """Return the key by which persons on hold are recognised; it stands beside the signing key, not in the database."""
+    path = site.keys_folder / "holds.key"
+    try:
+        if is_new and not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(secrets.token_bytes(32))
+                stream.flush()
+                os.fsync(stream.fileno())
+        secret = path.read_bytes()
+    except OSError as error:
+        raise LedgerError(
+            "the key of the holds on persons cannot be read; nothing is disposed of without it",
+            next_step=f"Put {path} back from its newest copy.",
+            code="holds-unreadable",
+        ) from error
+    if len(secret) != 32:
+        raise LedgerError(
+            "the key of the holds on persons is damaged", next_step=f"Restore {path}.", code="holds-unreadable"
+        )
+    return secret
 
 
 def hold_findings(site: Site) -> list[Finding]:
@@ -102,28 +160,34 @@ def add(
     review_on: date | None = None,
 ) -> HoldRow:
     """Place a hold, in force at once. Raises CallError for an unknown reason, place or activity, or a blank subject."""
-    if reason not in REASON_CODES:
-        raise CallError(f"unknown reason {reason!r}", next_step=f"One of: {' '.join(REASON_CODES)}.")
-    if review_on is not None and review_on < site.today():
-        raise CallError(f"--review {review_on} lies in the past")
-    _check_target(site, kind, target, key)
+    check(site, kind=kind, target=target, key=key, reason=reason, review_on=review_on)
     secret = secrets.token_bytes(32)
-    named = key or (normalise_identifier(target) if kind == "subject" else target,)
+    if kind == "subject":
+        target = _subject_target(_subject_secret(site, is_new=True), target)
     row = HoldRow(
         kind=kind,
-        target=normalise_identifier(target) if kind == "subject" else target,
+        target=target,
         key=json.dumps(list(key), ensure_ascii=False) if key else None,
         reason=reason,
         actor_id=actor_id(site, by),
         since=site.now(),
         review_on=review_on,
-        leaf=leaf(secret, kind, target if kind == "record" else "", tuple(named)).hex(),
+        leaf=leaf(secret, kind, target if kind == "record" else "", key or (target,)).hex(),
         leaf_key=secret,
     )
     with Session(site.engine, expire_on_commit=False) as session, session.begin():
         session.add(row)
     record_soon(site)
     return row
+
+
+def check(site: Site, *, kind: str, target: str, key: Key | None, reason: str, review_on: date | None) -> None:
+    """Raise CallError where ``add`` would: an unknown reason, place or activity, a blank subject, a past review."""
+    if reason not in REASON_CODES:
+        raise CallError(f"unknown reason {reason!r}", next_step=f"One of: {' '.join(REASON_CODES)}.")
+    if review_on is not None and review_on < site.today():
+        raise CallError(f"--review {review_on} lies in the past")
+    _check_target(site, kind, target, key)
 
 
 def _check_target(site: Site, kind: str, target: str, key: Key | None) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +28,8 @@ from ropa.sweep.safety import check_clock
 from ropa.sweep.site import TOOL, Site
 from ropa.sweep.state import get_state, set_state
 from ropa.sweep.tables import HoldRow, IssuedId, RunRow
+
+_HOLD_LINES = frozenset({"hold", "hold_release"})
 
 
 class Journal:
@@ -70,18 +73,28 @@ class Journal:
         set_state(self.site, ledger_size=str(self.ledger.size), ledger_hash=self.ledger.last_hash)
 
     def settle_holds(self) -> None:
-        """Append the lines of holds and releases that were given while another process was writing."""
+        """Append the lines of holds and releases that were given while another process was writing.
+
+        What the ledger already tells (a process was cut off between the line and its mark) is marked, never told twice.
+        """
         with Session(self.site.engine) as session:
-            holds = session.scalars(select(HoldRow).order_by(col(HoldRow.id))).all()
-        active = sum(1 for hold in holds if hold.is_recorded and not hold.is_release_recorded)
+            holds = session.scalars(
+                select(HoldRow)
+                .where(
+                    ~col(HoldRow.is_recorded)
+                    | col(HoldRow.released_by).is_not(None) & ~col(HoldRow.is_release_recorded)
+                )
+                .order_by(col(HoldRow.id))
+            ).all()
+        if not holds:
+            return
+        told = {(event["type"], event["leaf"]) for event in self.ledger.events() if event["type"] in _HOLD_LINES}
         for hold in holds:
             if not hold.is_recorded:
-                active += 1
-                self._record_hold(hold, "hold", hold.actor_id, active)
+                self._record_hold(hold, "hold", hold.actor_id, told)
         for hold in holds:
             if hold.released_by is not None and not hold.is_release_recorded:
-                active -= 1
-                self._record_hold(hold, "hold_release", hold.released_by, active)
+                self._record_hold(hold, "hold_release", hold.released_by, told)
 
     def settle_halt(self) -> None:
         """Append the line of a halt that was given while another process was writing."""
@@ -90,9 +103,10 @@ class Journal:
             self.append("halt", run=self.issue_id(), actor=actor)
             set_state(self.site, halt_unrecorded=None)
 
-    def _record_hold(self, hold: HoldRow, type_: str, actor: str, active: int) -> None:
-        run = self.issue_id()
-        self.append(type_, run=run, leaf=hold.leaf, actors=[actor], reason=hold.reason, active=active)
+    def _record_hold(self, hold: HoldRow, type_: str, actor: str, told: AbstractSet[tuple[str, str]]) -> None:
+        if (type_, hold.leaf) not in told:
+            run, active = self.issue_id(), self.ledger.active_holds + (1 if type_ == "hold" else -1)
+            self.append(type_, run=run, leaf=hold.leaf, actors=[actor], reason=hold.reason, active=active)
         with Session(self.site.engine) as session, session.begin():
             row = session.get_one(HoldRow, hold.id)
             if type_ == "hold":
@@ -113,6 +127,8 @@ def writing(site: Site, *, accepts_gap: bool = False) -> Iterator[Journal]:
         if not accepts_gap:
             check_clock(site, ledger, site.now())
         journal = Journal(site, ledger, lease)
+        if ledger.newest is None:
+            journal.checkpoint()  # its making was cut off before the first one
         if ledger.recovered_bytes:
             journal.append("recovered", run=journal.issue_id(), bytes=ledger.recovered_bytes)
         journal.settle_holds()
@@ -175,9 +191,20 @@ def _refuse_a_missing_ledger(site: Site) -> None:
 
 
 def create(site: Site, *, origin: str) -> None:
-    """Make a new ledger with its key, and let the database know of it."""
-    run = secrets.token_hex(8)
-    with Session(site.engine) as session, session.begin():
-        session.add(IssuedId(id=run, at=site.now()))
-    ledger = Ledger.create(site.ledger_folder, site.keys_folder, origin=origin, at=site.now(), run=run, tool=TOOL)
-    set_state(site, ledger_size=str(ledger.size), ledger_hash=ledger.last_hash)
+    """Make a new ledger with its key, and let the database know of it; finish one whose making was cut off.
+
+    Raises BusyError while another process does the same, and what ``writing`` raises.
+    """
+    if (site.ledger_folder / "events.jsonl").exists():
+        with writing(site) as journal:
+            journal.checkpoint()
+        return
+    with run_lock(site):
+        if get_state(site, "ledger_size") is not None:
+            return  # somebody else made it a moment ago
+        run = secrets.token_hex(8)
+        with Session(site.engine) as session, session.begin():
+            session.add(IssuedId(id=run, at=site.now()))
+        ledger = Ledger.create(site.ledger_folder, site.keys_folder, origin=origin, at=site.now(), run=run, tool=TOOL)
+        set_state(site, ledger_size=str(ledger.size), ledger_hash=ledger.last_hash)
+        ledger.close()

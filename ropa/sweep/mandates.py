@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.clock import timestamp
+from ropa.config import Rule
 from ropa.errors import CallError, RefusedError
 from ropa.ledger.canonical import canonical
 from ropa.retention import rule_revision
@@ -26,22 +27,11 @@ LONGEST = timedelta(days=90)
 DEFAULT_GROWTH = 2.0
 
 
-def add(
-    journal: Journal,
-    rule_name: str,
-    *,
-    by: str,
-    reason: str,
-    until: date,
-    max_records: int | None = None,
-    max_growth: float | None = None,
-) -> MandateRow:
-    """Give a mandate. ``max_growth`` is a factor on the plan before (2.0: at most twice as many records).
-
-    Raises CallError for an unknown rule or values that make no sense; RefusedError for more than 90 days, or a rule
-    that does not allow mandates.
-    """
-    site = journal.site
+def check(
+    site: Site, rule_name: str, *, reason: str, until: date, max_records: int | None, max_growth: float | None
+) -> Rule:
+    """Return the rule that a mandate would be given for. Raises CallError for an unknown rule or values that make no
+    sense; RefusedError for more than 90 days, or a rule that does not allow mandates."""
     rule = site.config.rules.get(rule_name)
     if rule is None:
         known = ", ".join(site.config.rules) or "none"
@@ -52,7 +42,6 @@ def add(
         raise CallError("--max-records must be at least 1")
     if max_growth is not None and not 1 <= max_growth <= 100:
         raise CallError("--max-growth is a factor from 1 to 100")
-    now = site.now()
     if until < site.today():
         raise CallError(f"--until {until} lies in the past")
     if until > site.today() + LONGEST:
@@ -67,6 +56,26 @@ def add(
             next_step='Write approval = "mandate" in the rule, if that was decided.',
             code="not-allowed",
         )
+    return rule
+
+
+def add(
+    journal: Journal,
+    rule_name: str,
+    *,
+    by: str,
+    reason: str,
+    until: date,
+    max_records: int | None = None,
+    max_growth: float | None = None,
+) -> MandateRow:
+    """Give a mandate. ``max_growth`` is a factor on the plan before (2.0: at most twice as many records).
+
+    Raises CallError and RefusedError as ``check`` does.
+    """
+    site = journal.site
+    rule = check(site, rule_name, reason=reason, until=until, max_records=max_records, max_growth=max_growth)
+    now = site.now()
     location = rule.dataset.partition(".")[0]
     expires = site.end_of_day(until)
     bound = max_records or rule.max_records or site.config.safety.max_records
@@ -102,15 +111,21 @@ def add(
     return row
 
 
-def revoke(journal: Journal, mandate_id: int, *, by: str) -> MandateRow:
-    """End a mandate at once. Raises CallError when it is unknown or has ended."""
-    site = journal.site
+def get_active(site: Site, mandate_id: int) -> MandateRow:
+    """Return a mandate in force. Raises CallError when it is unknown or has ended."""
     with Session(site.engine) as session:
         row = session.get(MandateRow, mandate_id)
     if row is None:
         raise CallError(f"there is no mandate {mandate_id}", next_step="`ropa mandate list` shows them.")
     if row.revoked_at is not None or row.expires_at < site.now():
         raise CallError(f"mandate {mandate_id} has already ended")
+    return row
+
+
+def revoke(journal: Journal, mandate_id: int, *, by: str) -> MandateRow:
+    """End a mandate at once. Raises CallError when it is unknown or has ended."""
+    site = journal.site
+    row = get_active(site, mandate_id)
     journal.append("mandate_revoked", run=journal.issue_id(), mandate=row.digest, actor=actor_id(site, by))
     with Session(site.engine, expire_on_commit=False) as session, session.begin():
         row = session.get_one(MandateRow, mandate_id)

@@ -25,7 +25,7 @@ from ropa.sweep.journal import Journal, writing
 from ropa.sweep.plan import Planner
 from ropa.sweep.plan import Progress as PlanProgress
 from ropa.sweep.run import Interruption, Run, exit_code
-from ropa.sweep.scope import Scope
+from ropa.sweep.scope import Scope, check_call
 from ropa.sweep.site import Site
 from ropa.sweep.state import actor_id
 from ropa.sweep.tables import PlanRow, TargetRow
@@ -42,6 +42,7 @@ class Result:
 
 def make_plan(site: Site, scope: Scope, *, by: str, progress: PlanProgress | None = None) -> int:
     """Write a plan and return its number. Raises what ``Planner`` and the gates raise; then nothing was written."""
+    check_call(site, scope)
     with writing(site) as journal:
         review.lapse_old_plans(site)
         planner = Planner(site, journal, scope, author=actor_id(site, by), progress=progress)
@@ -57,6 +58,7 @@ def apply_plan(
 
     Raises RefusedError (forecast, unapproved, spent, lapsed, stale, a closed gate), with nothing done.
     """
+    review.get_plan(site, plan_id)
     with writing(site) as journal:
         safety.check_halt(site)
         review.lapse_old_plans(site)
@@ -80,6 +82,7 @@ def sweep(
     site: Site, *, by: str, interruption: Interruption | None = None, progress: PlanProgress | None = None
 ) -> Result:
     """One nightly pass: reconcile, finish what was interrupted, plan, apply what needs no person, refresh findings."""
+    check_call(site, Scope(as_of=site.today(), is_nightly=True))
     with writing(site) as journal:
         safety.check_halt(site)
         review.lapse_old_plans(site)
@@ -92,7 +95,8 @@ def sweep(
             for plan in _begun_plans(site):
                 outcome.was_refused |= applier.carry_out(plan)
                 _finish_plan(site, plan)
-            plan_id = Planner(site, journal, planner_scope, author=author, progress=progress).write(run.id)
+            listening = _listening(interruption, progress)
+            plan_id = Planner(site, journal, planner_scope, author=author, progress=listening).write(run.id)
             plan = review.get_plan(site, plan_id)
             outcome.was_refused |= applier.carry_out(plan, lambda row: row.approval in {"none", "mandate"})
             is_complete = plan.is_complete
@@ -125,6 +129,18 @@ def checked_plan(site: Site, plan_id: int, *, may_be_finished: bool = False) -> 
             code="not-approved",
         )
     return plan
+
+
+def _listening(interruption: Interruption | None, progress: PlanProgress | None) -> PlanProgress:
+    """Return a progress that also looks for a signal: a plan of a million records is not waited for."""
+
+    def note(what: str, count: int) -> None:
+        if interruption is not None:
+            interruption.check()
+        if progress is not None:
+            progress(what, count)
+
+    return note
 
 
 @dataclass

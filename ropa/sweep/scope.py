@@ -83,6 +83,12 @@ def check_sources(site: Site, targets: Iterable[Target], scope: Scope, now: date
     return unreachable
 
 
+def check_call(site: Site, scope: Scope) -> None:
+    """Raise what makes a plan of this scope impossible (exit 2); the database and the ledger are not written."""
+    check_register(site)
+    check_sources(site, choose_targets(site, scope), scope, site.now())
+
+
 def check_register(site: Site) -> int:
     """Return the register's revision. Raises ConfigurationError for rules whose activity is not in the register."""
     revision, register = site.register()

@@ -2,7 +2,7 @@
 
 Invariant: this is *not* evidence (the ledger is), it is mutable and has its own period: planned keys leave when a plan
 is spent, batch keys when the evidence period ends. What has to hold between this database and the ledger stands in
-``ropa.sweep.journal``. No value of a record but its key is ever here; a hold's subject identifier is, as it must be.
+``ropa.sweep.journal``. No value of a record but its key is ever here.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ class HoldRow(Row, table=True):
     id: int | None = Field(default=None, primary_key=True)
     kind: str
     target: str
-    """Full dataset, location, activity, or the normalised identifier of a person."""
+    """Full dataset, location, activity, or two keyed digests of a person's identifier."""
     key: str | None = None
     """JSON array of text, for a record."""
     reason: str

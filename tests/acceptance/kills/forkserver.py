@@ -111,7 +111,7 @@ def preload(request: dict[str, Any]) -> dict[str, Any]:
         if name != "__main__" and name not in sys.modules:
             try:
                 importlib.import_module(name)
-            except Exception:  # noqa: BLE001, S112 - a module made at run time, such as a migration
+            except Exception:  # noqa: BLE001 - a module made at run time, such as a migration
                 continue
     gc.collect()
     gc.freeze()
