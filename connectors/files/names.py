@@ -10,6 +10,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from zoneinfo import ZoneInfo
 
 from ropa.clock import read_moment
@@ -163,7 +164,7 @@ class Persons:
         self._identifiers = identifiers
         self._squeezed = identifiers
         self._longest = _LONGEST_NAME
-        if isinstance(identifiers, frozenset):
+        if isinstance(identifiers, AbstractSet):
             self._squeezed = frozenset(squeeze_identifier(identifier) for identifier in identifiers) - {""}
             self._longest = max(map(len, self._squeezed), default=0)
 

@@ -77,7 +77,8 @@ def write_report(site: Site, *, form: str = "html", language: str = "en", to: Pa
         if to is None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.unlink(missing_ok=True)  # of the same second: the same report
-        with path.open("x", encoding="utf-8", newline="", opener=_private) as target:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as target:
             target.write(text)
     except FileExistsError as error:
         raise CallError(f"{path} exists already", next_step="Name a new file with -o.") from error
@@ -86,10 +87,6 @@ def write_report(site: Site, *, form: str = "html", language: str = "en", to: Pa
             f"{path} cannot be written: {error.strerror}", next_step="Name another file with -o."
         ) from error
     return path
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def findings_of(site: Site) -> list[Finding]:

@@ -74,7 +74,7 @@ class Words:
     @property
     def locale(self) -> Locale:
         """The language's rules for numbers and dates."""
-        return _locale(self.lang)
+        return _locale(self.texts["meta.locale"])
 
     # --- texts ---------------------------------------------------------------------------------------------------
 
@@ -204,7 +204,7 @@ class Words:
 
 
 @cache
-def _locale(lang: str) -> Locale:
+def _locale(name: str) -> Locale:
     from babel import Locale
 
-    return Locale.parse(lang)
+    return Locale.parse(name)

@@ -17,7 +17,31 @@ from sqlmodel import col
 from ropa.clock import timestamp
 from ropa.ledger.canonical import canonical
 from ropa.sweep.site import Site
-from ropa.sweep.tables import PlannedRecord, PlanRow, TargetRow
+from ropa.sweep.tables import PlannedRecord, PlannedReference, PlanRow, TargetRow
+
+_DECIDING = (
+    "identity",
+    "location",
+    "dataset",
+    "scope",
+    "data",
+    "action",
+    "rules",
+    "revisions",
+    "cutoffs",
+    "population",
+    "due",
+    "held",
+    "blocked",
+    "unanchored",
+    "records",
+    "previous_records",
+    "approval",
+    "mandate_id",
+    "stopped_by",
+    "rides_with",
+)
+"""What a target is, what was found, and who may let it happen; not what became of it."""
 
 
 def key_text(key: Sequence[str]) -> str:
@@ -38,18 +62,7 @@ def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str
         "approvals": plan.approvals_needed,
         "forecast": plan.is_forecast,
         "targets": [
-            {
-                "identity": row.identity,
-                "scope": row.scope,
-                "data": row.data,
-                "action": row.action,
-                "rules": row.rules,
-                "revisions": row.revisions,
-                "cutoffs": row.cutoffs,
-                "records": row.records,
-                "stopped_by": row.stopped_by or "",
-                "rides_with": row.rides_with or 0,
-            }
+            {name: _said(getattr(row, name)) for name in _DECIDING}
             for row in rows
         ],
     }
@@ -70,7 +83,30 @@ def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str
         )
         for record in session.execute(query):
             state.update(f"{row.position}|{'|'.join(str(value) for value in record)}\n".encode())
+        if row.rides_with is not None:
+            _add_references(state, session, row)
     return state.hexdigest()
+
+
+def _said(value: Any) -> Any:
+    """The canonical form knows no null; none of these is ever a dash."""
+    return "-" if value is None else value
+
+
+def _add_references(state: hashlib._Hash, session: Session, row: TargetRow) -> None:
+    """With which record each child goes decides what happens to it."""
+    query = (
+        select(
+            col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key)
+        )
+        .where(col(PlannedReference.target_id) == row.id)
+        .order_by(
+            col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key)
+        )
+        .execution_options(yield_per=5000)
+    )
+    for reference in session.execute(query):
+        state.update(f"{row.position}>{'|'.join(str(value) for value in reference)}\n".encode())
 
 
 def ledger_fields(site: Site, plan: PlanRow, rows: Sequence[TargetRow], active_holds: int) -> dict[str, Any]:

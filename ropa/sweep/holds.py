@@ -7,12 +7,15 @@ everything. A person on hold is kept as keyed digests: recognised at the source,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import select
@@ -34,37 +37,49 @@ from ropa.ledger.leaf import leaf
 from ropa.retention import REASON_CODES, Coverage, Hold, covering, is_overdue_for_review
 from ropa.retention.holds import HoldKind
 from ropa.sweep.halting import record_soon
+from ropa.sweep.review import erase_freed_pages
 from ropa.sweep.site import Site
-from ropa.sweep.state import actor_id
+from ropa.sweep.state import actor_id, get_state, set_state
 from ropa.sweep.tables import ActorRow, HoldRow
+
+_SECRET_BYTES = 32
 
 
 def active_holds(site: Site) -> list[Hold]:
     """Return the holds in force. Raises LedgerError (exit 6) when they cannot be read."""
     try:
         with Session(site.engine) as session:
-            rows = session.scalars(
-                select(HoldRow).where(col(HoldRow.released_at).is_(None)).order_by(col(HoldRow.id))
-            ).all()
-        return [
-            Hold(
-                id=str(row.id),
-                kind=cast("HoldKind", row.kind),
-                reason=row.reason,
-                by=row.actor_id,
-                since=row.since,
-                review_on=row.review_on,
-                target=row.target,
-                key=tuple(json.loads(row.key)) if row.key else None,
-            )
-            for row in rows
-        ]
+            query = select(HoldRow).where(col(HoldRow.released_at).is_(None) | col(HoldRow.released_by).is_(None))
+            return [_read(row) for row in session.scalars(query.order_by(col(HoldRow.id)))]
     except (SQLAlchemyError, ValueError, TypeError) as error:
         raise LedgerError(
             "the holds cannot be read; nothing is disposed of without them",
             next_step="Restore the newest copy of the run database.",
             code="holds-unreadable",
         ) from error
+
+
+def _read(row: HoldRow) -> Hold:
+    """Return a hold as its row has it. Raises ValueError for a row that is not the one that was placed."""
+    key = tuple(json.loads(row.key)) if row.key else None
+    if row.released_at is not None or _leaf(row.leaf_key, row.kind, row.target, key) != row.leaf:
+        msg = "a hold was changed in the run database"
+        raise ValueError(msg)
+    return Hold(
+        id=str(row.id),
+        kind=cast("HoldKind", row.kind),
+        reason=row.reason,
+        by=row.actor_id,
+        since=row.since,
+        review_on=row.review_on,
+        target=row.target,
+        key=key,
+    )
+
+
+def _leaf(secret: bytes, kind: str, target: str, key: Key | None) -> str:
+    """Return what the ledger holds about a hold: who has the row can show that it is the one in the ledger."""
+    return leaf(secret, kind, target if kind == "record" else "", key or (target,)).hex()
 
 
 def coverage(site: Site) -> Coverage:
@@ -98,27 +113,45 @@ def _subject_target(secret: bytes, identifier: str) -> str:
 
 
 def _subject_secret(site: Site, *, is_new: bool) -> bytes:
-    """Return the key by which persons on hold are recognised; it stands beside the signing key, not in the database."""
-    path = site.keys_folder / "holds.key"
+    """Return the key by which persons on hold are recognised; it stands beside the signing key, not in the database,
+    which knows it by its digest: with another key nobody would be recognised any more."""
+    path, known = site.keys_folder / "holds.key", get_state(site, "holds_key")
+    step = f"Put {path} back from its newest copy."
     try:
-        if is_new and not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(secrets.token_bytes(32))
-                stream.flush()
-                os.fsync(stream.fileno())
+        if is_new and known is None:
+            _write_secret(path)
         secret = path.read_bytes()
     except OSError as error:
         raise LedgerError(
             "the key of the holds on persons cannot be read; nothing is disposed of without it",
-            next_step=f"Put {path} back from its newest copy.",
+            next_step=step,
             code="holds-unreadable",
         ) from error
-    if len(secret) != 32:
+    digest = hashlib.sha256(secret).hexdigest()
+    if is_new and known is None and len(secret) == _SECRET_BYTES:
+        set_state(site, holds_key=digest)
+    elif known != digest:
         raise LedgerError(
-            "the key of the holds on persons is damaged", next_step=f"Restore {path}.", code="holds-unreadable"
+            "the key of the holds on persons is not the one they were placed with",
+            next_step=step,
+            code="holds-unreadable",
         )
     return secret
+
+
+def _write_secret(path: Path) -> None:
+    """Make the key, whole or not at all; one that is there stays."""
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secrets.token_bytes(_SECRET_BYTES))
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()
 
 
 def hold_findings(site: Site) -> list[Finding]:
@@ -172,7 +205,7 @@ def add(
         actor_id=actor_id(site, by),
         since=site.now(),
         review_on=review_on,
-        leaf=leaf(secret, kind, target if kind == "record" else "", key or (target,)).hex(),
+        leaf=_leaf(secret, kind, target, key),
         leaf_key=secret,
     )
     with Session(site.engine, expire_on_commit=False) as session, session.begin():
@@ -220,7 +253,8 @@ def get(site: Site, hold_id: int) -> HoldRow:
 
 
 def release(site: Site, hold_id: int, *, by: str, reason: str) -> HoldRow:
-    """End a hold; what it held needs a new plan. Raises CallError when it is unknown or released."""
+    """End a hold; what it held needs a new plan, and what it named leaves the database. Raises CallError when it is
+    unknown or released."""
     if get(site, hold_id).released_at is not None:
         raise CallError(f"hold {hold_id} is already released")
     if not reason.strip():
@@ -229,7 +263,10 @@ def release(site: Site, hold_id: int, *, by: str, reason: str) -> HoldRow:
     with Session(site.engine, expire_on_commit=False) as session, session.begin():
         row = session.get_one(HoldRow, hold_id)
         row.released_at, row.released_by, row.release_reason = site.now(), actor, reason
+        row.key = None
+        row.target = "" if row.kind == "subject" else row.target
     record_soon(site)
+    erase_freed_pages(site)
     return row
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -151,9 +152,10 @@ def open_ledger(site: Site) -> Ledger:
     with Session(site.engine) as session:
         known = set(session.scalars(select(col(IssuedId.id)))) | set(session.scalars(select(col(RunRow.id))))
     seen_hash = ledger.last_hash if ledger.size == size else None
-    active_holds = 0
+    in_force: set[str] = set()
     for event in ledger.events():
-        active_holds = event.get("active", active_holds) if event["type"].startswith("hold") else active_holds
+        if event["type"] in _HOLD_LINES:
+            (in_force.add if event["type"] == "hold" else in_force.discard)(event["leaf"])
         if event["seq"] == size:
             seen_hash = event["prev"]
         if event["seq"] >= size and event["run"] not in known:
@@ -164,18 +166,25 @@ def open_ledger(site: Site) -> Ledger:
             )
     if size and seen_hash != last_hash:
         raise LedgerError("the ledger is not the one this database has seen", code="ledger-forked")
-    _refuse_lost_holds(site, active_holds)
+    _refuse_lost_holds(site, in_force)
     return ledger
 
 
-def _refuse_lost_holds(site: Site, recorded: int) -> None:
-    with Session(site.engine) as session:
-        rows = session.execute(select(col(HoldRow.is_recorded), col(HoldRow.is_release_recorded))).all()
-    kept = sum(1 for is_recorded, is_released in rows if is_recorded and not is_released)
-    # A line may be durable while its mark in the database is not yet: then the database has more holds, never fewer.
-    if kept + sum(1 for is_recorded, _ in rows if not is_recorded) < recorded:
+def _refuse_lost_holds(site: Site, recorded: AbstractSet[str]) -> None:
+    """``recorded``: the leaves of the holds in force, as the ledger tells. The database may know of more: a line may be
+    durable while its mark is not yet."""
+    try:
+        with Session(site.engine) as session:
+            kept = set(session.scalars(select(col(HoldRow.leaf)).where(~col(HoldRow.is_release_recorded))))
+    except SQLAlchemyError as error:
         raise LedgerError(
-            f"the ledger counts {recorded} holds in force, this database has {kept}",
+            "the holds cannot be read; nothing is disposed of without them",
+            next_step="Restore the newest copy of the run database.",
+            code="holds-unreadable",
+        ) from error
+    if lost := recorded - kept:
+        raise LedgerError(
+            f"{len(lost)} of the {len(recorded)} holds in force that the ledger tells of are not in this database",
             next_step="Restore the newest copy of the run database; nothing is disposed of without its holds.",
             code="holds-lost",
         )

@@ -7,6 +7,8 @@ one day more than it says; outside its bounds a person approves that very plan.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import select
@@ -14,11 +16,12 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.clock import timestamp
-from ropa.config import Rule
+from ropa.config import Config, Rule
 from ropa.errors import CallError, RefusedError
 from ropa.ledger.canonical import canonical
 from ropa.retention import rule_revision
 from ropa.sweep.journal import Journal
+from ropa.sweep.scope import riders
 from ropa.sweep.site import Site
 from ropa.sweep.state import actor_id
 from ropa.sweep.tables import MandateRow, PlanRow, RuleRecord, TargetRow
@@ -97,7 +100,7 @@ def add(
     row = MandateRow(
         digest=digest,
         rule=rule_name,
-        revision=rule_revision(rule, site.config.dataset(rule.dataset)),
+        revision=revision_of(site.config, rule),
         location=location,
         max_records=bound,
         growth_pct=growth_pct,
@@ -146,52 +149,99 @@ def state(row: MandateRow, now: datetime) -> str:
     return "active" if row.expires_at >= now else "lapsed"
 
 
+def revision_of(config: Config, rule: Rule) -> str:
+    """Return 64 hex digits that change with all that decides what a disposal under the rule does: the rule, the mapping
+    of its dataset, of the children that go with it, and the place where they lie."""
+    name, _, dataset = rule.dataset.partition(".")
+    location = config.locations[name]
+    place = repr((location.connector, sorted(location.options.items())))
+    parts = [
+        rule_revision(rule, config.dataset(rule.dataset)),
+        *(rule_revision(rule, location.datasets[child]) for child in riders(location.datasets, dataset)),
+        hashlib.sha256(place.encode()).hexdigest(),
+    ]
+    return hashlib.sha256(canonical(parts)).hexdigest()
+
+
 def assign(session: Session, site: Site, plan_id: int, now: datetime, *, is_nightly: bool) -> None:
-    """Say for each target of a fresh plan whether a mandate covers it; only nightly plans are covered."""
-    rows = session.scalars(select(TargetRow).where(col(TargetRow.plan_id) == plan_id)).all()
+    """Say for each target of a fresh plan whether a mandate covers it, with the children that go with it; only nightly
+    plans are covered. The targets that one mandate covers stay within its number together."""
+    rows = session.scalars(
+        select(TargetRow).where(col(TargetRow.plan_id) == plan_id).order_by(col(TargetRow.position))
+    ).all()
     if not is_nightly:
         return
+    taken: Counter[int] = Counter()
     for row in rows:
         if row.approval != "needed" or row.records == 0 or row.rides_with is not None:
             continue
-        riders = [other for other in rows if other.rides_with == row.id]
-        mandate = None if riders else _covering(session, site, row, now)
+        family = _family(rows, row)
+        mandate = next(
+            (m for m in _candidates(session, site, row) if _covers(m, family, taken[m.id or 0], now)), None
+        )
         if mandate is not None:
-            row.approval, row.mandate_id = "mandate", mandate.id
+            taken[mandate.id or 0] += sum(member.records for member in family)
+            for member in family:
+                member.approval, member.mandate_id = "mandate", mandate.id
 
 
 def still_covers(site: Site, row: TargetRow, now: datetime) -> MandateRow | None:
     """Return the mandate of a target when it is still in force and still covers it, None otherwise."""
     with Session(site.engine) as session:
-        mandate = _covering(session, site, row, now)
-    return mandate if mandate is not None and mandate.id == row.mandate_id else None
+        rows = session.scalars(select(TargetRow).where(col(TargetRow.plan_id) == row.plan_id)).all()
+        family = _family(rows, row)
+        members = {member.id for member in family}
+        beside = sum(r.records for r in rows if r.mandate_id == row.mandate_id and r.id not in members)
+        for mandate in _candidates(session, site, family[0]):
+            if mandate.id == row.mandate_id and _covers(mandate, family, beside, now):
+                return mandate
+    return None
 
 
-def _covering(session: Session, site: Site, row: TargetRow, now: datetime) -> MandateRow | None:
+def _family(rows: Sequence[TargetRow], row: TargetRow) -> list[TargetRow]:
+    """Return the target that a row rides with at last, or itself, first, and then all that rides with that one."""
+    by_id = {other.id: other for other in rows}
+    root = row.id
+    while (above := by_id[root].rides_with) is not None:
+        root = above
+    found, waiting = [by_id[root]], [root]
+    while waiting:
+        parent = waiting.pop(0)
+        children = [other for other in rows if other.rides_with == parent]
+        found += children
+        waiting += [child.id for child in children]
+    return found
+
+
+def _candidates(session: Session, site: Site, row: TargetRow) -> Sequence[MandateRow]:
+    """Return the mandates given for a target's one rule as it stands, once a person has seen its first disposal."""
     if len(row.rules) != 1 or site.config.rules[row.rules[0]].approval != "mandate":
-        return None
+        return ()
     rule, revision = row.rules[0], row.revisions[0]
     if session.get(RuleRecord, (rule, revision)) is None:
-        return None
-    candidates = session.scalars(
-        select(MandateRow).where(
+        return ()
+    return session.scalars(
+        select(MandateRow)
+        .where(
             col(MandateRow.rule) == rule,
             col(MandateRow.revision) == revision,
             col(MandateRow.location) == row.location,
             col(MandateRow.revoked_at).is_(None),
         )
+        .order_by(col(MandateRow.id))
     ).all()
-    for mandate in candidates:
-        grown = row.previous_records is not None and row.previous_records > 0
-        limit = (row.previous_records or 0) * (100 + mandate.growth_pct) / 100
-        if (
-            mandate.expires_at >= now
-            and mandate.created_at <= now
-            and row.records <= mandate.max_records
-            and not (grown and row.records > limit)
-        ):
-            return mandate
-    return None
+
+
+def _covers(mandate: MandateRow, family: Sequence[TargetRow], beside: int, now: datetime) -> bool:
+    """Whether a mandate covers these records, besides those it covers already in the same plan."""
+    records = sum(row.records for row in family)
+    before = sum(row.previous_records or 0 for row in family)
+    has_grown = before > 0 and records > before * (100 + mandate.growth_pct) / 100
+    return (
+        mandate.created_at <= now <= mandate.expires_at
+        and beside + records <= mandate.max_records
+        and not has_grown
+    )
 
 
 def prove_rules(site: Site, plan: PlanRow, rows: list[TargetRow]) -> None:

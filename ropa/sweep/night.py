@@ -128,6 +128,9 @@ def checked_plan(site: Site, plan_id: int, *, may_be_finished: bool = False) -> 
             next_step=f"`ropa approve {plan_id} --by NAME --reason TEXT`.",
             code="not-approved",
         )
+    if plan.state == "pending":  # the process that took the last approval was cut off before it had noted this
+        review.set_plan_state(site, plan_id, "approved")
+        return review.get_plan(site, plan_id)
     return plan
 
 

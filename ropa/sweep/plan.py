@@ -23,7 +23,7 @@ from sqlmodel import col
 from ropa.clock import timestamp
 from ropa.connector import Action, Batch, Found, Selection
 from ropa.errors import IncompleteListingError, LocationError
-from ropa.retention import Target, cutoffs, due_on_record, rule_revision
+from ropa.retention import Target, cutoffs, due_on_record
 from ropa.retention import select as select_due
 from ropa.sweep import blocking, findings, holds, mandates, safety
 from ropa.sweep.digest import digest_of, key_text, ledger_fields
@@ -144,7 +144,7 @@ class Planner:
             data=data,
             action=str(target.action),
             rules=[rule.name for rule in target.rules],
-            revisions=[rule_revision(rule, site.config.dataset(rule.dataset)) for rule in target.rules],
+            revisions=[mandates.revision_of(site.config, rule) for rule in target.rules],
             cutoffs={
                 anchor: timestamp(instant)
                 for anchor, instant in cutoffs(target, self.scope.as_of, site.config.timezone).items()
@@ -393,10 +393,17 @@ class Planner:
 
 
 def _previous_records(session: Session, row: TargetRow) -> int | None:
+    """How many the last plan had that read this target wholly: growth is not hidden by a night that saw nothing."""
     return session.scalar(
         select(col(TargetRow.records))
         .join(PlanRow, col(PlanRow.id) == col(TargetRow.plan_id))
-        .where(col(TargetRow.identity) == row.identity, col(TargetRow.plan_id) < row.plan_id, ~col(PlanRow.is_forecast))
+        .where(
+            col(TargetRow.identity) == row.identity,
+            col(TargetRow.plan_id) < row.plan_id,
+            col(TargetRow.population).is_not(None),
+            col(PlanRow.digest) != "",
+            ~col(PlanRow.is_forecast),
+        )
         .order_by(col(TargetRow.plan_id).desc())
         .limit(1)
     )

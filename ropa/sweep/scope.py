@@ -5,10 +5,11 @@ Invariant: everything that makes a call or the configuration wrong (exit 2) is f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from ropa.connector import DatasetSpec
 from ropa.errors import CallError, ConfigurationError, IncompleteListingError, LocationError, Problem
 from ropa.retention import Target
 from ropa.retention import select as select_due
@@ -56,6 +57,20 @@ def choose_targets(site: Site, scope: Scope) -> list[Target]:
     return sorted(chosen, key=lambda t: (t.scope != "row", -depth[t.full_dataset]))
 
 
+def riders(datasets: Mapping[str, DatasetSpec], dataset: str) -> list[str]:
+    """Return the datasets of a location whose records go with those of one of them (``with_parent``), at any depth."""
+    found: list[str] = []
+    waiting = [dataset]
+    while waiting:
+        parent = waiting.pop(0)
+        for name, spec in datasets.items():
+            is_rider = spec.parent is not None and spec.parent.with_parent and spec.parent.dataset == parent
+            if is_rider and name not in found and name != dataset:
+                found.append(name)
+                waiting.append(name)
+    return found
+
+
 def check_sources(site: Site, targets: Iterable[Target], scope: Scope, now: datetime) -> dict[str, str]:
     """Compare the configuration with what exists. Returns location -> ``stopped_by`` for places that cannot be read.
 
@@ -72,7 +87,10 @@ def check_sources(site: Site, targets: Iterable[Target], scope: Scope, now: date
             path = f"location.{target.location}.dataset.{target.dataset}"
             for message in connector.problems(target.dataset, selection):
                 problems[message] = Problem(path, message)
-            if skew := safety.source_clock_problem(connector.check(), now):
+            health = connector.check()
+            if not health.is_reachable:
+                unreachable[target.location] = "unreachable"
+            elif skew := safety.source_clock_problem(health, now):
                 unreachable[target.location] = skew
         except IncompleteListingError:
             unreachable[target.location] = "incomplete-listing"

@@ -92,7 +92,7 @@ class TargetRow(Row, table=True):
     action: str
     rules: list[str] = Field(sa_column=Column(JSON))
     revisions: list[str] = Field(sa_column=Column(JSON))
-    """``rule_revision`` of each of ``rules``."""
+    """``mandates.revision_of`` each of ``rules``."""
     cutoffs: dict[str, str] = Field(sa_column=Column(JSON))
     population: int | None = None
     due: int = 0

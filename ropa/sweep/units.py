@@ -18,6 +18,8 @@ from sqlmodel import col
 
 from ropa.connector import MAX_BATCH, Found, Key, Reference
 from ropa.errors import LedgerError
+from ropa.ledger.batches import format_batch
+from ropa.ledger.leaf import leaves
 from ropa.sweep.site import Site
 from ropa.sweep.tables import BatchRow, PlannedRecord, PlannedReference, PlanRow, TargetRow
 
@@ -130,17 +132,19 @@ def forget(session: Session, row: BatchRow) -> None:
 
 
 def read_back(site: Site, row: BatchRow) -> Portion:
-    """Read an unsettled batch from the run database. Raises LedgerError when its records are not all there."""
+    """Read an unsettled batch from the run database. Raises LedgerError when its records are not the ones that its
+    intent covers."""
     with Session(site.engine, expire_on_commit=False) as session:
         target = session.get_one(TargetRow, row.target_id)
         records = _read(session, _planned(target).where(col(PlannedRecord.batch) == row.number))
-    if len(records) != row.leaves:
+    portion = Portion(row, target, records)
+    if not records or format_batch(leaves(row.key or b"", row.location, row.dataset, portion.keys))[0] != row.root:
         raise LedgerError(
-            f"batch {row.number} of plan {row.plan_id} has {row.leaves} leaves but {len(records)} records",
+            f"the records of batch {row.number} of plan {row.plan_id} are not the ones that its intent covers",
             next_step="The run database was changed by something else; restore its newest copy.",
             code="database-behind",
         )
-    return Portion(row, target, records)
+    return portion
 
 
 def found(site: Site, portion: Portion) -> tuple[Found, ...]:

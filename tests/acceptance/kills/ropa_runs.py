@@ -94,6 +94,8 @@ class Server:
         """Fork a `ropa` with these arguments; it does nothing before ``go``."""
         self._count += 1
         stdout, stderr = (self.folder / f"{self._count}.{name}" for name in ("out", "err"))
+        stdout.touch()
+        stderr.touch()
         answer = self.ask(
             "start",
             arguments=[str(argument) for argument in arguments],

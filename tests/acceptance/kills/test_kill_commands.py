@@ -14,7 +14,7 @@ from judging import Judge, finish, records
 from kill_project import Project, campaign_share, expect, make
 from ropa_runs import Ended, Server, run_program
 
-ROUNDS = 12
+ROUNDS = 60 if campaign_share() else 2
 KILLS = 4
 pytestmark = pytest.mark.campaign
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from enum import StrEnum
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import leaves
 import pytest
@@ -311,7 +312,7 @@ def test_headings_go_down_one_level_at_a_time():
     heads = read(PAGE).heads
     assert heads[0] == 1
     assert heads.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(heads, heads[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(heads))
 
 
 def test_the_page_has_landmarks_a_skip_link_and_regions_that_a_keyboard_reaches():
