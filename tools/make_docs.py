@@ -10,17 +10,16 @@ With ``--check`` nothing is written: pages that would change are named, and the 
 from __future__ import annotations
 
 import ast
-import json
 import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 from check_docs import DOCS, OUTPUT, ROOT, Runner, blocks, environment, pages
+from json_shapes import documents, shown
 
 NOW = "2026-11-22T09:00:00+00:00"
 """The day of every output that is shown."""
@@ -208,115 +207,24 @@ def _said(node: ast.expr) -> str:
 # --- JSON documents -------------------------------------------------------------------------------------------------
 
 
-def schemas() -> dict[str, list[str]]:
-    """Return every document's name with the modules that make it."""
-    found: dict[str, list[str]] = {}
+def schemas() -> set[str]:
+    """Return every document's name, as the code has it."""
+    found: set[str] = set()
     for path in sorted((ROOT / "ropa").rglob("*.py")):
-        for name in re.findall(r'"schema": "(ropa\.[a-z-]+/\d+)"', path.read_text(encoding="utf-8")):
-            found.setdefault(name, []).append(str(path.relative_to(ROOT)))
+        found |= set(re.findall(r'"(ropa\.[a-z-]+/\d+)"', path.read_text(encoding="utf-8")))
     return found
 
 
-_ASKED = """
-demo --json
-init --json
-check --json
-register list --json
-register show invoicing --json
-register history --json
-register diff 1 1 --json
-register edit activity.invoicing --set owner=A --reason r --by A --json
-register import register.toml --by A --json
-location list --json
-location check crm --json
-location discover crm --json
-plan --by A --json
-plan list --json
-plan show 1 --json
-plan diff 1 2 --json
-hold add --dataset crm.prospects --reason other --by A --json
-hold list --json
-hold release 2 --reason r --by A --json
-finding list --json
-finding show 1 --json
-halt --by A --reason r --json
-resume --by A --reason r --json
-sweep --by A --json
-status --json
-ledger verify --json
-ledger checkpoint --json
-ledger export evidence --json
-mandate list --json
-report --json
-plan show 99 --json
-"""
-"""Asked in the demonstration's folder, in this order."""
-
-_COUNTS = {"outcomes": "integer", "blockers": "integer", "ages": "integer", "cutoffs": "text", "due": "integer"}
-"""Tables whose keys are words or names, not keys of the document."""
-
-
-def shape(value: Any) -> Any:
-    """Return a document with the kind of each value in place of the value."""
-    if isinstance(value, dict):
-        return {key: _shape_of(key, inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_merged([shape(inner) for inner in value])] if value else []
-    if isinstance(value, bool):
-        return "true or false"
-    names = {int: "integer", float: "number", str: "text", type(None): "null"}
-    return names[type(value)]
-
-
-def _shape_of(key: str, value: Any) -> Any:
-    if key == "schema":
-        return value
-    return {"…": _COUNTS[key]} if isinstance(value, dict) and key in _COUNTS else shape(value)
-
-
-def _merged(shapes: list[Any]) -> Any:
-    """Return one shape for the members of a list: a key's kinds side by side where they differ."""
-    first = shapes[0]
-    if all(isinstance(one, dict) for one in shapes):
-        keys = dict.fromkeys(key for one in shapes for key in one)
-        return {key: _merged([one[key] for one in shapes if key in one]) for key in keys}
-    if all(isinstance(one, list) for one in shapes):
-        inner = [member for one in shapes for member in one]
-        return [_merged(inner)] if inner else []
-    words = sorted({one if isinstance(one, str) else "table" for one in shapes})
-    return " or ".join(words) if len(words) > 1 else first
-
-
-def json_page(work: Path) -> str:
-    """Return the shape of every document that the commands of ``_ASKED`` print in the demonstration's folder."""
-    seen: dict[str, tuple[str, Any]] = {}
-    where: list[str] = []
-    for line in _ASKED.strip().splitlines():
-        text = _run(["ropa", *where, *line.split()], work)
-        document = json.loads(text.splitlines()[0])
-        seen.setdefault(document["schema"], (line, shape(document)))
-        if line.startswith("demo"):
-            where = ["-C", "ropa-demo"]
+def json_page(work: Path, environment: Mapping[str, str]) -> str:
+    """Return the shape of every document that a command prints."""
+    place = work / "json"
+    place.mkdir()
+    seen = documents(place, environment)
     lines = []
     for name, (line, document) in sorted(seen.items()):
-        lines += [
-            f"## `{name}`",
-            "",
-            f"`ropa {line}`",
-            "",
-            "```json",
-            json.dumps(document, indent=1, ensure_ascii=False),
-            "```",
-            "",
-        ]
-    others = sorted(set(schemas()) - set(seen))
-    if others:
-        lines += [
-            "## Others",
-            "",
-            "Documents with the same keys as their neighbours above, or not made by this page:",
-            "",
-        ]
+        lines += [f"## `{name}`", "", f"`ropa {line}`", "", "```json", shown(document), "```", ""]
+    if others := sorted(schemas() - set(seen)):
+        lines += ["## Others", "", "Not printed by a command above: files, and members of a stream.", ""]
         lines += [f"- `{name}`" for name in others]
     return "\n".join([*lines, ""])
 
@@ -331,17 +239,6 @@ def frozen_environment(work: Path) -> dict[str, str]:
     (site / "sitecustomize.py").write_text(FROZEN, encoding="utf-8")
     kept = environment(work)
     return {**kept, "PYTHONPATH": str(site), "USER": "an", "LOGNAME": "an"}
-
-
-def _run(command: list[str], work: Path) -> str:
-    place = work / "json"
-    place.mkdir(exist_ok=True)
-    known = environment(work) | {"PYTHONPATH": str(work / "site"), "USER": "an", "LOGNAME": "an"}
-    ran = subprocess.run(command, cwd=place, env=known, text=True, capture_output=True, check=False)
-    if not ran.stdout.startswith("{"):
-        message = f"{' '.join(command)} printed no document: {ran.stderr}"
-        raise RuntimeError(message)
-    return ran.stdout
 
 
 def filled(text: str, generated: str) -> str:
@@ -375,8 +272,8 @@ def with_outputs(page: Path, text: str, runner: Runner) -> str:
 
 def masked(output: str) -> str:
     """Return an output without what differs from run to run."""
-    for pattern, shown in _MASKS:
-        output = pattern.sub(shown, output)
+    for pattern, instead in _MASKS:
+        output = pattern.sub(instead, output)
     return "\n".join(line.rstrip() for line in output.splitlines()) + "\n"
 
 
@@ -389,7 +286,7 @@ def made(work: Path) -> dict[Path, str]:
         "register.md": register_page,
         "exit-codes.md": exit_codes_page,
         "findings.md": findings_page,
-        "json.md": lambda: json_page(work),
+        "json.md": lambda: json_page(work, known),
     }
     result = {}
     for name, make in generated.items():

@@ -20,7 +20,7 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check configuration, register (Art. 30), references both ways, places and permissions. Changes nothing."""
+    """Check configuration, register (Article 30), references both ways, places and permissions. Changes nothing."""
     use_json(as_json)
     from ropa.sweep import check as checking
     from ropa.wiring import load_config, says_state

@@ -68,6 +68,8 @@ class Applier:
         self.interruption = interruption
         self.progress = progress or (lambda _dataset, _done, _of: None)
         self.compiled = {target.identity: target for target in self.site.targets}
+        self.is_unreachable = False
+        """Whether a place went away meanwhile."""
 
     # --- what was left open ----------------------------------------------------------------------------------------
 
@@ -144,7 +146,7 @@ class Applier:
             else:
                 self._look_at(portions)
         except LocationError:
-            return  # stays open: the next run asks again
+            self.is_unreachable = True  # stays open: the next run asks again
 
     def _may_act(self, plan_id: int, main: Portion) -> bool:
         plan = review.get_plan(self.site, plan_id)
@@ -237,6 +239,7 @@ class Applier:
     def _postpone(self, family: list[TargetRow]) -> None:
         """A place went away: what has no intent yet is counted as refused in this run only; the plan stays alive, and
         open intents stay open until the place answers."""
+        self.is_unreachable = True
         with Session(self.site.engine) as session:
             for row in family:
                 open_leaves = session.scalar(

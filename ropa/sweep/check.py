@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
 from ropa.config import Config
 from ropa.connector import Action, Connector, DatasetInfo
 from ropa.errors import Finding, LocationError, Severity
@@ -17,12 +21,30 @@ from ropa.register.completeness import check as check_register
 from ropa.retention import Target, conflicts, partly_covered, uncovered
 from ropa.retention import select as select_due
 from ropa.sweep.site import Site
+from ropa.sweep.tables import TargetRow
 from ropa.vocabulary import hint_category
 
 
 def offline_findings(site: Site) -> list[Finding]:
     """Return what can be found without asking any place."""
-    return without_places(site.config, site.register()[1], site.today())
+    return [*without_places(site.config, site.register()[1], site.today()), *_abandoned(site)]
+
+
+def _abandoned(site: Site) -> list[Finding]:
+    """Datasets that plans once looked at and that the configuration no longer has: nobody enforces anything there."""
+    with Session(site.engine) as session:
+        seen = session.execute(select(col(TargetRow.location), col(TargetRow.dataset)).distinct()).all()
+    return [
+        Finding(
+            "dataset-abandoned",
+            Severity.WARNING,
+            f"{location}.{dataset}",
+            "Plans looked at this dataset and config/retention.toml no longer has it: what is there stays for ever.",
+            "Put its location, dataset and rules back, or make sure that nothing personal is left there.",
+        )
+        for location, dataset in sorted((row[0], row[1]) for row in seen)
+        if location not in site.config.locations or dataset not in site.config.locations[location].datasets
+    ]
 
 
 def without_places(config: Config, register: Register, today: date) -> list[Finding]:

@@ -61,10 +61,7 @@ def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str
         "tool": plan.tool,
         "approvals": plan.approvals_needed,
         "forecast": plan.is_forecast,
-        "targets": [
-            {name: _said(getattr(row, name)) for name in _DECIDING}
-            for row in rows
-        ],
+        "targets": [{name: _said(getattr(row, name)) for name in _DECIDING} for row in rows],
     }
     state = hashlib.sha256(canonical(header) + b"\n")
     for row in rows:
@@ -96,13 +93,9 @@ def _said(value: Any) -> Any:
 def _add_references(state: hashlib._Hash, session: Session, row: TargetRow) -> None:
     """With which record each child goes decides what happens to it."""
     query = (
-        select(
-            col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key)
-        )
+        select(col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key))
         .where(col(PlannedReference.target_id) == row.id)
-        .order_by(
-            col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key)
-        )
+        .order_by(col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key))
         .execution_options(yield_per=5000)
     )
     for reference in session.execute(query):

@@ -176,9 +176,7 @@ def assign(session: Session, site: Site, plan_id: int, now: datetime, *, is_nigh
         if row.approval != "needed" or row.records == 0 or row.rides_with is not None:
             continue
         family = _family(rows, row)
-        mandate = next(
-            (m for m in _candidates(session, site, row) if _covers(m, family, taken[m.id or 0], now)), None
-        )
+        mandate = next((m for m in _candidates(session, site, row) if _covers(m, family, taken[m.id or 0], now)), None)
         if mandate is not None:
             taken[mandate.id or 0] += sum(member.records for member in family)
             for member in family:
@@ -237,11 +235,7 @@ def _covers(mandate: MandateRow, family: Sequence[TargetRow], beside: int, now: 
     records = sum(row.records for row in family)
     before = sum(row.previous_records or 0 for row in family)
     has_grown = before > 0 and records > before * (100 + mandate.growth_pct) / 100
-    return (
-        mandate.created_at <= now <= mandate.expires_at
-        and beside + records <= mandate.max_records
-        and not has_grown
-    )
+    return mandate.created_at <= now <= mandate.expires_at and beside + records <= mandate.max_records and not has_grown
 
 
 def prove_rules(site: Site, plan: PlanRow, rows: list[TargetRow]) -> None:

@@ -70,11 +70,11 @@ def apply_plan(
         with _ending(run) as outcome:
             applier = Applier(run, interruption, progress)
             applier.settle_open()
-            plan = checked_plan(site, plan_id, may_be_finished=has_open)
+            plan = checked_plan(site, plan_id)
             was_refused = applier.carry_out(plan)
             _finish_plan(site, plan)
-            outcome.was_refused = was_refused
-            outcome.state = "partial" if was_refused else "complete"
+            outcome.was_refused, outcome.is_unreachable = was_refused, applier.is_unreachable
+            outcome.state = "partial" if was_refused or applier.is_unreachable else "complete"
         return _result(site, journal, run, plan_id, outcome)
 
 
@@ -102,20 +102,18 @@ def sweep(
             is_complete = plan.is_complete
             _finish_plan(site, plan)
             findings.record(site, "check", offline_findings(site))
-            outcome.state = "complete" if is_complete and not outcome.was_refused else "partial"
-        result = _result(site, journal, run, plan_id, outcome)
-        if not is_complete and result.exit_code == 0:
-            return Result(result.document, LocationError.exit_code)
-        return result
+            outcome.is_unreachable = applier.is_unreachable or not is_complete
+            outcome.state = "partial" if outcome.was_refused or outcome.is_unreachable else "complete"
+        return _result(site, journal, run, plan_id, outcome)
 
 
-def checked_plan(site: Site, plan_id: int, *, may_be_finished: bool = False) -> PlanRow:
+def checked_plan(site: Site, plan_id: int) -> PlanRow:
     """Return a plan that may be carried out at this moment. Raises RefusedError otherwise, and says what to do."""
     plan = review.get_plan(site, plan_id)
     again = "Make a new plan with `ropa plan`."
     if plan.is_forecast:
         raise RefusedError(f"plan {plan_id} is a forecast and is never applied", next_step=again, code="forecast")
-    if plan.state in review.SPENT and not may_be_finished:
+    if plan.state in review.SPENT:
         raise RefusedError(f"plan {plan_id} is {plan.state}; nothing was done", next_step=again, code="spent")
     if stale := review.staleness(site, plan):
         review.spend(site, plan_id, "partly-applied" if plan.started_at else "stale")
@@ -150,6 +148,7 @@ def _listening(interruption: Interruption | None, progress: PlanProgress | None)
 class _Outcome:
     state: str = "complete"
     was_refused: bool = False
+    is_unreachable: bool = False
 
 
 @contextmanager
@@ -229,7 +228,10 @@ def _result(site: Site, journal: Journal, run: Run, plan_id: int, outcome: _Outc
         "checkpoint": newest,
     }
     _note_failures(site, rows, Counter(totals))
-    return Result(document, exit_code(totals, was_refused=outcome.was_refused))
+    code = exit_code(totals, was_refused=outcome.was_refused)
+    if outcome.is_unreachable and code in {0, RefusedError.exit_code}:
+        code = LocationError.exit_code
+    return Result(document, code)
 
 
 def _note_failures(site: Site, rows: Any, totals: Counter[str]) -> None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Select, delete, func, insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -44,7 +44,7 @@ Progress = Callable[[str, int], None]
 """Called with what is being read and how many records so far."""
 
 CHUNK = 1000
-"""Parents per question when the children that go with them are listed."""
+"""Keys per question: parents whose children are listed, keys that are looked up."""
 
 
 class Planner:
@@ -177,10 +177,8 @@ class Planner:
     def _elsewhere(self, session: Session, row: TargetRow, texts: list[str]) -> set[str]:
         """Keys that this target passes over: flagged before, or in the plan as whole rows that go (or must stay)."""
         if row.action == Action.FLAG:
-            query = select(col(FlaggedRecord.key)).where(
-                col(FlaggedRecord.identity) == row.identity, col(FlaggedRecord.key).in_(texts)
-            )
-            flagged = set(session.scalars(query))
+            query = select(col(FlaggedRecord.key)).where(col(FlaggedRecord.identity) == row.identity)
+            flagged = _among(session, query, col(FlaggedRecord.key), texts)
             row.already_flagged += len(flagged)
             return flagged
         rivals = session.scalars(
@@ -195,10 +193,8 @@ class Planner:
         ).all()
         if not rivals:
             return set()
-        query = select(col(PlannedRecord.key)).where(
-            col(PlannedRecord.target_id).in_(rivals), col(PlannedRecord.key).in_(texts)
-        )
-        return set(session.scalars(query))
+        query = select(col(PlannedRecord.key)).where(col(PlannedRecord.target_id).in_(rivals))
+        return _among(session, query, col(PlannedRecord.key), texts)
 
     def _record(
         self, row: TargetRow, seq: int, found: Found, text: str, due_on: date | None, *, is_held: bool
@@ -390,6 +386,12 @@ class Planner:
             plan = session.get_one(PlanRow, self.plan_id)
             plan.findings = count
             plan.state = "pending"
+
+
+def _among(session: Session, query: Select[str], key: Any, texts: list[str]) -> set[str]:
+    """Return which of some keys a query has; asked in pieces, because databases bound the number of values."""
+    pieces = (texts[i : i + CHUNK] for i in range(0, len(texts), CHUNK))
+    return {found for piece in pieces for found in session.scalars(query.where(key.in_(piece)))}
 
 
 def _previous_records(session: Session, row: TargetRow) -> int | None:

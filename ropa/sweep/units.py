@@ -138,13 +138,17 @@ def read_back(site: Site, row: BatchRow) -> Portion:
         target = session.get_one(TargetRow, row.target_id)
         records = _read(session, _planned(target).where(col(PlannedRecord.batch) == row.number))
     portion = Portion(row, target, records)
-    if not records or format_batch(leaves(row.key or b"", row.location, row.dataset, portion.keys))[0] != row.root:
+    if not records or row.key is None or _root(portion, row.key) != row.root:
         raise LedgerError(
             f"the records of batch {row.number} of plan {row.plan_id} are not the ones that its intent covers",
             next_step="The run database was changed by something else; restore its newest copy.",
             code="database-behind",
         )
     return portion
+
+
+def _root(portion: Portion, key: bytes) -> str:
+    return format_batch(leaves(key, portion.row.location, portion.row.dataset, portion.keys))[0]
 
 
 def found(site: Site, portion: Portion) -> tuple[Found, ...]:

@@ -59,7 +59,7 @@ def judge(answer: Answer) -> Answer:
     """Hold an answer to what is true of every call."""
     said = answer.out + answer.err
     assert "Traceback" not in said, said
-    assert "unexpected error" not in said, said
+    assert "ropa: unexpected error" not in said, said
     assert "\x1b" not in said, "colour, or a name that steers the terminal"
     assert answer.code in CODES, answer
     if answer.code == 2:

@@ -304,10 +304,10 @@ def test_people_see_words_on_stdout_and_with_json_only_the_document_is_there(rop
 
 def test_a_document_is_ascii_where_the_terminal_knows_nothing_else(ropa: Ropa) -> None:
     ropa("hold", "add", "--dataset", "crm.invoices", "--reason", "other", "--by", "Zoë Müller-Łukasz", code=0)
-    for encoding in ("ascii", "latin-1", "utf-8"):
-        answer = from_outside("-C", str(ropa.folder), "hold", "list", "--json", env={"PYTHONIOENCODING": encoding})
-        assert answer.code == 0
-        assert answer.document["holds"][0]["by"] == "Zoë Müller-Łukasz"
+    answer = from_outside("-C", str(ropa.folder), "hold", "list", "--json", env={"PYTHONIOENCODING": "ascii"})
+    assert answer.code == 0
+    assert answer.out.isascii()
+    assert answer.document["holds"][0]["by"] == "Zoë Müller-Łukasz"
     words = from_outside("-C", str(ropa.folder), "hold", "list", env={"PYTHONIOENCODING": "ascii"})
     assert words.code == 0
 

@@ -53,6 +53,8 @@ def _child(request: dict[str, Any], door: int) -> None:
         os.read(door, 1)
         os.close(door)
         sys.argv = ["ropa", *request["arguments"]]
+        if request.get("before"):
+            exec(request["before"], {})
         from ropa.cli import main
 
         try:

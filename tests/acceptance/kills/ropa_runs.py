@@ -68,6 +68,26 @@ class Child:
         return found
 
 
+def dying(function: str, *, when: str = "True", after: bool = False) -> str:
+    """Return Python that lets a process kill itself with SIGKILL in the call of a method: ``module:Class.method``,
+    where ``when`` is true of ``args`` and ``kwargs`` (``self`` is ``args[0]``), before or after it did its work."""
+    module, _, name = function.partition(":")
+    owner, _, method = name.partition(".")
+    return f"""
+import importlib, os, signal
+owner = getattr(importlib.import_module({module!r}), {owner!r})
+real = getattr(owner, {method!r})
+def patched(*args, **kwargs):
+    if not {after} and ({when}):
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = real(*args, **kwargs)
+    if {after} and ({when}):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+setattr(owner, {method!r}, patched)
+"""
+
+
 class Server:
     """The fork server (forkserver.py) and its children."""
 
@@ -90,8 +110,14 @@ class Server:
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
 
-    def start(self, *arguments: str | Path, env: dict[str, str] | None = None, modules: Path | None = None) -> Child:
-        """Fork a `ropa` with these arguments; it does nothing before ``go``."""
+    def start(
+        self,
+        *arguments: str | Path,
+        env: dict[str, str] | None = None,
+        modules: Path | None = None,
+        before: str | None = None,
+    ) -> Child:
+        """Fork a `ropa` with these arguments; it does nothing before ``go``. ``before``: Python that it runs first."""
         self._count += 1
         stdout, stderr = (self.folder / f"{self._count}.{name}" for name in ("out", "err"))
         stdout.touch()
@@ -104,12 +130,19 @@ class Server:
             stdout=str(stdout),
             stderr=str(stderr),
             modules=str(modules) if modules else None,
+            before=before,
         )
         return Child(self, answer["pid"], stdout, stderr)
 
     def run(self, *arguments: str | Path, env: dict[str, str] | None = None) -> Ended:
         """Run a `ropa` to its end."""
         return self.start(*arguments, env=env).go().ended()
+
+    def run_until(self, where: str, *arguments: str | Path) -> Ended:
+        """Run a `ropa` that kills itself where ``dying`` says, and make sure that it did."""
+        ended = self.start(*arguments, before=where).go().ended()
+        assert ended.code == -signal.SIGKILL, f"it never came to that moment: {ended}"
+        return ended
 
     def warm(self, *arguments: str | Path) -> Ended:
         """Run a `ropa`, and import beforehand, for all that follow, what it had imported at its end."""

@@ -16,10 +16,10 @@ from ropa.register import RegisterStore
 from ropa.report import FORMATS, gather, html, render, write_report
 from ropa.report.gather import fingerprints
 from ropa.report.model import Verdict
-from ropa.sweep import findings
+from ropa.sweep import findings, holds
 from ropa.sweep.site import Site
 from ropa.sweep.standing import State
-from ropa.sweep.tables import ActorRow, HoldRow
+from ropa.sweep.tables import IssuedId
 
 CANARY = "zq-canary-person@example.org"
 
@@ -81,30 +81,19 @@ def test_findings_kept_and_findings_of_now_stand_once_and_errors_first(site):
     assert "basis-unknown" in {f.code for f in first}
 
 
-def hold(session, kind, target, reason, review_on=None, released_at=None):
-    session.add(
-        HoldRow(
-            kind=kind,
-            target=target,
-            reason=reason,
-            actor_id="a1",
-            since=sample.NOW,
-            review_on=review_on,
-            released_at=released_at,
-            leaf="00",
-            leaf_key=b"k",
-        )
+def begin_ledger(site):
+    Ledger.create(
+        site.ledger_folder, site.keys_folder, origin="ropa.example/webassur", at=sample.NOW, run="r1", tool="ropa test"
     )
+    with Session(site.engine) as session, session.begin():
+        session.add(IssuedId(id="r1", at=sample.NOW))
 
 
 def test_holds_are_counted_and_nobody_is_named(site):
-    with Session(site.engine) as session, session.begin():
-        session.add(ActorRow(id="a1", name=CANARY, normalised=CANARY))
-        session.flush()
-        hold(session, "subject", CANARY, "litigation", review_on=date(2027, 1, 1))
-        hold(session, "subject", f"other-{CANARY}", "litigation", review_on=date(2028, 1, 1))
-        hold(session, "subject", f"third-{CANARY}", "litigation", released_at=sample.NOW)
-        hold(session, "dataset", "web.access", "other")
+    begin_ledger(site)
+    for name, year in ((CANARY, 2027), (f"other-{CANARY}", 2028)):
+        holds.add(site, kind="subject", target=name, key=None, reason="litigation", by="An", review_on=date(year, 1, 1))
+    holds.add(site, kind="dataset", target="web.access", key=None, reason="other", by="An")
     found = gather(site)
     assert [(h.reason, h.kind, h.count, h.past_review) for h in found.holds] == [
         ("litigation", "subject", 2, 0),
@@ -117,9 +106,7 @@ def test_holds_are_counted_and_nobody_is_named(site):
 
 
 def test_the_evidence_is_verified_and_a_change_of_it_is_told(site):
-    Ledger.create(
-        site.ledger_folder, site.keys_folder, origin="ropa.example/webassur", at=sample.NOW, run="r1", tool="ropa test"
-    )
+    begin_ledger(site)
     found = gather(site).evidence
     assert (found.origin, found.is_sound, found.problems, found.open_intents) == ("ropa.example/webassur", True, (), 0)
     assert found.size >= 1

@@ -1,6 +1,5 @@
 """A person's yes: to one digest, of these very records, for a while (faults, B)."""
 
-from datetime import timedelta
 
 import pytest
 from sweep_kit import CONTACTS, PROSPECTS, REGISTER, SIMPLE, contacts, day, person
@@ -155,7 +154,7 @@ FLIPS = {
     "the plan's register": "UPDATE plan SET register_revision = 0",
     "the plan's tool": "UPDATE plan SET tool = 'ropa 9'",
 }
-TWO_PLACES = SIMPLE + CONTACTS.replace("[location.crm]\nconnector = \"memory\"\nbatch_size = 2\n", "").replace("contacts", "others") + (
+TWO_PLACES = SIMPLE + CONTACTS.replace('[location.crm]\nconnector = "memory"\nbatch_size = 2\n', "").replace("contacts", "others") + (
     PROSPECTS.replace("prospects", "others").replace("contacts", "others") + "max_records = 1\n"
 )
 
