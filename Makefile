@@ -91,12 +91,14 @@ else
 endif
 
 $(VENV)/installed-demo: $(BIN)/python requirements/core.txt requirements/build.txt pyproject.toml README.md $(SOURCES)
-	$(INSTALL) --require-hashes -r requirements/core.txt -r requirements/build.txt
-	$(INSTALL) --no-deps --no-build-isolation --force-reinstall .
+	@echo "installing what ropa needs into $(VENV), pinned by hash"
+	@$(INSTALL) --require-hashes -r requirements/core.txt -r requirements/build.txt
+	@$(INSTALL) --no-deps --no-build-isolation --force-reinstall .
 	@touch $@
 
 $(VENV)/installed-dev: $(BIN)/python requirements/dev.txt pyproject.toml
-	$(INSTALL) --require-hashes -r requirements/dev.txt
-	$(INSTALL) --no-deps --no-build-isolation -e .
+	@echo "installing ropa and the tools of its developers into $(VENV), pinned by hash"
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q ropa connectors
 	@touch $@

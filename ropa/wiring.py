@@ -80,7 +80,7 @@ def open_site(folder: Path, *, loaded: Config | None = None, environ: Mapping[st
     state = state_folder(folder, environ)
     url = _database_url(folder, state, loaded, environ)
     site = _site(folder, state, loaded, _open_engine(state, url))
-    if not (site.ledger_folder / "events.jsonl").exists() and get_state(site, "ledger_size") is None:
+    if get_state(site, "ledger_size") is None:
         journal.create(site, origin=loaded.origin or _origin(folder))
     return site
 
@@ -169,8 +169,8 @@ def check_state(folder: Path, environ: Mapping[str, str] = os.environ) -> None:
     """Raise CallError where the state of a folder that has no configuration yet could not be made."""
     state = state_folder(folder, environ)
     named = environ.get("ROPA_DATABASE_URL")
-    if named:
-        _read_url(named, folder)
+    if named and (url := _read_url(named, folder)).get_backend_name() != "sqlite":
+        _make_engine(url)
     _check_writable(state)
 
 
@@ -192,15 +192,15 @@ def _read_url(text: str, folder: Path) -> URL:
     """Read a database URL; the file of an SQLite one is made absolute in ``folder``. Raises CallError, never with the
     URL, which may hold a password."""
     from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     step = "Write for instance postgresql+psycopg://host/name, in ROPA_DATABASE_URL or [state] database."
     try:
         url = make_url(text)
         engine = url.get_backend_name()
-    except (ArgumentError, ValueError):
+    except (ArgumentError, NoSuchModuleError, ValueError):
         raise CallError("the URL of the state database cannot be read", next_step=step, code="state-url") from None
-    if engine not in {"sqlite", "postgresql"}:
+    if engine not in {"sqlite", "postgresql"} or (engine == "sqlite" and url.get_driver_name() != "pysqlite"):
         raise CallError("the state database is SQLite or PostgreSQL", next_step=step, code="state-url")
     if engine != "sqlite":
         return url
@@ -214,29 +214,18 @@ def _read_url(text: str, folder: Path) -> URL:
 
 
 def _open_engine(state: Path, url: URL) -> Engine:
-    from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+    from sqlalchemy.exc import DatabaseError, OperationalError
 
-    from ropa.database import migrate, open_database
+    from ropa.database import migrate
 
     is_file = url.get_backend_name() == "sqlite"
     if is_file:
         _prepare_sqlite(Path(str(url.database)), state)
     else:
         _check_writable(state)
+    engine = _make_engine(url)
     try:
-        engine = open_database(url.render_as_string(hide_password=False))
         migrate(engine)
-    except (NoSuchModuleError, ImportError) as error:
-        driver = url.drivername.partition("+")[2] or "psycopg2"
-        raise CallError(
-            f"the driver {driver!r} of the state database is not installed",
-            next_step="`pip install 'psycopg[binary]'` for postgresql+psycopg://…",
-            code="state-driver",
-        ) from error
-    except ArgumentError as error:
-        raise CallError(
-            "the URL of the state database cannot be used", next_step="Check ROPA_DATABASE_URL.", code="state-url"
-        ) from error
     except OperationalError as error:
         if is_file:
             raise LedgerError("the run database cannot be opened", next_step="Check its file and folder.") from error
@@ -250,6 +239,27 @@ def _open_engine(state: Path, url: URL) -> Engine:
     return engine
 
 
+def _make_engine(url: URL) -> Engine:
+    """Make an engine, which connects to nothing yet. Raises CallError for a driver that is not installed."""
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    from ropa.database import open_database
+
+    try:
+        return open_database(url)
+    except (NoSuchModuleError, ImportError) as error:
+        driver = url.drivername.partition("+")[2] or "psycopg2"
+        raise CallError(
+            f"the driver {driver!r} of the state database is not installed",
+            next_step="`pip install 'psycopg[binary]'` for postgresql+psycopg://…",
+            code="state-driver",
+        ) from error
+    except ArgumentError as error:
+        raise CallError(
+            "the URL of the state database cannot be used", next_step="Check ROPA_DATABASE_URL.", code="state-url"
+        ) from error
+
+
 def _prepare_sqlite(path: Path, state: Path) -> None:
     has_ledger = _exists(state / "ledger" / "events.jsonl")
     if has_ledger and (not _exists(path) or path.stat().st_size == 0):
@@ -261,16 +271,21 @@ def _prepare_sqlite(path: Path, state: Path) -> None:
     _check_writable(state)
     _check_writable(path.parent)
     if _exists(path):
-        if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+        if not path.is_file() or not _may(path, os.R_OK | os.W_OK):
             raise CallError(
                 f"{path} is not a file that may be written", next_step="Give this user the right to write it."
             )
         if path.stat().st_mode & 0o022:
             raise CallError(f"{path.name} is writable by others", next_step=f"chmod 600 {path.name}")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise CallError(
+            f"{path} cannot be made ({error.strerror})", next_step="ROPA_STATE names a folder for the state."
+        ) from error
 
 
 def _exists(path: Path) -> bool:
@@ -289,7 +304,11 @@ def _check_writable(folder: Path) -> None:
         nearest = nearest.parent
     if not nearest.is_dir():
         raise CallError(f"{nearest} is not a folder", next_step="ROPA_STATE names a folder for the state.")
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if not _may(nearest, os.W_OK | os.X_OK):
         raise CallError(
             f"{nearest} cannot be written to", next_step="Give this user the right to write there, or move ROPA_STATE."
         )
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)

@@ -16,6 +16,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +29,7 @@ from sqlmodel import col
 from connectors.memory import MemoryConnector
 from ropa import config as configuration
 from ropa.config.models import Location
-from ropa.connector import Action, CatalogueReference, LocationSpec
+from ropa.connector import Action, CatalogueReference, LocationSpec, Outcome, OutcomeWord
 from ropa.database import migrate, open_database
 from ropa.errors import LocationError
 from ropa.ledger.verify import verify
@@ -154,9 +155,10 @@ class Place:
         if name in self.away_for or "*" in self.away_for:
             raise LocationError(f"{self.name} is away")
 
-    def check(self):
-        from dataclasses import replace
+    def close(self):
+        self.inner.close()
 
+    def check(self):
         self._reach("check")
         return replace(self.inner.check(), now=self.world.clock() + self.skew)
 
@@ -184,10 +186,6 @@ class Place:
         return outcomes
 
     def _act(self, selection, batch, action):
-        from dataclasses import replace
-
-        from ropa.connector import Outcome, OutcomeWord
-
         word = OutcomeWord.PURGED if action is Action.PURGE else OutcomeWord.ANONYMISED
         honest = tuple(found for found in batch.records if found.key not in self.lies)
         done = iter(self.inner.act(selection, replace(batch, records=honest), action))

@@ -68,9 +68,30 @@ def add(
         holds.check(opened, kind=kind, target=target, key=key, reason=reason, review_on=day)
 
     with site(makes_state=True, check=check) as opened:
+        check(opened)
+        is_there = None
+        if key is not None:
+            key, is_there = _spelled(opened, target, key)
         row = holds.add(opened, kind=kind, target=target, key=key, reason=reason, by=person(by), review_on=day)
         listed = next(hold for hold in holds.listing(opened) if hold["id"] == row.id)
-    result({"schema": "ropa.hold/1", **listed}, lambda: say(f"hold {row.id} is in force"))
+    if is_there is False:
+        say(f"{target} has no record with this key now: if that is not what you expected, look at the key again")
+    result({"schema": "ropa.hold/1", **listed, "record_found": is_there}, lambda: say(f"hold {row.id} is in force"))
+
+
+def _spelled(opened: Site, dataset: str, key: tuple[str, ...]) -> tuple[tuple[str, ...], bool | None]:
+    """The key as the place spells it (a database takes 01 for 1), and whether the record is there; None: not known,
+    because nothing is enforced there or it does not answer. The hold is placed all the same."""
+    from ropa.errors import LocationError
+    from ropa.sweep.explain import find_key
+
+    if dataset.partition(".")[0] not in opened.enforcing:
+        return key, None
+    try:
+        found = find_key(opened, dataset, key)
+    except LocationError:
+        return key, None
+    return found or key, found is not None
 
 
 @app.command("list")

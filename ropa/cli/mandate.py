@@ -58,8 +58,9 @@ def add(
         }
         mandates.check(opened, rule, **bounds)
         check_register(opened)  # before there is a register, and so a state, nothing can be approved in advance
+        approver = person(by, needed=opened.config.safety.approvals)
         with writing(opened) as journal:
-            row = mandates.add(journal, rule, by=person(by, needed=opened.config.safety.approvals), **bounds)
+            row = mandates.add(journal, rule, by=approver, **bounds)
             journal.checkpoint()
         document = _document(row, "active")
     result({"schema": "ropa.mandate/1", **document}, lambda: say(f"mandate {row.id} covers rule {rule} until {until}"))
@@ -96,8 +97,9 @@ def revoke(
         from ropa.sweep.journal import writing
 
         mandates.get_active(opened, mandate_id)
+        revoker = person(by)
         with writing(opened) as journal:
-            row = mandates.revoke(journal, mandate_id, by=person(by))
+            row = mandates.revoke(journal, mandate_id, by=revoker)
             journal.checkpoint()
         document = _document(row, "revoked")
     result({"schema": "ropa.mandate/1", **document}, lambda: say(f"mandate {mandate_id} is revoked"))

@@ -175,14 +175,9 @@ def approve(
         document = documents.plan_document(opened, plan_id)
         if digest is None:
             digest = _ask_digest(document)
+        approver = person(by, needed=opened.config.safety.approvals)
         with writing(opened) as journal:
-            review.approve(
-                journal,
-                plan_id,
-                by=person(by, needed=opened.config.safety.approvals),
-                reason=reason,
-                digest=digest,
-            )
+            review.approve(journal, plan_id, by=approver, reason=reason, digest=digest)
             journal.checkpoint()
         document = documents.plan_document(opened, plan_id)
     count = len(document["approvals"])
@@ -221,8 +216,9 @@ def reject(
         from ropa.sweep.journal import writing
 
         review.get_plan(opened, plan_id)
+        decider = person(by)
         with writing(opened) as journal:
-            review.reject(journal, plan_id, by=person(by), reason=reason)
+            review.reject(journal, plan_id, by=decider, reason=reason)
             journal.checkpoint()
         document = documents.plan_document(opened, plan_id)
     result(document, lambda: say(f"plan {plan_id} is rejected"))

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ropa.register import Register, RegisterStore
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="The register (Article 30): list, change, compare, import, export."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The register (Article 30): list, change, compare, import and export it.",
 )
 
 Sets = Annotated[

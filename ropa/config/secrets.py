@@ -182,8 +182,9 @@ def _resolve(
 
 
 def absolute_sqlite_url(url: str, folder: Path) -> str:
-    """Return an ``sqlite:///`` URL with its file's path made absolute in ``folder``; any other text as it is."""
-    found = _SQLITE.fullmatch(url)
+    """Return an ``sqlite:///`` URL with its file's path made absolute in ``folder``; any other text as it is. So is a
+    URL where the folder's name has a question mark, which no URL can carry: connectors know the folder too."""
+    found = None if "?" in str(folder.absolute()) else _SQLITE.fullmatch(url)
     return f"{found[1]}{folder.absolute()}/{found[2]}" if found else url
 
 

@@ -40,14 +40,14 @@ from ropa.connector import (
     OutcomeWord,
     Selection,
 )
-from ropa.errors import LedgerError, LocationError, RefusedError
+from ropa.errors import Finding, LedgerError, LocationError, RefusedError, Severity
 from ropa.ledger.batches import read_outcomes
 from ropa.ledger.chain import BATCHES
 from ropa.ledger.events import is_hash
 from ropa.ledger.leaf import leaves as batch_leaves
 from ropa.retention import Target
 from ropa.retention import select as select_due
-from ropa.sweep import holds, mandates, review, safety, units
+from ropa.sweep import findings, holds, mandates, review, safety, units
 from ropa.sweep.digest import digest_of
 from ropa.sweep.journal import Journal
 from ropa.sweep.run import Interruption, Run
@@ -106,6 +106,20 @@ class Applier:
                     del unfinished[key]
         for (plan_id, _unit), rows in unfinished.items():
             self._settle_unit(plan_id, rows, intents)
+        findings.record(self.site, "reconcile", self._still_open())
+
+    def _still_open(self) -> list[Finding]:
+        batches = Counter(f"{e['location']}.{e['dataset']}" for _seq, e in self.journal.ledger.open_intents())
+        return [
+            Finding(
+                "intent-open",
+                Severity.ERROR,
+                dataset,
+                f"{count} batches were begun, and what became of them is not known: the place could not be asked.",
+                "Make the place reachable, or put it back into config/retention.toml; then `ropa sweep`.",
+            )
+            for dataset, count in batches.items()
+        ]
 
     def _receipts(self, roots: set[str]) -> dict[str, Mapping[str, Any]]:
         return {e["root"]: e for e in self.journal.ledger.events("receipt") if e["root"] in roots}
@@ -127,6 +141,8 @@ class Applier:
         target.outcomes = dict(Counter(target.outcomes) + Counter(counts))
 
     def _settle_unit(self, plan_id: int, rows: list[BatchRow], intents: Mapping[str, Mapping[str, object]]) -> None:
+        if not all(self._is_configured(row) for row in rows):
+            return  # stays open: what is no longer in the configuration cannot be asked
         portions = [units.read_back(self.site, row) for row in rows]
         main = portions[-1]
         may_act = self._may_act(plan_id, main)
@@ -147,6 +163,10 @@ class Applier:
                 self._look_at(portions)
         except LocationError:
             self.is_unreachable = True  # stays open: the next run asks again
+
+    def _is_configured(self, row: BatchRow) -> bool:
+        location = self.site.config.locations.get(row.location)
+        return location is not None and row.dataset in location.datasets
 
     def _may_act(self, plan_id: int, main: Portion) -> bool:
         plan = review.get_plan(self.site, plan_id)
@@ -224,7 +244,8 @@ class Applier:
         if code is not None:
             for row in family:
                 self._refuse(row, code)
-            return any(row.records for row in family)
+            self.is_unreachable |= code == "incomplete-listing"
+            return code == "incomplete-listing" or any(row.records for row in family)
         try:
             for portions in units.to_do(self.site, plan, family, self.run.id):
                 self.run.check(self.interruption)

@@ -20,9 +20,8 @@ from ropa.sweep.site import Site
 MAX_RANK = 1000
 """The longest chain inside one dataset that refers to itself; in a cycle ranks would grow for ever."""
 
-_STUCK_ROWS = text("""
-    UPDATE planned_record SET disposition = 'blocked', reason = (
-        SELECT min('referred-to-by:' || f.source) FROM planned_referring f
+_MORE_THAN_GO = """
+        FROM planned_referring f
         WHERE f.target_id = planned_record.target_id AND f.seq = planned_record.seq AND f.count > (
             SELECT count(*) FROM planned_reference r
             JOIN planned_record c ON c.target_id = r.target_id AND c.seq = r.seq
@@ -30,20 +29,14 @@ _STUCK_ROWS = text("""
             JOIN plan_target pt ON pt.id = planned_record.target_id
             WHERE r.plan_id = :plan AND r.location = pt.location AND r.parent_dataset = pt.dataset
               AND r.parent_key = planned_record.key AND ct.dataset = f.source AND f.is_declared
-              AND c.disposition = 'planned'))
+              AND c.disposition = 'planned')"""
+_STUCK_ROWS = text(f"""
+    UPDATE planned_record
+    SET disposition = 'blocked', reason = (SELECT min('referred-to-by:' || f.source) {_MORE_THAN_GO})
     WHERE disposition = 'planned'
       AND target_id IN (SELECT id FROM plan_target WHERE plan_id = :plan AND scope = 'row' AND action = 'purge')
-      AND EXISTS (
-        SELECT 1 FROM planned_referring f
-        WHERE f.target_id = planned_record.target_id AND f.seq = planned_record.seq AND f.count > (
-            SELECT count(*) FROM planned_reference r
-            JOIN planned_record c ON c.target_id = r.target_id AND c.seq = r.seq
-            JOIN plan_target ct ON ct.id = c.target_id
-            JOIN plan_target pt ON pt.id = planned_record.target_id
-            WHERE r.plan_id = :plan AND r.location = pt.location AND r.parent_dataset = pt.dataset
-              AND r.parent_key = planned_record.key AND ct.dataset = f.source AND f.is_declared
-              AND c.disposition = 'planned'))
-""")
+      AND EXISTS (SELECT 1 {_MORE_THAN_GO})
+""")  # noqa: S608 - both parts stand above
 """A record that more rows refer to than go with or before it."""
 
 _LEFT_BEHIND = text("""

@@ -60,7 +60,7 @@ def explain(site: Site, dataset: str, key: Key, as_of: date) -> dict[str, Any]:
     return {
         "schema": "ropa.explain/1",
         "dataset": dataset,
-        "key": list(key),
+        "key": list(found.key),
         "data": [
             {
                 "category": e.category,
@@ -74,6 +74,14 @@ def explain(site: Site, dataset: str, key: Key, as_of: date) -> dict[str, Any]:
             for e in explained
         ],
     }
+
+
+def find_key(site: Site, dataset: str, key: Key) -> Key | None:
+    """Return a record's key as the place spells it, None where no record has it now. Raises LocationError."""
+    spec = site.config.dataset(dataset)
+    base = Selection(spec.name, site.config.timezone, site.now(), keys=(key,), check_anchors=False)
+    found = _one(site, dataset.partition(".")[0], base)
+    return found.key if found is not None else None
 
 
 def _one(site: Site, location: str, selection: Selection) -> Found | None:

@@ -28,6 +28,7 @@ from ropa.sweep.tables import MandateRow, PlanRow, RuleRecord, TargetRow
 
 LONGEST = timedelta(days=90)
 DEFAULT_GROWTH = 2.0
+_LINES = frozenset({"mandate", "mandate_revoked"})
 
 
 def check(
@@ -126,14 +127,17 @@ def get_active(site: Site, mandate_id: int) -> MandateRow:
 
 
 def revoke(journal: Journal, mandate_id: int, *, by: str) -> MandateRow:
-    """End a mandate at once. Raises CallError when it is unknown or has ended."""
+    """End a mandate at once, and any other of the very same words. Raises CallError when it is unknown or has ended."""
     site = journal.site
-    row = get_active(site, mandate_id)
-    journal.append("mandate_revoked", run=journal.issue_id(), mandate=row.digest, actor=actor_id(site, by))
+    digest = get_active(site, mandate_id).digest
+    lines = [e["type"] for e in journal.ledger.events() if e["type"] in _LINES and e["mandate"] == digest]
+    if lines[-1:] != ["mandate_revoked"]:  # else a process was cut off between this line and its mark below
+        journal.append("mandate_revoked", run=journal.issue_id(), mandate=digest, actor=actor_id(site, by))
     with Session(site.engine, expire_on_commit=False) as session, session.begin():
-        row = session.get_one(MandateRow, mandate_id)
-        row.revoked_at = site.now()
-        return row
+        same = select(MandateRow).where(col(MandateRow.digest) == digest, col(MandateRow.revoked_at).is_(None))
+        for row in session.scalars(same).all():
+            row.revoked_at = site.now()
+        return session.get_one(MandateRow, mandate_id)
 
 
 def listing(site: Site) -> list[MandateRow]:

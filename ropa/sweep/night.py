@@ -28,6 +28,7 @@ from ropa.sweep.run import Interruption, Run, exit_code
 from ropa.sweep.scope import Scope, check_call
 from ropa.sweep.site import Site
 from ropa.sweep.state import actor_id
+from ropa.sweep.stops import INCOMPLETE
 from ropa.sweep.tables import PlanRow, TargetRow
 
 
@@ -192,7 +193,7 @@ def _finish_plan(site: Site, plan: PlanRow) -> None:
         mandates.prove_rules(site, plan, by_person)
     if any(sum(row.outcomes.values()) < row.records for row in rows):
         return
-    was_refused = any(row.records and (row.refused_by or row.stopped_by) for row in rows)
+    was_refused = any(row.stopped_by in INCOMPLETE or (row.records and (row.refused_by or row.stopped_by)) for row in rows)
     review.spend(site, plan_id, "partly-applied" if was_refused else "applied")
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from ropa.cli import main
 
@@ -289,6 +290,11 @@ def write_world(folder: Path, config: str = CONFIG, register: str = REGISTER) ->
 def day_of(day: date) -> str:
     """A day as the database writes it."""
     return day.isoformat()
+
+
+def in_days(days: int) -> str:
+    """A day from now, as the controller's calendar has it."""
+    return (datetime.now(ZoneInfo("Europe/Brussels")).date() + timedelta(days=days)).isoformat()
 
 
 def ids(folder: Path, table: str = "contacts") -> list[int]:

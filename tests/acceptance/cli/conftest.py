@@ -27,7 +27,7 @@ def ready_world(bare_world: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def bare(bare_world: Path, tmp_path: Path) -> Ropa:
-    return copy(bare_world, tmp_path / "project")
+    return copy(bare_world, tmp_path / "unused")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from cli_kit import DUE, YOUNG, Ropa, approved, from_outside
+from cli_kit import DUE, YOUNG, Ropa, approved, from_outside, in_days
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 STAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
@@ -239,8 +239,7 @@ def test_holds_are_listed_without_the_person_they_name(ropa: Ropa) -> None:
 
 
 def test_mandates_halts_findings_and_locations_answer_with_documents(ropa: Ropa) -> None:
-    until = ropa.json("status", code=1) and _in_days(30)
-    mandate = ropa.json("mandate", "add", "prospects", "--by", "An", "--reason", "nightly", "--until", until)
+    mandate = ropa.json("mandate", "add", "prospects", "--by", "An", "--reason", "nightly", "--until", in_days(30))
     assert mandate["schema"] == "ropa.mandate/1"
     assert ropa.json("mandate", "list")["mandates"][0]["state"] == "active"
     assert ropa.json("mandate", "revoke", "1", "--by", "An")["state"] == "revoked"
@@ -255,12 +254,6 @@ def test_mandates_halts_findings_and_locations_answer_with_documents(ropa: Ropa)
     assert ropa.json("location", "list")["locations"][0]["datasets"] == ["crm.contacts", "crm.invoices"]
     checked = ropa.json("location", "check", "crm")
     assert (checked["reachable"], checked["may_read"], checked["problems"]) == (True, True, [])
-
-
-def _in_days(days: int) -> str:
-    from datetime import UTC, datetime, timedelta
-
-    return (datetime.now(UTC).date() + timedelta(days=days)).isoformat()
 
 
 def test_the_ledger_answers_with_documents(ropa: Ropa) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from checker import Case, Folder, Item, Table, look, read_state, verify, violations
-from kill_project import Project, expect
+from kill_project import Project
 from ropa_runs import Ended, Server
 
 TABLES = (
@@ -42,8 +42,9 @@ class Judge:
         assert len(self.case.planned) > 20
         assert self.case.held.isdisjoint(self.case.planned)
 
-    def check(self, what: str, *, is_finished: bool) -> None:
-        """Fail with every violation. After a kill the last line may be cut short; then only what is whole is read."""
+    def check(self, what: str, *, is_finished: bool, is_all: bool = True) -> None:
+        """Fail with every violation. After a kill the last line may be cut short; then only what is whole is read.
+        ``is_all``: every planned record must be gone, or changed, in the end (I7)."""
         now = records(self.project)
         found = violations(
             self.case, now, self.project.ledger, read_state(self.project.database), is_finished=is_finished
@@ -51,6 +52,8 @@ class Judge:
         assert not found, f"{what}: " + "\n".join(found)
         if is_finished:
             assert verify(self.project.ledger, self.project.state / "exports") == 0, what
+            if not is_all:
+                return
             left = self.case.planned.intersection(now) - {item for item in now if item[0] in {"notes", "visits"}}
             assert all(item[0] == "customers" for item in left), f"{what}: I7 {left}"
 
@@ -69,6 +72,5 @@ def finish(server: Server, judge: Judge, what: str, *, first: str = "sweep") -> 
         if judge.state() in {"applied", "partly-applied"}:
             break
         ended = server.run(*commands["apply"])
-    expect(server.run(*c, "ledger", "verify"))
     assert judge.state() == "applied", f"{what}: {judge.state()}"
     return ended

@@ -69,13 +69,14 @@ class Child:
 
 
 def dying(function: str, *, when: str = "True", after: bool = False) -> str:
-    """Return Python that lets a process kill itself with SIGKILL in the call of a method: ``module:Class.method``,
+    """Return Python that lets a process kill itself with SIGKILL in a call: ``module:Class.method``, ``module:function``,
     where ``when`` is true of ``args`` and ``kwargs`` (``self`` is ``args[0]``), before or after it did its work."""
     module, _, name = function.partition(":")
-    owner, _, method = name.partition(".")
+    owner, _, method = name.rpartition(".")
     return f"""
 import importlib, os, signal
-owner = getattr(importlib.import_module({module!r}), {owner!r})
+owner = importlib.import_module({module!r})
+owner = getattr(owner, {owner!r}) if {owner!r} else owner
 real = getattr(owner, {method!r})
 def patched(*args, **kwargs):
     if not {after} and ({when}):

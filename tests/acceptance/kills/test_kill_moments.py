@@ -9,7 +9,6 @@ import random
 import secrets
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,15 @@ from judging import Judge, finish, records
 from kill_project import Project, approve, campaign_share, expect
 from ropa_runs import DURABLE, Point, Server, Tracer, points_of
 
-MOMENTS = 1000 if campaign_share() else 14
-MIXED_MOMENTS = 250 if campaign_share() else 8
-POINTS = None if campaign_share() else 24
+MOMENTS = 1000 if campaign_share() else 12
+MIXED_MOMENTS = 250 if campaign_share() else 6
+POINTS = None if campaign_share() else 18
+FILE_POINTS = None if campaign_share() else 4
 pytestmark = pytest.mark.campaign
 
 
 @pytest.fixture
-def seed(capsys: pytest.CaptureFixture[str]) -> Iterator[int]:
+def seed() -> int:
     number = secrets.randbits(32)
     print(f"seed {number}")
     return number
@@ -38,9 +38,9 @@ def kill_and_finish(server: Server, project: Project, after: float, draw: random
     assert ended is not None
     assert ended.code in {0, -signal.SIGKILL}, f"{what}: {ended}"
     judge.check(f"{what}, just killed", is_finished=False)
-    finish(server, judge, what, first=draw.choice(["sweep", "apply"]))
+    finish(server, judge, what, first=draw.choice(["sweep", "apply", "apply"]))
     judge.check(what, is_finished=True)
-    if draw.random() < 0.4:
+    if draw.random() < 0.25:
         before = records(project)
         expect(server.run("-C", project.folder, "sweep"))
         assert records(project) == before, f"{what}: I8 another sweep changed something"
@@ -85,13 +85,10 @@ def test_a_run_over_a_database_and_files_killed_at_any_moment_leaves_evidence_th
     assert killed >= MIXED_MOMENTS // 2
 
 
-@pytest.fixture(scope="session")
-def traceable(server: Server, planless: Project, tmp_path_factory: pytest.TempPathFactory) -> list[Point]:
-    """Every durable call of one apply over the database and the files, in order."""
+def traced(server: Server, project: Project, folder: Path) -> list[Point]:
+    """Every durable call of one apply that nobody kills, in order."""
     if shutil.which("strace") is None:
         pytest.skip("strace: not installed")
-    folder = tmp_path_factory.mktemp("trace")
-    project = approve(server, planless.copy(folder / "p"))
     child = server.start("-C", project.folder, "apply", str(project.plan))
     try:
         tracer = Tracer(child, folder / "log", "-e", f"trace={DURABLE}")
@@ -105,32 +102,48 @@ def traceable(server: Server, planless: Project, tmp_path_factory: pytest.TempPa
 
 
 def test_a_run_killed_before_a_durable_call_leaves_evidence_that_agrees(
-    server: Server, planless: Project, tmp_path: Path, seed: int, traceable: list[Point]
+    server: Server, approved: Project, tmp_path: Path, seed: int
 ) -> None:
     draw = random.Random(seed)
-    chosen = traceable if POINTS is None else spread_over(traceable, POINTS, draw)
-    print(f"{len(chosen)} of {len(traceable)} calls")
+    points = traced(server, approved.copy(tmp_path / "traced"), tmp_path)
+    chosen = points if POINTS is None else spread_over(points, POINTS, draw)
+    print(f"{len(chosen)} of {len(points)} calls")
     killed = 0
     for number, point in enumerate(chosen):
-        what = f"seed {seed}, killed before {point}"
-        project = approve(server, planless.copy(tmp_path / str(number)))
-        judge = Judge(project)
-        ended = kill_before(server, project, point, tmp_path / f"{number}.log")
-        killed += ended == -signal.SIGKILL
-        judge.check(f"{what}, just killed", is_finished=False)
-        finish(server, judge, what, first=draw.choice(["sweep", "apply"]))
-        judge.check(what, is_finished=True)
-        shutil.rmtree(project.folder)
+        project = approved.copy(tmp_path / str(number))
+        killed += kill_before(server, project, point, draw, f"seed {seed}, killed before {point}")
     assert killed >= len(chosen) * 2 // 3
 
 
-def kill_before(server: Server, project: Project, point: Point, log: Path) -> int:
+def test_a_run_killed_while_it_removes_files_leaves_evidence_that_agrees(
+    server: Server, planless: Project, tmp_path: Path, seed: int
+) -> None:
+    draw = random.Random(seed)
+    points = traced(server, approve(server, planless.copy(tmp_path / "traced")), tmp_path)
+    removals = [i for i, point in enumerate(points) if point.call == "unlinkat"]
+    near = points[max(0, removals[0] - 15) : removals[-1] + 25]
+    chosen = near if FILE_POINTS is None else [points[removals[1]], *spread_over(near, FILE_POINTS, draw)]
+    print(f"{len(chosen)} of {len(near)} calls")
+    killed = 0
+    for number, point in enumerate(chosen):
+        project = approve(server, planless.copy(tmp_path / str(number)))
+        killed += kill_before(server, project, point, draw, f"seed {seed}, killed before {point}")
+    assert killed >= len(chosen) * 2 // 3
+
+
+def kill_before(server: Server, project: Project, point: Point, draw: random.Random, what: str) -> bool:
+    judge = Judge(project)
     child = server.start("-C", project.folder, "apply", str(project.plan))
     inject = f"inject={point.call}:signal=SIGKILL:when={point.number}"
-    tracer = Tracer(child, log, "-e", f"trace={point.call}", "-e", inject)
+    tracer = Tracer(child, project.folder.with_suffix(".log"), "-e", f"trace={point.call}", "-e", inject)
     ended = child.go().ended()
     tracer.ended()
-    return ended.code
+    assert ended.code in {0, -signal.SIGKILL}, f"{what}: {ended}"
+    judge.check(f"{what}, just killed", is_finished=False)
+    finish(server, judge, what, first=draw.choice(["sweep", "apply", "apply"]))
+    judge.check(what, is_finished=True)
+    shutil.rmtree(project.folder)
+    return ended.code != 0
 
 
 def spread_over(points: list[Point], count: int, draw: random.Random) -> list[Point]:

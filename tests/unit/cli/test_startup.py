@@ -27,12 +27,24 @@ def typer_alone() -> list[str]:
     return imported("-c", "import typer")
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("plan", "--help"), ("ledger", "prove", "--help")])
-def test_help_loads_nothing_heavy(arguments, typer_alone):
+BY_TYPER = {"pydantic", "email"}
+"""What Typer itself loads to read the options that stand before a command."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (("--help",), set()),
+        (("--version",), set()),
+        (("plan", "--help"), BY_TYPER),
+        (("ledger", "prove", "--help"), BY_TYPER),
+    ],
+)
+def test_help_loads_nothing_heavy(arguments, allowed, typer_alone):
     found = imported("-m", "ropa", *arguments)
     assert "ropa.cli.app" in found
     loaded = {name.partition(".")[0] for name in found} - {name.partition(".")[0] for name in typer_alone}
-    assert loaded & set(HEAVY) == set()
+    assert loaded & set(HEAVY) <= allowed
 
 
 def test_help_loads_of_ours_only_the_command_line_the_errors_and_the_package():
