@@ -244,9 +244,10 @@ def _make_engine(url: URL) -> Engine:
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     from ropa.database import open_database
+    from ropa.sweep import trouble
 
     try:
-        return open_database(url)
+        engine = open_database(url)
     except (NoSuchModuleError, ImportError) as error:
         driver = url.drivername.partition("+")[2] or "psycopg2"
         raise CallError(
@@ -258,6 +259,8 @@ def _make_engine(url: URL) -> Engine:
         raise CallError(
             "the URL of the state database cannot be used", next_step="Check ROPA_DATABASE_URL.", code="state-url"
         ) from error
+    trouble.listen(engine)
+    return engine
 
 
 def _prepare_sqlite(path: Path, state: Path) -> None:

@@ -5,12 +5,14 @@ disk before anything is erased (no open intent: the test fails), and compares wh
 the connector said.
 """
 
+import atexit
 import contextlib
 import functools
 import hmac
 import importlib.util
 import io
 import json
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -22,6 +24,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 from sqlmodel import col
@@ -216,11 +220,17 @@ class World:
         (self.home / "config").mkdir(parents=True, exist_ok=True)
         if kind == "sqlite":
             _fill(self.database, self.data, relations)
-        state = self.home / "var"
-        state.mkdir(mode=0o700, exist_ok=True)
-        shutil.copy(_template(), state / "ropa.db")
         self.places = {}
         self.site = None
+        if (now, register) == (NOW, REGISTER):
+            shutil.copytree(_founded(), self.home / "var")
+            self.configure(config)
+        else:
+            self._found(config, register)
+
+    def _found(self, config, register):
+        (self.home / "var").mkdir(mode=0o700)
+        shutil.copy(_migrated(), self.home / "var" / "ropa.db")
         self.configure(config)
         self.keep_register(register)
         journal.create(self.site, origin="ropa.example/test")
@@ -245,7 +255,7 @@ class World:
             folder=self.home,
             state=self.home / "var",
             config=self.loaded,
-            engine=open_database(f"sqlite:///{self.home / 'var' / 'ropa.db'}"),
+            engine=_engine(self.home / "var" / "ropa.db"),
             open_location=self._open,
             enforcing=frozenset(self.loaded.locations),
             now=self.clock,
@@ -528,16 +538,47 @@ def _fill(path, tables, relations):
             )
 
 
+_COMPILED = {}
+"""Statements that SQLAlchemy has compiled; each engine would do it again."""
+
+
+def _engine(path):
+    engine = open_database(f"sqlite:///{path}")
+    engine.update_execution_options(compiled_cache=_COMPILED)
+    return engine
+
+
 @functools.cache
-def _template():
+def _folder():
+    """A folder for what is made once; also where tests are, in memory where that can be, because nothing here is
+    about what a disk does (the tests of kills and of full disks are elsewhere)."""
+    shared = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="ropa-kit-", dir=shared if os.access(shared, os.W_OK) else None))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def _migrated():
     """A migrated, empty run database: migrating takes longer than most tests."""
-    folder = Path(tempfile.mkdtemp(prefix="ropa-kit-"))
-    engine = open_database(f"sqlite:///{folder / 'ropa.db'}")
+    path = _folder() / "ropa.db"
+    engine = open_database(f"sqlite:///{path}")
     migrate(engine)
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     engine.dispose()
-    return folder / "ropa.db"
+    return path
+
+
+@functools.cache
+def _founded():
+    """The state folder of a world with the usual register and a ledger of one line."""
+    world = World.__new__(World)
+    world.home, world.clock, world.kind, world.places, world.site = _folder() / "founded", Clock(), "memory", {}, None
+    (world.home / "config").mkdir(parents=True)
+    world._found(SIMPLE, REGISTER)
+    world.close()
+    return world.home / "var"
 
 
 @functools.cache
@@ -546,7 +587,17 @@ def _verifier():
     spec = importlib.util.spec_from_file_location("independent_verifier", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    # The verifier asks openssl, one process for each signature; that it does has tests of its own.
+    module.is_signed = _is_signed
     return module
+
+
+def _is_signed(key, message, signature):
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def judge(folder):
@@ -560,21 +611,24 @@ def day(text_):
 
 
 @pytest.fixture
-def make(tmp_path):
+def make():
     """Return a maker of worlds (see ``World``); at the end of the test the evidence of each is looked at."""
+    home = Path(tempfile.mkdtemp(dir=_folder()))
     made = []
 
     def build(config=SIMPLE, tables=None, **more):
-        made.append(World(tmp_path / f"world{len(made)}", config, tables, **more))
+        made.append(World(home / f"world{len(made)}", config, tables, **more))
         return made[-1]
 
     yield build
-    for world in made:
-        try:
+    try:
+        for world in made:
             if world.is_sound:
                 world.audit()
-        finally:
+    finally:
+        for world in made:
             world.close()
+        shutil.rmtree(home)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -14,6 +14,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,8 @@ def main(arguments: list[str]) -> int:
     for page in changed:
         if "--check" in arguments:
             print(f"{page.relative_to(ROOT)} is not what the code says: run make docs")
+            old, new = page.read_text(encoding="utf-8").splitlines(), texts[page].splitlines()
+            print("\n".join(list(unified_diff(old, new, "page", "code", n=0, lineterm=""))[:20]))
         else:
             page.write_text(texts[page], encoding="utf-8")
             print(f"{page.relative_to(ROOT)} written")

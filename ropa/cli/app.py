@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import re
+import resource
 import signal
 import sys
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -107,8 +109,15 @@ def _stop(signum: int, _frame: object) -> None:
     raise SystemExit(128 + signum)
 
 
+@cache
+def _command() -> Any:
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command line and exit with the contract's code (``ropa --help`` lists them)."""
+    # The memory of a process that crashes holds keys and records: it is never written to a core file.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     sys.exit(_run(sys.argv[1:]))
@@ -122,7 +131,7 @@ def _run(arguments: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops nothing
     try:
         check_arguments(arguments)
-        code = app(args=arguments, prog_name="ropa", standalone_mode=False)
+        code = _command()(args=arguments, prog_name="ropa", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except RopaError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropa.cli.inputs import LARGEST, By, Json
+from ropa.cli.inputs import LARGEST, By, Json, MaybeReason
 from ropa.cli.output import echo, person, progress, result, site, table, use_json
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def apply(
     plan_id: Annotated[
         int, typer.Argument(metavar="ID", min=1, max=LARGEST, help="The plan's number, as `ropa plan list` shows it.")
     ],
+    by: By = None,
+    reason: MaybeReason = None,
     as_json: Json = False,
 ) -> None:
     """Carry out an approved plan, or go on with one that was interrupted. Erases just its records, with evidence."""
@@ -39,13 +41,13 @@ def apply(
     with site() as opened, progress("applying") as show:
         from ropa.sweep import night
 
-        done = night.apply_plan(opened, plan_id, interruption=interruption, progress=show)
+        done = night.apply_plan(opened, plan_id, by=person(by), reason=reason, interruption=interruption, progress=show)
     result(done.document, lambda: _print(done.document))
     if done.exit_code:
         raise typer.Exit(done.exit_code)
 
 
-def sweep(by: By = None, as_json: Json = False) -> None:
+def sweep(by: By = None, reason: MaybeReason = None, as_json: Json = False) -> None:
     """The nightly job, once: reconcile, plan, apply what needs no person, refresh findings, sign a checkpoint."""
     use_json(as_json)
     interruption = _listen()
@@ -57,7 +59,7 @@ def sweep(by: By = None, as_json: Json = False) -> None:
     with site(makes_state=True, check=check) as opened, progress("sweeping") as show:
         from ropa.sweep import night
 
-        done = night.sweep(opened, by=person(by), interruption=interruption, progress=show)
+        done = night.sweep(opened, by=person(by), reason=reason, interruption=interruption, progress=show)
     result(done.document, lambda: _print(done.document))
     if done.exit_code:
         raise typer.Exit(done.exit_code)

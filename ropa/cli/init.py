@@ -29,8 +29,13 @@ def init(
     if is_new:
         check_state(target)
         _write_template(path)
+    from ropa.sweep.journal import refuse_missing_ledger
+
     site = open_site(target)
-    site.close()
+    try:
+        refuse_missing_ledger(site)
+    finally:
+        site.close()
     document = {
         "schema": "ropa.init/1",
         "folder": str(target),

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ropa.cli.inputs import LARGEST, By, Json, Reason, read_date
+from ropa.cli.inputs import LARGEST, By, Json, MaybeReason, Reason, read_date
 from ropa.cli.output import person, result, say, site, table, use_json
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Mandates: add, list, revoke.")
@@ -88,6 +88,7 @@ def revoke(
         typer.Argument(metavar="ID", min=1, max=LARGEST, help="The mandate's number, as `ropa mandate list` shows it."),
     ],
     by: By = None,
+    reason: MaybeReason = None,
     as_json: Json = False,
 ) -> None:
     """End a mandate at once."""
@@ -99,7 +100,7 @@ def revoke(
         mandates.get_active(opened, mandate_id)
         revoker = person(by)
         with writing(opened) as journal:
-            row = mandates.revoke(journal, mandate_id, by=revoker)
+            row = mandates.revoke(journal, mandate_id, by=revoker, reason=reason)
             journal.checkpoint()
         document = _document(row, "revoked")
     result({"schema": "ropa.mandate/1", **document}, lambda: say(f"mandate {mandate_id} is revoked"))

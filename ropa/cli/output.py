@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import re
 import sys
 import traceback
@@ -184,8 +185,8 @@ def person(by: str | None, *, needed: int = 1) -> str:
         raise CallError("--by is needed where more than one person must approve", next_step="Add --by NAME.")
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        raise CallError("the operating system has no name for this user", next_step="Add --by NAME.") from None
+    except (KeyError, OSError, ImportError):  # in a container a user may have a number and no name
+        return f"uid {os.getuid()}"
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropa.cli.inputs import LARGEST, By, Json, Reason, read_date
+from ropa.cli.inputs import LARGEST, By, Json, MaybeReason, Reason, read_date
 from ropa.cli.output import SETTINGS, echo, line, on_stderr, person, progress, result, say, site, table, use_json
 from ropa.errors import CallError
 
@@ -35,11 +35,12 @@ def plan(
         str | None, typer.Option("--dataset", metavar="DATASET", help="Only this dataset (location.dataset).")
     ] = None,
     by: By = None,
+    reason: MaybeReason = None,
     as_json: Json = False,
 ) -> None:
     """Write a plan: the very records that are past their limit. Reads only; nothing is erased."""
     if ctx.invoked_subcommand is not None:
-        if as_json or (as_of, rule, dataset, by) != (None, None, None, None):
+        if as_json or any(given is not None for given in (as_of, rule, dataset, by, reason)):
             raise CallError(f"options of `ropa plan {ctx.invoked_subcommand}` stand behind it", code="usage")
         return
     use_json(as_json)
@@ -56,7 +57,7 @@ def plan(
         from ropa.sweep import night
         from ropa.sweep import show as documents
 
-        plan_id = night.make_plan(opened, scope(opened), by=person(by), progress=show)
+        plan_id = night.make_plan(opened, scope(opened), by=person(by), reason=reason, progress=show)
         document = documents.plan_document(opened, plan_id)
     result(document, lambda: _print(document, is_new=True))
     if not document["complete"]:

@@ -182,7 +182,7 @@ def _read_where(table: Table) -> tuple[Condition, ...]:
 
 
 def _read_condition(column: str, form: Any, path: KeyPath, problems: Problems) -> Condition | None:
-    if not column.strip() or not column.isprintable():
+    if not column.strip() or not column.replace("\u00a0", " ").isprintable():
         problems.add(path, "the name of the column is blank or has control characters")
         return None
     if not isinstance(form, dict):

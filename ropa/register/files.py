@@ -9,6 +9,7 @@ from ropa.config.bounds import MAX_BYTES, read_bounded
 from ropa.errors import CheckError, Problem, RegisterError
 from ropa.register.edit import KINDS
 from ropa.register.models import Register
+from ropa.register.specs import specs
 from ropa.register.text import from_json, from_toml, to_data, to_toml
 
 READERS = {".toml": from_toml, ".json": from_json}
@@ -35,7 +36,7 @@ def entry_of(register: Register, entry: str) -> Any:
     there."""
     kind, _, key = entry.partition(".")
     data = to_data(register)
-    values = data.get("organisation") if entry == "organisation" else data.get(kind, {}).get(key)
+    values = data.get(kind, {}).get(key) if kind in KINDS else data["organisation"] if entry == "organisation" else None
     if values is None:
         known = [*data.get(kind, {})] if kind in KINDS else []
         raise CheckError(
@@ -48,12 +49,10 @@ def entry_of(register: Register, entry: str) -> Any:
 def entry_text(register: Register, entry: str) -> str:
     """Return one entry as TOML, as it stands in the whole text. Raises CheckError when it is not there."""
     entry_of(register, entry)
-    lines: list[str] = []
-    is_inside = False
-    for line in to_toml(register).splitlines():
-        if line.startswith("["):
-            name = line.strip("[]").replace('"', "")
-            is_inside = name == entry or name.startswith(f"{entry}.")
-        if is_inside:
-            lines.append(line)
-    return "\n".join(lines).strip()
+    kind, _, key = entry.partition(".")
+    name = specs(Register)[kind][0]
+    held = getattr(register, name)
+    only: dict[str, Any] = {name: {key: held[key]} if key else held}
+    text = to_toml(Register(**only))
+    # An organisation stands first in every text, here an empty one: what is asked for begins with its own header.
+    return text[text.index(f"[{kind}.") if key else text.index("[organisation]") :].strip()

@@ -49,6 +49,13 @@ class RegisterStore:
             _freeze(session)
             return self._newest(session), from_rows(session)
 
+    def revision(self) -> int:
+        """Return the newest revision's number, without reading the register; 0 at first."""
+        from sqlmodel import Session
+
+        with Session(self._engine) as session:
+            return self._newest(session)
+
     def at(self, revision: int) -> Register:
         """Return the register as it was at a revision; 0: the empty one. Raises CheckError: no such revision."""
         from sqlmodel import Session

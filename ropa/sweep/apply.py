@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -416,6 +416,8 @@ class Applier:
             pairs = list(zip(outcomes, portion.records, strict=True))
             if versions := {record.key: o.version for o, record in pairs if o.version is not None}:
                 units.note_own_changes(session, portion, versions)
+            gone = [record.key for o, record in pairs if o.word in (OutcomeWord.PURGED, OutcomeWord.ABSENT)]
+            _forget_flags(session, row, gone)
             for outcome, record in pairs:
                 if outcome.word is OutcomeWord.FLAGGED:
                     session.merge(FlaggedRecord(identity=portion.target.identity, key=record.key, at=self.site.now()))
@@ -451,6 +453,15 @@ def _riders(rows: Sequence[TargetRow], parent: TargetRow) -> list[TargetRow]:
         if row.rides_with == parent.id:
             found += [row, *_riders(rows, row)]
     return found
+
+
+def _forget_flags(session: Session, row: BatchRow, keys: Sequence[str]) -> None:
+    """Let go of the keys of flagged records that are gone: a list of what was erased would undo the erasure."""
+    is_there = col(FlaggedRecord.identity).startswith(f"{row.location}.{row.dataset}/", autoescape=True)
+    if not keys or session.scalar(select(col(FlaggedRecord.key)).where(is_there).limit(1)) is None:
+        return
+    for i in range(0, len(keys), 500):
+        session.execute(delete(FlaggedRecord).where(is_there, col(FlaggedRecord.key).in_(keys[i : i + 500])))
 
 
 def _flag(connector: Connector, selection: Selection, portion: Portion) -> list[Outcome]:

@@ -5,7 +5,8 @@ too. Where fewer go than exist, the record stays, and with it whatever it refers
 nothing changes, so chains, self-references and cycles need no case of their own.
 
 Invariant: after ``settle`` every record still ``planned`` in a row target that purges has only referring rows that are
-planned themselves, in an earlier batch, the same batch, or riding with it.
+planned themselves: in an earlier batch, in the same one, riding with it, or in a circle with it. Members of a circle
+that one batch does not hold stay, because the source refuses them one by one.
 """
 
 from __future__ import annotations
@@ -16,9 +17,6 @@ from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.orm import Session
 
 from ropa.sweep.site import Site
-
-MAX_RANK = 1000
-"""The longest chain inside one dataset that refers to itself; in a cycle ranks would grow for ever."""
 
 _MORE_THAN_GO = """
         FROM planned_referring f
@@ -52,15 +50,27 @@ _LEFT_BEHIND = text("""
 """)
 """A child that goes with its parent, when the parent stays."""
 
-_RAISE_RANK = text("""
-    UPDATE planned_record SET rank = :rank
-    WHERE target_id = :target AND disposition = 'planned' AND rank = :rank - 1 AND EXISTS (
-        SELECT 1 FROM planned_reference r
-        JOIN planned_record c ON c.target_id = r.target_id AND c.seq = r.seq
+_OF_OWN = """
+        FROM planned_reference r JOIN planned_record c ON c.target_id = r.target_id AND c.seq = r.seq
         WHERE r.plan_id = :plan AND r.target_id = :target AND r.parent_dataset = :dataset
-          AND r.parent_key = planned_record.key AND r.seq <> planned_record.seq
-          AND c.disposition = 'planned' AND c.rank = :rank - 1)
-""")
+          AND r.parent_key = planned_record.key AND r.seq <> planned_record.seq AND c.disposition = 'planned'"""
+_FIND_LEAVES = text(f"""
+    UPDATE planned_record SET rank = -1
+    WHERE target_id = :target AND disposition = 'planned' AND EXISTS (SELECT 1 {_OF_OWN})
+""")  # noqa: S608 - all parts stand above
+"""What has rows of its own dataset below it waits; the rest has rank 0."""
+
+# SQLite shows a statement its own changes: what this one has ranked just now counts as not ranked yet.
+_RAISE_RANK = text(f"""
+    UPDATE planned_record SET rank = :rank
+    WHERE target_id = :target AND disposition = 'planned' AND rank = -1 AND key IN (
+        SELECT r.parent_key FROM planned_record c
+        JOIN planned_reference r ON r.target_id = c.target_id AND r.seq = c.seq
+        WHERE c.target_id = :target AND c.disposition = 'planned' AND c.rank = :rank - 1
+          AND r.parent_dataset = :dataset)
+      AND NOT EXISTS (SELECT 1 {_OF_OWN} AND c.rank IN (-1, :rank))
+""")  # noqa: S608 - all parts stand above
+_RANK_LAST = text("UPDATE planned_record SET rank = :rank WHERE target_id = :target AND rank = -1")
 
 
 def settle(session: Session, plan_id: int) -> None:
@@ -85,14 +95,14 @@ def _changed(session: Session, statement: TextClause, values: Mapping[str, objec
 
 
 def _order(session: Session, plan_id: int, target_id: int, dataset: str) -> None:
-    for rank in range(1, MAX_RANK):
-        values = {"rank": rank, "target": target_id, "plan": plan_id, "dataset": dataset}
-        if not _changed(session, _RAISE_RANK, values):
-            break
-    else:
-        return  # a cycle: its members can only go together, in one batch, where the source allows it
-    if rank == 1:
+    values: dict[str, object] = {"target": target_id, "plan": plan_id, "dataset": dataset}
+    if not _changed(session, _FIND_LEAVES, values):
         return
+    rank = 1
+    while _changed(session, _RAISE_RANK, {**values, "rank": rank}):
+        rank += 1
+    # A circle, and what it refers to: its members can only go together, in one batch, where the source allows it.
+    session.execute(_RANK_LAST, {"target": target_id, "rank": rank})
     # New numbers in the order of acting; first as negatives, so that no two rows meet on the way.
     tables = ("planned_reference", "planned_referring", "planned_record")
     for table in tables:

@@ -5,6 +5,8 @@ Invariant: checks read and never write at a place; what cannot be read is a find
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -104,13 +106,10 @@ def live_findings(site: Site) -> Iterator[Finding]:
             connector = site.connector(location.name)
             health = connector.check()
         except LocationError as error:
-            yield Finding(
-                "location-unreachable",
-                Severity.ERROR,
-                entry,
-                error.message,
-                error.next_step or "Check the place and its credentials.",
-            )
+            yield _unreachable(entry, error)
+            continue
+        if not health.is_reachable:
+            yield _unreachable(entry, LocationError("the place says that it cannot be reached"))
             continue
         for note in health.notes:
             yield Finding("location-note", Severity.NOTE, entry, note, "For information.")
@@ -125,7 +124,15 @@ def live_findings(site: Site) -> Iterator[Finding]:
             continue
         if health.may_read is False:
             yield Finding("location-no-read", Severity.ERROR, entry, "We may not read there.", "Grant reading.")
-        yield from _datasets(site, location.name, connector, health.may_delete)
+        try:
+            yield from list(_datasets(site, location.name, connector, health.may_delete))
+        except LocationError as error:  # it went away meanwhile, or does not let its catalogue be read
+            yield _unreachable(entry, error)
+
+
+def _unreachable(entry: str, error: LocationError) -> Finding:
+    step = error.next_step or "Check the place and its credentials."
+    return Finding("location-unreachable", Severity.ERROR, entry, error.message, step)
 
 
 def _datasets(site: Site, location: str, connector: Connector, may_delete: bool | None) -> Iterator[Finding]:
@@ -175,14 +182,15 @@ def undeclared(config: Config, location: str, info: DatasetInfo) -> Iterator[Fin
 
 
 def document(found: list[Finding]) -> dict[str, Any]:
-    """Return ``ropa.check/1``."""
+    """Return ``ropa.check/1``: errors first; an ``id`` stays the same as long as the matter does."""
     order = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
-    ordered = sorted(found, key=lambda finding: order[finding.severity])
+    ordered = sorted(dict.fromkeys(found), key=lambda finding: order[finding.severity])
+    shared = Counter((finding.code, finding.entry) for finding in ordered)
     return {
         "schema": "ropa.check/1",
         "findings": [
             {
-                "id": f"{finding.code}:{finding.entry}",
+                "id": _identity(finding, is_shared=shared[finding.code, finding.entry] > 1),
                 "severity": str(finding.severity),
                 "code": finding.code,
                 "entry": finding.entry,
@@ -192,3 +200,9 @@ def document(found: list[Finding]) -> dict[str, Any]:
             for finding in ordered
         ],
     }
+
+
+def _identity(finding: Finding, *, is_shared: bool) -> str:
+    """Code and entry; where one entry has several of a kind (three systems without a recipient), also which."""
+    which = f":{hashlib.sha256(finding.message.encode()).hexdigest()[:8]}" if is_shared else ""
+    return f"{finding.code}:{finding.entry}{which}"

@@ -7,6 +7,7 @@ the check that raised it (no longer true) or by a named person with a reason; no
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -23,7 +24,7 @@ def record(site: Site, source: str, found: Iterable[Finding], *, clears: bool = 
     """Open or renew the findings of one source and, with ``clears``, close those it no longer has. Returns how many
     it has."""
     now = site.now()
-    current = {(finding.code, finding.entry): finding for finding in found}
+    current = _by_matter(found)
     with Session(site.engine) as session, session.begin():
         open_rows = session.scalars(
             select(FindingRow).where(col(FindingRow.source) == source, col(FindingRow.resolved_at).is_(None))
@@ -52,6 +53,20 @@ def record(site: Site, source: str, found: Iterable[Finding], *, clears: bool = 
                 )
             )
     return total
+
+
+def _by_matter(found: Iterable[Finding]) -> dict[tuple[str, str], Finding]:
+    """Map code and entry to the finding; several of a kind at one entry are told in one, none of them is lost."""
+    kept: dict[tuple[str, str], Finding] = {}
+    for finding in found:
+        matter = (finding.code, finding.entry)
+        before = kept.get(matter)
+        if before is None:
+            kept[matter] = finding
+        elif finding.message not in before.message.split("; "):
+            fix = before.fix if finding.fix in before.fix else f"{before.fix} {finding.fix}"
+            kept[matter] = replace(before, message=f"{before.message}; {finding.message}", fix=fix)
+    return kept
 
 
 def open_findings(site: Site) -> list[FindingRow]:

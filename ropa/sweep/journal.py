@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -22,6 +23,9 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.errors import LedgerError
+from ropa.ledger.appending import LOOK
+from ropa.ledger.batches import wrong_files
+from ropa.ledger.chain import BATCHES, CHECKPOINT_NAME
 from ropa.ledger.note import Checkpoint
 from ropa.ledger.store import Ledger
 from ropa.sweep.lock import Lease, run_lock
@@ -72,6 +76,21 @@ class Journal:
     def remember(self) -> None:
         """Write down how far the ledger is, so that an older copy of either is noticed."""
         set_state(self.site, ledger_size=str(self.ledger.size), ledger_hash=self.ledger.last_hash)
+
+    def check_batches(self) -> None:
+        """Read every batch file that a line relies on. Raises LedgerError for one that is not what was written."""
+        folder, leaves = self.ledger.folder / BATCHES, dict[str, int]()
+        for event in self.ledger.events():
+            if event["type"] == "intent":
+                leaves[event["root"]] = event["leaves"]
+            elif event["type"] != "receipt":
+                continue
+            if wrong := wrong_files(folder, event, leaves[event["root"]]):
+                raise LedgerError(
+                    f"the ledger is broken: {wrong[0]} of line {event['seq']}",
+                    next_step=LOOK,
+                    code=f"ledger-{wrong[0]}",
+                )
 
     def settle_holds(self) -> None:
         """Append the lines of holds and releases that were given while another process was writing.
@@ -139,9 +158,8 @@ def writing(site: Site, *, accepts_gap: bool = False) -> Iterator[Journal]:
 
 def open_ledger(site: Site) -> Ledger:
     """Open and verify the ledger, and compare it with what this database has seen. Raises LedgerError."""
-    _refuse_a_missing_ledger(site)
-    high_water = site.exports_folder if site.exports_folder.is_dir() else None
-    ledger = Ledger.open(site.ledger_folder, site.keys_folder, high_water=high_water)
+    refuse_missing_ledger(site)
+    ledger = Ledger.open(site.ledger_folder, site.keys_folder, high_water=_largest_exported(site))
     size, last_hash = int(get_state(site, "ledger_size") or 0), get_state(site, "ledger_hash")
     if ledger.size < size:
         raise LedgerError(
@@ -170,6 +188,17 @@ def open_ledger(site: Site) -> Ledger:
     return ledger
 
 
+def _largest_exported(site: Site) -> Path | None:
+    """The largest checkpoint that was ever exported: in our own folder, or outside, where a restore does not reach."""
+    folders = [folder for folder in (site.exports_folder, site.config.checkpoint_export) if folder is not None]
+    found = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    return max((path for path in found if CHECKPOINT_NAME.fullmatch(path.name)), key=_name, default=None)
+
+
+def _name(path: Path) -> str:
+    return path.name
+
+
 def _refuse_lost_holds(site: Site, recorded: AbstractSet[str]) -> None:
     """``recorded``: the leaves of the holds in force, as the ledger tells. The database may know of more: a line may be
     durable while its mark is not yet."""
@@ -190,7 +219,8 @@ def _refuse_lost_holds(site: Site, recorded: AbstractSet[str]) -> None:
         )
 
 
-def _refuse_a_missing_ledger(site: Site) -> None:
+def refuse_missing_ledger(site: Site) -> None:
+    """Raise LedgerError where this database has a ledger that is not there."""
     if get_state(site, "ledger_size") is not None and not (site.ledger_folder / "events.jsonl").is_file():
         raise LedgerError(
             "the ledger is missing beside its run database",

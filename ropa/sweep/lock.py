@@ -11,13 +11,13 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from ropa.errors import BusyError
+from ropa.errors import BusyError, RopaError
 from ropa.sweep.site import Site
 from ropa.sweep.tables import LeaseRow
 
@@ -77,7 +77,9 @@ def _take_lease(site: Site) -> Lease:
 
 
 def _give_back(lease: Lease) -> None:
-    with Session(lease.site.engine) as session, session.begin():
+    # A database that cannot be written any more keeps the lease; why the run ended is what matters then. This host
+    # takes it again at the next start, another one when it has run out.
+    with suppress(RopaError), Session(lease.site.engine) as session, session.begin():
         row = session.get(LeaseRow, "run")
         if row is not None and row.owner == lease.owner:
             row.owner = ""

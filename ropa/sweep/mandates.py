@@ -126,7 +126,7 @@ def get_active(site: Site, mandate_id: int) -> MandateRow:
     return row
 
 
-def revoke(journal: Journal, mandate_id: int, *, by: str) -> MandateRow:
+def revoke(journal: Journal, mandate_id: int, *, by: str, reason: str | None = None) -> MandateRow:
     """End a mandate at once, and any other of the very same words. Raises CallError when it is unknown or has ended."""
     site = journal.site
     digest = get_active(site, mandate_id).digest
@@ -136,7 +136,7 @@ def revoke(journal: Journal, mandate_id: int, *, by: str) -> MandateRow:
     with Session(site.engine, expire_on_commit=False) as session, session.begin():
         same = select(MandateRow).where(col(MandateRow.digest) == digest, col(MandateRow.revoked_at).is_(None))
         for row in session.scalars(same).all():
-            row.revoked_at = site.now()
+            row.revoked_at, row.revoke_reason = site.now(), reason
         return session.get_one(MandateRow, mandate_id)
 
 

@@ -41,19 +41,27 @@ class Result:
     exit_code: int
 
 
-def make_plan(site: Site, scope: Scope, *, by: str, progress: PlanProgress | None = None) -> int:
+def make_plan(
+    site: Site, scope: Scope, *, by: str, reason: str | None = None, progress: PlanProgress | None = None
+) -> int:
     """Write a plan and return its number. Raises what ``Planner`` and the gates raise; then nothing was written."""
     check_call(site, scope)
     with writing(site) as journal:
         review.lapse_old_plans(site)
         planner = Planner(site, journal, scope, author=actor_id(site, by), progress=progress)
-        run = Run.start(journal, "plan")
+        run = Run.start(journal, "plan", actor=planner.author, reason=reason)
         with _ending(run):
             return planner.write(run.id)
 
 
 def apply_plan(
-    site: Site, plan_id: int, *, interruption: Interruption | None = None, progress: ApplyProgress | None = None
+    site: Site,
+    plan_id: int,
+    *,
+    by: str | None = None,
+    reason: str | None = None,
+    interruption: Interruption | None = None,
+    progress: ApplyProgress | None = None,
 ) -> Result:
     """Carry out an approved plan; go on with one that was interrupted.
 
@@ -67,7 +75,8 @@ def apply_plan(
         has_open = any(True for _ in journal.ledger.open_intents())
         if not has_open:
             checked_plan(site, plan_id)
-        run = Run.start(journal, "apply", plan_id=plan_id)
+        actor = actor_id(site, by) if by is not None else None
+        run = Run.start(journal, "apply", plan_id=plan_id, actor=actor, reason=reason)
         with _ending(run) as outcome:
             applier = Applier(run, interruption, progress)
             applier.settle_open()
@@ -80,7 +89,12 @@ def apply_plan(
 
 
 def sweep(
-    site: Site, *, by: str, interruption: Interruption | None = None, progress: PlanProgress | None = None
+    site: Site,
+    *,
+    by: str,
+    reason: str | None = None,
+    interruption: Interruption | None = None,
+    progress: PlanProgress | None = None,
 ) -> Result:
     """One nightly pass: reconcile, finish what was interrupted, plan, apply what needs no person, refresh findings."""
     check_call(site, Scope(as_of=site.today(), is_nightly=True))
@@ -89,7 +103,7 @@ def sweep(
         review.lapse_old_plans(site)
         planner_scope = Scope(as_of=site.today(), is_nightly=True)
         author = actor_id(site, by)
-        run = Run.start(journal, "sweep")
+        run = Run.start(journal, "sweep", actor=author, reason=reason)
         with _ending(run) as outcome:
             applier = Applier(run, interruption)
             applier.settle_open()
@@ -193,8 +207,8 @@ def _finish_plan(site: Site, plan: PlanRow) -> None:
         mandates.prove_rules(site, plan, by_person)
     if any(sum(row.outcomes.values()) < row.records for row in rows):
         return
-    was_refused = any(row.stopped_by in INCOMPLETE or (row.records and (row.refused_by or row.stopped_by)) for row in rows)
-    review.spend(site, plan_id, "partly-applied" if was_refused else "applied")
+    left_out = (row.stopped_by in INCOMPLETE or (row.records and (row.refused_by or row.stopped_by)) for row in rows)
+    review.spend(site, plan_id, "partly-applied" if any(left_out) else "applied")
 
 
 def _disposed(row: TargetRow) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -59,6 +59,7 @@ class Planner:
         self.now = site.now()
         self.plan_id = 0
         self.coverage = holds.coverage(site)
+        self.is_of_today = scope.as_of == site.today()
 
         # Everything that makes the call or the configuration wrong (exit 2) is found here, before a byte is written.
         self.revision = check_register(site)
@@ -126,6 +127,8 @@ class Planner:
                 session.commit()
                 self.progress(target.full_dataset, written)
             row.unanchored = sum(len(b.records) for b in connector.find(replace(selection, before=(), undated=True)))
+            if row.action == Action.FLAG and self.is_of_today:
+                self._forget_flags(session, row)
         except IncompleteListingError:
             self._discard(session, row, "incomplete-listing")
         except LocationError:
@@ -180,6 +183,8 @@ class Planner:
             query = select(col(FlaggedRecord.key)).where(col(FlaggedRecord.identity) == row.identity)
             flagged = _among(session, query, col(FlaggedRecord.key), texts)
             row.already_flagged += len(flagged)
+            if self.is_of_today:
+                self._keep_flags(session, row, sorted(flagged))
             return flagged
         rivals = session.scalars(
             select(col(TargetRow.id)).where(
@@ -195,6 +200,17 @@ class Planner:
             return set()
         query = select(col(PlannedRecord.key)).where(col(PlannedRecord.target_id).in_(rivals))
         return _among(session, query, col(PlannedRecord.key), texts)
+
+    def _keep_flags(self, session: Session, row: TargetRow, texts: list[str]) -> None:
+        flags = update(FlaggedRecord).where(col(FlaggedRecord.identity) == row.identity).values(at=self.now)
+        for i in range(0, len(texts), CHUNK):
+            session.execute(flags.where(col(FlaggedRecord.key).in_(texts[i : i + CHUNK])))
+
+    def _forget_flags(self, session: Session, row: TargetRow) -> None:
+        """A whole listing has shown what is still due: the flags of the rest, and of targets that are no more, go."""
+        present = [target.identity for target in self.site.targets]
+        is_over = (col(FlaggedRecord.identity) == row.identity) & (col(FlaggedRecord.at) < self.now)
+        session.execute(delete(FlaggedRecord).where(is_over | col(FlaggedRecord.identity).not_in(present)))
 
     def _record(
         self, row: TargetRow, seq: int, found: Found, text: str, due_on: date | None, *, is_held: bool
@@ -294,7 +310,8 @@ class Planner:
                 for child in batch.records:
                     of = [order[k] for ref in child.refers_to if (k := key_text(ref.key)) in order]
                     found += [(of[0][0], of[0][1], child, key_text(child.key))] if of else []
-            taken = self._elsewhere(session, rider, [text for *_, text in found])
+            texts = [text for *_, text in found]
+            taken = self._elsewhere(session, rider, texts) | self._listed(session, rider, texts)
             found = sorted((f for f in found if f[3] not in taken), key=lambda f: f[0])
             rows = [
                 self._record(rider, seq + i, child, text, due_on, is_held=is_held)
@@ -306,6 +323,11 @@ class Planner:
             seq += len(rows)
             session.commit()
             self.progress(f"{rider.location}.{rider.dataset}", seq)
+
+    def _listed(self, session: Session, rider: TargetRow, texts: list[str]) -> set[str]:
+        """Keys that are among the riders already: a child may belong to two records that go."""
+        query = select(col(PlannedRecord.key)).where(col(PlannedRecord.target_id) == rider.id)
+        return _among(session, query, col(PlannedRecord.key), texts)
 
     # --- totals, caps, digest ------------------------------------------------------------------------------------
 
@@ -380,7 +402,9 @@ class Planner:
             plan.digest = digest_of(session, plan, rows)
             found = [*holds.hold_findings(self.site), *plan_findings(rows)]
             event = ledger_fields(self.site, plan, rows, len(holds.active_holds(self.site)))
-        count = findings.record(self.site, "plan", found, clears=self.scope.is_full)
+        count = len(found)
+        if self.is_of_today:  # a look at another day says nothing about what a person must do today
+            count = findings.record(self.site, "plan", found, clears=self.scope.is_full)
         self.journal.append("plan", run=run, **event)
         with Session(self.site.engine) as session, session.begin():
             plan = session.get_one(PlanRow, self.plan_id)

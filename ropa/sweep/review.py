@@ -133,7 +133,7 @@ def staleness(site: Site, plan: PlanRow) -> str | None:
     """Return why a plan no longer fits the world it was made in, None when it still does."""
     if plan.policy != site.config.digest:
         return "config/retention.toml has changed since"
-    if plan.register_revision != site.register()[0]:
+    if plan.register_revision != site.register_revision():
         return "the register has changed since"
     if plan.tool != TOOL:
         return f"it was made by {plan.tool}, this is {TOOL}"

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.errors import RopaError
-from ropa.sweep import safety
+from ropa.sweep import safety, trouble
 from ropa.sweep.journal import Journal
 from ropa.sweep.site import TOOL
 from ropa.sweep.tables import RunRow
@@ -59,12 +59,26 @@ class Run:
     rules: dict[str, Counter[str]] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, journal: Journal, mode: str, *, plan_id: int | None = None) -> Run:
-        """Open a run: gates first, then its row, then its first line. Raises RefusedError when a gate is closed."""
+    def start(
+        cls,
+        journal: Journal,
+        mode: str,
+        *,
+        plan_id: int | None = None,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> Run:
+        """Open a run that ``actor`` (an id) started: gates first, then its row, then its first line.
+
+        Raises RefusedError when a gate is closed; LedgerError for a batch file or a page of the run database that is
+        not what was written.
+        """
         site, ledger = journal.site, journal.ledger
+        trouble.check_pages(site.engine)
+        journal.check_batches()
         watch = safety.FrozenNow(site)
         clock_facts = safety.check_clock(site, ledger, watch.started)
-        revision, _ = site.register()
+        revision = site.register_revision()
         run_id = journal.issue_id()
         with Session(site.engine) as session, session.begin():
             for row in session.scalars(select(RunRow).where(col(RunRow.state) == "open")).all():
@@ -78,6 +92,8 @@ class Run:
                     policy=site.config.digest,
                     register_revision=revision,
                     swept_on=site.today() if mode == "sweep" else None,
+                    actor_id=actor,
+                    reason=reason,
                 )
             )
         journal.append(

@@ -78,6 +78,10 @@ class Site:
         """The current revision number and the register."""
         return RegisterStore(self.engine).current()
 
+    def register_revision(self) -> int:
+        """The current revision number alone."""
+        return RegisterStore(self.engine).revision()
+
     def connector(self, location: str) -> Connector:
         """Return the open connector of a location. Raises LocationError; CallError for an unknown name."""
         if location not in self.config.locations:

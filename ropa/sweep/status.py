@@ -25,14 +25,20 @@ SETTLED = ("purged", "anonymised", "flagged", "recoverable", "absent", "held", "
 
 
 def newest_targets(site: Site) -> list[TargetRow]:
-    """Return each target of the present policy as the newest plan that looked at it has it; forecasts do not count."""
-    with Session(site.engine) as session:
-        newest = (
-            select(func.max(col(TargetRow.id)))
-            .join(PlanRow, col(PlanRow.id) == col(TargetRow.plan_id))
-            .where(col(PlanRow.is_forecast).is_(False), col(PlanRow.state) != "writing")
-            .group_by(col(TargetRow.identity))
+    """Return each target of the present policy as the newest plan that looked at it has it: the one of the latest day,
+    of those the last; forecasts do not count."""
+    newest_first = col(PlanRow.as_of).desc(), col(TargetRow.id).desc()
+    ranked = (
+        select(
+            col(TargetRow.id).label("id"),
+            func.row_number().over(partition_by=col(TargetRow.identity), order_by=newest_first).label("place"),
         )
+        .join(PlanRow, col(PlanRow.id) == col(TargetRow.plan_id))
+        .where(col(PlanRow.is_forecast).is_(False), col(PlanRow.state) != "writing")
+        .subquery()
+    )
+    with Session(site.engine) as session:
+        newest = select(ranked.c.id).where(ranked.c.place == 1)
         rows = session.scalars(select(TargetRow).where(col(TargetRow.id).in_(newest))).all()
     present = {target.identity for target in site.targets}
     return [row for row in rows if row.identity.partition(">")[0] in present]

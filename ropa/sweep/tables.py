@@ -40,6 +40,9 @@ class RunRow(Row, table=True):
     register_revision: int
     swept_on: date | None = None
     totals: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON))
+    actor_id: str | None = Field(default=None, foreign_key="actor.id")
+    """Who started it."""
+    reason: str | None = None
 
 
 class IssuedId(Row, table=True):
@@ -228,6 +231,7 @@ class MandateRow(Row, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revoke_reason: str | None = None
 
 
 class RuleRecord(Row, table=True):
@@ -284,12 +288,13 @@ class FindingRow(Row, table=True):
 
 
 class FlaggedRecord(Row, table=True):
-    """A record that has been flagged, so that it is not flagged again every night."""
+    """A record that has been flagged, so that it is not flagged again every night; leaves when it is no longer due."""
 
     __tablename__ = "flagged_record"
     identity: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
     at: datetime = Field(sa_type=UtcDateTime)
+    """When it was last found due."""
 
 
 class LeaseRow(Row, table=True):

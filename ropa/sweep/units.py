@@ -209,6 +209,7 @@ def _companions(
                 _planned(rider)
                 .join(PlannedReference, _SAME_RECORD)
                 .where(
+                    col(PlannedRecord.batch).is_(None),  # of two parents it goes with the first
                     col(PlannedReference.parent_dataset) == parent.dataset,
                     col(PlannedReference.parent_key).in_(keys[i : i + 500]),
                 )

@@ -129,6 +129,9 @@ def upgrade() -> None:
     sa.Column('register_revision', sa.Integer(), nullable=False),
     sa.Column('swept_on', sa.Date(), nullable=True),
     sa.Column('totals', sa.JSON(), nullable=True),
+    sa.Column('actor_id', sa.String(), nullable=True),
+    sa.Column('reason', sa.String(), nullable=True),
+    sa.ForeignKeyConstraint(['actor_id'], ['actor.id'], name=op.f('fk_run_actor_id_actor')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_run'))
     )
     op.create_table('state',
@@ -181,6 +184,7 @@ def upgrade() -> None:
     sa.Column('created_at', UtcDateTime(), nullable=False),
     sa.Column('expires_at', UtcDateTime(), nullable=False),
     sa.Column('revoked_at', UtcDateTime(), nullable=True),
+    sa.Column('revoke_reason', sa.String(), nullable=True),
     sa.ForeignKeyConstraint(['actor_id'], ['actor.id'], name=op.f('fk_mandate_actor_id_actor')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_mandate'))
     )

@@ -163,7 +163,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, str]]:
     """Every entry below a folder with its mode and the hash of its bytes."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
         found[str(path.relative_to(folder))] = (path.lstat().st_mode, hashlib.sha256(content).hexdigest())
     return found
 

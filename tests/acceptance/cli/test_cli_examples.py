@@ -145,7 +145,20 @@ def test_every_change_of_the_register_is_a_revision_with_who_when_and_why(ropa: 
     same = ropa.json("register", "edit", "activity.jobs", "--set", "owner=Bo", "--by", "Bo", "--reason", "again")
     assert (same["revision"], same["is_new"]) == (3, False)
     ropa("register", "edit", "activity.jobs", "--unset", "owner", "--by", "Bo", "--reason", "not", code=0)
-    ropa("register", "end", "jobs", "--on", "2026-11-01", "--replaced-by", "intake", "--by", "An", "--reason", "x", code=0)
+    ropa(
+        "register",
+        "end",
+        "jobs",
+        "--on",
+        "2026-11-01",
+        "--replaced-by",
+        "intake",
+        "--by",
+        "An",
+        "--reason",
+        "x",
+        code=0,
+    )
     history = ropa.json("register", "history")["revisions"]
     assert [(r["revision"], r["by"], r["reason"]) for r in history] == [
         (1, "An", "imported"), (2, "Bo", "new"), (3, "Bo", "who"), (4, "Bo", "not"), (5, "An", "x"),

@@ -173,7 +173,11 @@ def test_two_approvals_need_two_names(ropa: Ropa) -> None:
         ('["email"]\nanchor', '["mail"]\nanchor', "mail"),
         ('"first_name"', '"voornaam"', "voornaam"),
         ('data.email = ["email"]', 'key = ["nummer"]\ndata.email = ["email"]', "nummer"),
-        ('action = "purge"\nlegal_ground = "own', 'where = { land = "BE" }\naction = "purge"\nlegal_ground = "own', "land"),
+        (
+            'action = "purge"\nlegal_ground = "own',
+            'where = { land = "BE" }\naction = "purge"\nlegal_ground = "own',
+            "land",
+        ),
     ],
 )
 def test_a_table_or_column_that_is_not_there_is_a_wrong_configuration(
@@ -225,7 +229,8 @@ def test_a_database_that_is_not_there_is_a_location_that_does_not_answer(ropa: R
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql+psycopg://127.0.0.1:1/crm", "mysql://127.0.0.1:1/x", "sqlite:///config", "sqlite:///register.toml"]
+    "url",
+    ["postgresql+psycopg://127.0.0.1:1/crm", "mysql://127.0.0.1:1/x", "sqlite:///config", "sqlite:///register.toml"],
 )
 def test_a_database_that_cannot_be_reached_is_5(ropa: Ropa, url: str) -> None:
     edit_config(ropa, "sqlite:///data/crm.sqlite", url)

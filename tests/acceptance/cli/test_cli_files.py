@@ -124,7 +124,7 @@ def test_every_problem_is_told_at_once_and_slips_are_guessed(ropa: Ropa) -> None
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_with_its_key_path(ropa: Ropa, old: str, new: str, path: str) -> None:
     found = paths(ropa, with_line(old, new))
-    assert any(one == path or one.startswith(f"{path}.") or one.startswith(f"{path}[") for one in found), found
+    assert any(one == path or one.startswith((f"{path}.", f"{path}[")) for one in found), found
 
 
 def test_a_secret_in_the_file_is_refused_and_never_repeated(ropa: Ropa) -> None:
@@ -283,7 +283,17 @@ def test_every_problem_of_a_register_is_told_at_once(ropa: Ropa) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\xff\xfe", b"x", b"[", b"\x00", b"# only words\n", b'a = "\xe9"', b"[activity]\n[activity]", *BOMBS.values()],
+    [
+        b"",
+        b"\xff\xfe",
+        b"x",
+        b"[",
+        b"\x00",
+        b"# only words\n",
+        b'a = "\xe9"',
+        b"[activity]\n[activity]",
+        *BOMBS.values(),
+    ],
 )
 def test_bytes_that_are_no_register_are_refused_in_good_time(ropa: Ropa, data: bytes) -> None:
     (ropa.folder / "bad.toml").write_bytes(data)
@@ -309,7 +319,17 @@ def test_json_that_is_no_register_is_refused(ropa: Ropa, data: bytes) -> None:
 
 def test_a_register_file_that_is_none_is_refused(ropa: Ropa) -> None:
     (ropa.folder / "folder.toml").mkdir()
-    for name in ("nowhere.toml", "folder.toml", "config", "register.txt", "", ".", "a/b/c.toml", "/dev/null", "x" * 999):
+    for name in (
+        "nowhere.toml",
+        "folder.toml",
+        "config",
+        "register.txt",
+        "",
+        ".",
+        "a/b/c.toml",
+        "/dev/null",
+        "x" * 999,
+    ):
         ropa.refused("register", "import", name)
     assert "is larger" in str(refuse_register(ropa, b"# x\n" * 2_000_000))
 

@@ -30,7 +30,7 @@ SUBCOMMANDS = {
 OPTIONS = {
     ("check",): {"--offline"},
     ("register", "export"): {"--format"},
-    ("plan",): {"--as-of", "--rule", "--dataset"},
+    ("plan",): {"--as-of", "--rule", "--dataset", "--by", "--reason"},
     ("plan", "show"): {"--records"},
     ("approve",): {"--by", "--reason", "--digest"},
     ("reject",): {"--by", "--reason"},
@@ -43,6 +43,9 @@ OPTIONS = {
     ("finding", "resolve"): {"--by", "--reason"},
     ("report",): {"--format", "--lang", "-o"},
     ("halt",): {"--by", "--reason"},
+    ("apply",): {"--by", "--reason"},
+    ("sweep",): {"--by", "--reason"},
+    ("mandate", "revoke"): {"--by", "--reason"},
     ("resume",): {"--by", "--reason"},
     ("register", "import"): {"--by", "--reason"},
     ("register", "add"): {"--by", "--reason"},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from checker import Case, Folder, Item, Table, look, read_state, verify, violations
+from pathlib import Path
+
+from checker import SPENT, Case, Folder, Item, Table, bytes_below, look, read_state, verify, violations
 from kill_project import Project
 from ropa_runs import Ended, Server
 
@@ -52,6 +54,11 @@ class Judge:
         assert not found, f"{what}: " + "\n".join(found)
         if is_finished:
             assert verify(self.project.ledger, self.project.state / "exports") == 0, what
+            # A plan that still waits for its approval keeps its keys until it lapses.
+            plans = read_state(self.project.database).plans.values()
+            is_spent = all(plan["state"] in SPENT for plan in plans)
+            left = [token for token in self.project.purged_tokens if is_spent and is_below(self.project.state, token)]
+            assert not left, f"{what}: I9 {left} in the state folder"
             if not is_all:
                 return
             left = self.case.planned.intersection(now) - {item for item in now if item[0] in {"notes", "visits"}}
@@ -60,6 +67,11 @@ class Judge:
     def state(self) -> str:
         """The state of the plan."""
         return str(read_state(self.project.database).plans[self.case.digest]["state"])
+
+
+def is_below(folder: Path, token: str) -> bool:
+    """Whether a token stands in the bytes of a file below a folder."""
+    return any(token.encode() in content for _, content in bytes_below(folder))
 
 
 def finish(server: Server, judge: Judge, what: str, *, first: str = "sweep") -> Ended:

@@ -357,7 +357,7 @@ def crowd(tmp_path_factory):
     world.close()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(rules=policies(), rows=records())
 def test_a_plan_is_what_a_second_opinion_on_the_rules_says_record_by_record(crowd, rules, rows):
     world = crowd
