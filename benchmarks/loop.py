@@ -61,7 +61,8 @@ def make_table(path: Path, rows: int) -> None:
     """Write a table of which 30 % are due, spread at random, with an index on the date."""
     chance = random.Random(7)
     connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE customer(id INTEGER PRIMARY KEY, name TEXT, email TEXT, note TEXT, last_contact TEXT)")
+    columns = "id INTEGER PRIMARY KEY, name TEXT, email TEXT, note TEXT, last_contact TEXT"
+    connection.execute(f"CREATE TABLE customer({columns})")
 
     def records():
         for i in range(rows):

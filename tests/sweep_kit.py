@@ -468,7 +468,9 @@ class World:
         with Session(self.site.engine) as session:
             for batch in session.scalars(select(BatchRow).where(col(BatchRow.root).in_(open_roots))):
                 lines = (self.site.ledger_folder / "batches" / batch.root).read_text().split()
-                keys = session.scalars(select(col(PlannedRecord.key)).where(col(PlannedRecord.target_id) == batch.target_id))
+                keys = session.scalars(
+                    select(col(PlannedRecord.key)).where(col(PlannedRecord.target_id) == batch.target_id)
+                )
                 for key in keys:
                     message = f'["{batch.location}","{batch.dataset}",{key}]'
                     if batch.location == location and hmac.digest(batch.key, message.encode(), sha256).hex() in lines:
@@ -496,8 +498,10 @@ class World:
                 for row in rows:
                     assert row.due == row.held + row.blocked + row.records
                     assert sum(row.outcomes.values()) <= row.records
-                    assert plan.state not in {"applied", "partly-applied"} or sum(row.outcomes.values()) == row.records or (
-                        plan.state == "partly-applied" and plan.started_at
+                    assert (
+                        plan.state not in {"applied", "partly-applied"}
+                        or sum(row.outcomes.values()) == row.records
+                        or (plan.state == "partly-applied" and plan.started_at)
                     )
             for run in session.scalars(select(RunRow)):
                 assert run.state != "open"
@@ -525,11 +529,15 @@ def _fill(path, tables, relations):
             columns = dict.fromkeys([*(name for row in rows for name in row), *(link[1] for link in links), "id"])
             numbers = {link[1] for link in links}
             parts = [
-                f'"{name}" INTEGER PRIMARY KEY' if name == "id" else f'"{name}" {"INTEGER" if name in numbers else "TEXT"}'
+                f'"{name}" INTEGER PRIMARY KEY'
+                if name == "id"
+                else f'"{name}" {"INTEGER" if name in numbers else "TEXT"}'
                 for name in columns
             ]
             for _, column, parent, *action in links:
-                parts.append(f'FOREIGN KEY ("{column}") REFERENCES "{parent}"(id) {f"ON DELETE {action[0]}" if action else ""}')
+                parts.append(
+                    f'FOREIGN KEY ("{column}") REFERENCES "{parent}"(id) {f"ON DELETE {action[0]}" if action else ""}'
+                )
             raw.execute(f'CREATE TABLE "{table}" ({", ".join(parts)})')
             names = ", ".join(f'"{name}"' for name in columns)
             raw.executemany(

@@ -208,7 +208,8 @@ def test_a_circle_does_not_stop_the_chains_beside_it(make, kind):
 
 def test_a_long_chain_goes_in_one_run(make):
     config = TREE.replace("batch_size = 2", "batch_size = 50")
-    rows = [item(key, (key * 7 - 7) % 301 or 301 if key > 1 else None) for key in range(1, 302)]
+    order = [key * 5 % 301 + 1 for key in range(301)]
+    rows = [item(key, above) for above, key in zip([None, *order], order, strict=False)]
     world = make(config, {"customers": rows}, kind="sqlite", relations=SELF)
     assert world.purge().document["outcomes"] == {"purged": 301}
 
@@ -232,7 +233,9 @@ def test_datasets_that_refer_to_each_other_both_ways_are_never_half_deleted(make
 # --- children that go with their parents -----------------------------------------------------------------------------
 
 RIDERS = (
-    HEAD + dataset("customers") + dataset("orders", "customers", rides=True, has_rule=False)
+    HEAD
+    + dataset("customers")
+    + dataset("orders", "customers", rides=True, has_rule=False)
     + dataset("lines", "orders", rides=True, has_rule=False)
 )
 
@@ -338,7 +341,10 @@ def test_riders_of_a_parent_that_a_cap_stopped_stay_with_it(bed):
 def test_a_child_that_is_due_by_itself_and_goes_along_is_counted_once(bed):
     """A child that is due goes by its own rule; the others ride."""
     config = HEAD + dataset("customers") + dataset("orders", "customers", rides=True)
-    tables = {"customers": [item(1), item(2, None, NEW)], "orders": [item(10, 1), item(11, 1, NEW), item(20, 2), item(21, 2, NEW)]}
+    tables = {
+        "customers": [item(1), item(2, None, NEW)],
+        "orders": [item(10, 1), item(11, 1, NEW), item(20, 2), item(21, 2, NEW)],
+    }
     world = bed(config, tables, [("orders", "parent_id", "customers")])
     plan = world.plan()
     keys = world.planned(plan)
@@ -439,5 +445,3 @@ def test_an_interrupted_family_is_settled_whole(bed):
     assert sum(sum(row.outcomes.values()) for row in world.targets(plan)) == 10
     assert everything(world) == {"customers": [], "orders": [], "lines": []}
     assert world.audit() == 0
-
-

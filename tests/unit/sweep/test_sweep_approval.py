@@ -1,6 +1,5 @@
 """A person's yes: to one digest, of these very records, for a while (faults, B)."""
 
-
 import pytest
 from sweep_kit import CONTACTS, PROSPECTS, REGISTER, SIMPLE, contacts, day, judge, person
 
@@ -154,8 +153,10 @@ FLIPS = {
     "the plan's register": "UPDATE plan SET register_revision = 0",
     "the plan's tool": "UPDATE plan SET tool = 'ropa 9'",
 }
-TWO_PLACES = SIMPLE + CONTACTS.replace('[location.crm]\nconnector = "memory"\nbatch_size = 2\n', "").replace("contacts", "others") + (
-    PROSPECTS.replace("prospects", "others").replace("contacts", "others") + "max_records = 1\n"
+TWO_PLACES = (
+    SIMPLE
+    + CONTACTS.replace('[location.crm]\nconnector = "memory"\nbatch_size = 2\n', "").replace("contacts", "others")
+    + (PROSPECTS.replace("prospects", "others").replace("contacts", "others") + "max_records = 1\n")
 )
 
 
@@ -391,5 +392,3 @@ def test_a_lapse_in_mid_plan_leaves_the_rest_and_says_so(make):
     refused(world.apply, plan)
     assert world.state(plan) == "partly-applied"
     assert world.ids() == [3, 4, 101]
-
-

@@ -164,7 +164,10 @@ def test_of_several_dates_the_latest_counts_and_one_that_cannot_be_read_stops_th
     assert world.target(plan).unanchored == 2
 
 
-TWO_STEPS = CAPS + CONTACTS.replace("data.name", 'data.birth-date = ["born"]\ndata.name') + """
+TWO_STEPS = (
+    CAPS
+    + CONTACTS.replace("data.name", 'data.birth-date = ["born"]\ndata.name')
+    + """
 [rule.cards]
 activity = "cards"
 dataset = "crm.contacts"
@@ -180,6 +183,7 @@ anchor = "created"
 period = "5 years"
 action = "purge"
 """
+)
 
 
 def test_what_is_anonymised_at_two_years_and_goes_at_five_does_each_once_and_in_order(make, kind):
@@ -198,4 +202,3 @@ def test_what_is_anonymised_at_two_years_and_goes_at_five_does_each_once_and_in_
     assert world.purge().document["outcomes"] == {}
     words = [word for event in world.events("receipt") for word in event["counts"]]
     assert words == ["anonymised", "purged"]
-

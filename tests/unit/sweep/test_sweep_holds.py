@@ -103,7 +103,9 @@ def test_ten_spellings_of_any_name_are_one_person(data, name):
     from ropa.connector import normalise_identifier
 
     form = data.draw(st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
-    variant = unicodedata.normalize(form, data.draw(st.sampled_from([name, name.lower(), name.casefold(), f" {name}\t"])))
+    variant = unicodedata.normalize(
+        form, data.draw(st.sampled_from([name, name.lower(), name.casefold(), f" {name}\t"]))
+    )
     assert normalise_identifier(variant) == normalise_identifier(name)
 
 

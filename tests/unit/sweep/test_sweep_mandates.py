@@ -208,7 +208,11 @@ def test_a_mandate_of_one_rule_is_none_for_a_target_of_two(make):
 
 def test_the_targets_that_one_mandate_covers_stay_within_its_number_together(make):
     """Two of the rule's targets may be small each and too many together."""
-    config = CAPS + CONTACTS.replace("data.name", 'data.birth-date = ["born"]\ndata.name') + RULE + """
+    config = (
+        CAPS
+        + CONTACTS.replace("data.name", 'data.birth-date = ["born"]\ndata.name')
+        + RULE
+        + """
 [rule.archive]
 activity = "cards"
 dataset = "crm.contacts"
@@ -219,6 +223,7 @@ period = "1 year"
 action = "keep"
 reason = "archief"
 """
+    )
     rows = [person(1, kind=None, born="1980-01-01"), person(2, kind="member", born="1980-01-01")]
     world = make(config, {"contacts": rows})
     world.purge()
@@ -232,12 +237,15 @@ reason = "archief"
     assert sum(result.document["outcomes"].values()) == 2
 
 
-PARENTS = NIGHTLY + """
+PARENTS = (
+    NIGHTLY
+    + """
 [location.crm.dataset.letters]
 source = "letters"
 key = ["id"]
 parent = { dataset = "crm.contacts", via = ["contact_id"], with_parent = true }
 """
+)
 
 
 def letters(*contact_ids):
@@ -272,4 +280,3 @@ def test_children_that_were_declared_since_need_a_person(make):
     world.configure(PARENTS)
     assert swept(world)[1:] == ("needed", 0)
     assert world.ids("letters") == [7]
-

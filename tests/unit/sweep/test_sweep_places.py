@@ -99,7 +99,16 @@ def test_a_clock_that_went_wrong_after_the_approval_stops_that_place_only(world)
 
 @pytest.mark.parametrize(
     ("method", "after"),
-    [("check", 0), ("act", 0), ("act", 1), ("act", 2), ("settle", 0), ("settle", 1), ("remaining", 0), ("remaining", 2)],
+    [
+        ("check", 0),
+        ("act", 0),
+        ("act", 1),
+        ("act", 2),
+        ("settle", 0),
+        ("settle", 1),
+        ("remaining", 0),
+        ("remaining", 2),
+    ],
 )
 def test_a_place_that_goes_away_in_mid_run_is_settled_later_and_everything_adds_up(world, method, after):
     plan = world.plan()
@@ -241,5 +250,3 @@ def test_a_connector_that_does_not_account_for_every_record_is_a_place_out_of_or
     world.crm.act = act
     assert world.apply(plan).exit_code == 0
     assert world.target(plan).outcomes == {"absent": 2, "purged": 2}
-
-

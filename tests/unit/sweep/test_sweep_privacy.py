@@ -97,9 +97,7 @@ def test_no_content_of_a_record_ever_enters_the_state_folder(make, kind):
     world.apply(plan)
     world.sweep()
     found = [
-        path.name
-        for path in (world.home / "var").rglob("*")
-        if path.is_file() and NAME.encode() in path.read_bytes()
+        path.name for path in (world.home / "var").rglob("*") if path.is_file() and NAME.encode() in path.read_bytes()
     ]
     assert found == []
 

@@ -11,7 +11,10 @@ from sweep_kit import CAPS, CONTACTS, SIMPLE, World, contacts, person
 from ropa.errors import ConfigurationError
 from ropa.sweep import show
 
-OVERLAP = CAPS + CONTACTS.replace("data.name", 'data.birth-date = ["born"]\ndata.name') + """
+OVERLAP = (
+    CAPS
+    + CONTACTS.replace("data.name", 'data.birth-date = ["born"]\ndata.name')
+    + """
 [rule.cards]
 activity = "cards"
 dataset = "crm.contacts"
@@ -27,6 +30,7 @@ anchor = "created"
 period = "10 years"
 action = "purge"
 """
+)
 CLIENTS = [
     person(1, "2026-01-15", born="1980-01-01"),
     person(2, "2026-11-01", born="1981-01-01"),
@@ -147,7 +151,9 @@ def test_what_is_flagged_while_held_is_not_flagged(make):
 
 
 def test_what_a_rule_keeps_never_goes_and_neither_does_its_row(make, kind):
-    config = OVERLAP + """
+    config = (
+        OVERLAP
+        + """
 [rule.archive]
 activity = "intake"
 dataset = "crm.contacts"
@@ -157,6 +163,7 @@ period = "1 month"
 action = "keep"
 reason = "archief"
 """
+    )
     world = make(config, clients(), kind=kind)
     plan = world.plan()
     assert {(row.scope, tuple(row.data)) for row in world.targets(plan)} == {
@@ -179,7 +186,9 @@ def test_a_datum_that_no_rule_covers_stays_and_holds_its_row(make, kind):
     assert world.ids() == [1, 2, 3, 4, 5]
 
 
-WHERE = SIMPLE + """
+WHERE = (
+    SIMPLE
+    + """
 [rule.customers]
 activity = "intake"
 dataset = "crm.contacts"
@@ -197,6 +206,7 @@ anchor = "created"
 period = "3 years"
 action = "purge"
 """
+)
 
 
 def test_rules_with_conditions_make_cells_and_each_record_lies_in_one(make, kind):
@@ -244,7 +254,18 @@ action = "purge"
 CATEGORIES = {"name": "name", "email": "email", "birth-date": "born"}
 COLUMNS = list(CATEGORIES.values())
 PERIODS = {"1 month": 1, "6 months": 6, "2 years": 24}
-DAYS = [None, "2026-11-01", "2026-10-20", "2026-05-21", "2026-05-20", "2025-12-31", "2024-11-20", "2024-11-21", "2099-01-01", ""]
+DAYS = [
+    None,
+    "2026-11-01",
+    "2026-10-20",
+    "2026-05-21",
+    "2026-05-20",
+    "2025-12-31",
+    "2024-11-20",
+    "2024-11-21",
+    "2099-01-01",
+    "",
+]
 SHAPE = CAPS + CONTACTS.replace("data.name", 'anchor.seen = "seen"\ndata.birth-date = ["born"]\ndata.name')
 
 

@@ -1,6 +1,5 @@
 """What is told of plans: findings, status, explanations, lists and comparisons. Telling never hides and never repairs."""
 
-
 import pytest
 from sweep_kit import CONTACTS, PROSPECTS, SIMPLE, contacts, day, person
 
@@ -100,9 +99,11 @@ def test_a_person_closes_a_finding_once_and_it_opens_again_when_it_is_found_agai
     assert "no-anchor" in world.findings()
 
 
-OVERLAP = SIMPLE.replace("data.name", 'data.birth-date = ["born"]\ndata.telephone = ["tel"]\ndata.name').replace(
-    'data = "*"', 'data = ["name", "email"]'
-) + """
+OVERLAP = (
+    SIMPLE.replace("data.name", 'data.birth-date = ["born"]\ndata.telephone = ["tel"]\ndata.name').replace(
+        'data = "*"', 'data = ["name", "email"]'
+    )
+    + """
 [rule.cards]
 activity = "cards"
 dataset = "crm.contacts"
@@ -112,6 +113,7 @@ anchor = "created"
 period = "10 years"
 action = "purge"
 """
+)
 
 
 def test_an_explanation_names_for_each_datum_the_rule_that_keeps_it_longest(make, kind):
