@@ -1,6 +1,6 @@
 """How dates and periods are read: what cannot be read is never guessed, and never early."""
 
-# ruff: noqa: DTZ001, RUF001 - naive times and other digits are what is tested
+# ruff: noqa: DTZ001 - naive times and other digits are what is tested
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal

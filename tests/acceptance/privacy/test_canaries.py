@@ -255,6 +255,7 @@ def test_the_key_of_a_record_that_was_flagged_once_goes_with_the_record(server: 
     expect(server.run("-C", project.folder, "sweep"))
     planned = [token for token in project.purged_tokens if "@" in token and token in str(emails(project))]
     assert hits_below(project.state, planned)
+    expect(server.run("-C", project.folder, "reject", "1", "--by", "An", "--reason", "the rule changes"))
     config.write_text(text)
     approve(server, project)
     expect(server.run("-C", project.folder, "apply", str(project.plan)))

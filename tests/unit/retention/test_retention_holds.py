@@ -1,7 +1,5 @@
 """Holds: what they cover, how persons and records are recognised, and that nothing but a release ends one."""
 
-# ruff: noqa: RUF001 - letters that look alike are what is tested
-
 import random
 import unicodedata
 from dataclasses import replace
