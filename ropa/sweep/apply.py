@@ -172,6 +172,9 @@ class Applier:
         plan = review.get_plan(self.site, plan_id)
         if main.target.identity.partition(">")[0] not in self.compiled or review.staleness(self.site, plan):
             return False
+        with Session(self.site.engine, expire_on_commit=False) as session:
+            if _digest_differs(session, plan, _targets(session, plan_id)):
+                return False
         return self._is_allowed(plan, main.target)
 
     def _look_at(self, portions: Sequence[Portion]) -> None:
@@ -213,11 +216,7 @@ class Applier:
         """
         plan_id = plan.id or 0
         with Session(self.site.engine, expire_on_commit=False) as session:
-            rows = list(
-                session.scalars(
-                    select(TargetRow).where(col(TargetRow.plan_id) == plan_id).order_by(col(TargetRow.position))
-                ).all()
-            )
+            rows = _targets(session, plan_id)
             if _digest_differs(session, plan, rows):
                 raise RefusedError(
                     f"the records of plan {plan_id} are not the ones its digest covers",
@@ -445,6 +444,12 @@ class Applier:
             fields=fields,
             check_anchors=False,
         )
+
+
+def _targets(session: Session, plan_id: int) -> list[TargetRow]:
+    """Return a plan's targets in the order of acting."""
+    query = select(TargetRow).where(col(TargetRow.plan_id) == plan_id).order_by(col(TargetRow.position))
+    return list(session.scalars(query).all())
 
 
 def _riders(rows: Sequence[TargetRow], parent: TargetRow) -> list[TargetRow]:

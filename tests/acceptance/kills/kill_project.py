@@ -324,6 +324,9 @@ def expect(ended: Ended, *codes: int) -> Ended:
     return ended
 
 
-def campaign_share() -> bool:
-    """Whether the whole campaign was asked for."""
-    return os.environ.get("ROPA_CAMPAIGN", "") not in {"", "sample"}
+def cases(sample: int, whole: int) -> int:
+    """How many cases run: a sample, or what ROPA_CAMPAIGN asks for (``full`` or a number), never more than there are."""
+    asked = os.environ.get("ROPA_CAMPAIGN", "")
+    if not asked:
+        return sample
+    return min(int(asked), whole) if asked.isdigit() else whole

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from checker import read_events, verify
 from judging import Judge, finish, records
-from kill_project import Project, approve, campaign_share, expect
+from kill_project import Project, approve, cases, expect
 from ropa_runs import Child, Ended, Server, Tracer
 
 pytestmark = pytest.mark.campaign
@@ -159,7 +159,7 @@ def test_an_error_of_the_disk_under_the_ledger_is_the_end_of_the_run(
 def test_an_error_of_the_disk_under_the_run_database_is_the_end_of_the_run(
     server: Server, approved: Project, tmp_path: Path, call: str, error: str
 ) -> None:
-    numbers = range(1, 60, 3) if campaign_share() else (3, 17)
+    numbers = (3, 17) if cases(2, 20) == 2 else range(1, 60, 3)
     for number in numbers:
         project = approved.copy(tmp_path / str(number))
         judge = Judge(project)
@@ -231,7 +231,7 @@ def test_a_flipped_bit_of_the_evidence_stops_everything(server: Server, applied:
     seed = secrets.randbits(32)
     print(f"seed {seed}")
     draw = random.Random(seed)
-    for number in range(100 if campaign_share() else 4):
+    for number in range(cases(3, 100)):
         for kind in ("events", "checkpoint", "batch", "outcomes"):
             project = applied.copy(tmp_path / f"{number}{kind}")
             paths = {
@@ -374,7 +374,7 @@ def test_pages_of_the_database_overwritten_stop_everything(server: Server, appli
     seed = secrets.randbits(32)
     print(f"seed {seed}")
     draw = random.Random(seed)
-    for number in range(60 if campaign_share() else 3):
+    for number in range(cases(3, 60)):
         project = applied.copy(tmp_path / str(number))
         judge_before = records(project)
         content = bytearray(project.database.read_bytes())

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from judging import Judge, finish, records
-from kill_project import Project, campaign_share, expect, make
+from kill_project import Project, cases, expect, make
 from ropa_runs import Ended, Server, run_program
 
-ROUNDS = 60 if campaign_share() else 2
+ROUNDS = cases(2, 60)
 KILLS = 4
 pytestmark = pytest.mark.campaign
 

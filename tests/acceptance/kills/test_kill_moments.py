@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 from judging import Judge, finish, records
-from kill_project import Project, approve, campaign_share, expect
+from kill_project import Project, approve, cases, expect
 from ropa_runs import DURABLE, Point, Server, Tracer, points_of
 
-MOMENTS = 1000 if campaign_share() else 12
-MIXED_MOMENTS = 250 if campaign_share() else 6
-POINTS = None if campaign_share() else 18
-FILE_POINTS = None if campaign_share() else 4
+MOMENTS = cases(12, 1000)
+MIXED_MOMENTS = cases(6, 250)
+POINTS = cases(18, 1_000_000)
+FILE_POINTS = cases(4, 1_000_000)
 pytestmark = pytest.mark.campaign
 
 
@@ -106,7 +106,7 @@ def test_a_run_killed_before_a_durable_call_leaves_evidence_that_agrees(
 ) -> None:
     draw = random.Random(seed)
     points = traced(server, approved.copy(tmp_path / "traced"), tmp_path)
-    chosen = points if POINTS is None else spread_over(points, POINTS, draw)
+    chosen = spread_over(points, POINTS, draw)
     print(f"{len(chosen)} of {len(points)} calls")
     killed = 0
     for number, point in enumerate(chosen):
@@ -122,7 +122,7 @@ def test_a_run_killed_while_it_removes_files_leaves_evidence_that_agrees(
     points = traced(server, approve(server, planless.copy(tmp_path / "traced")), tmp_path)
     removals = [i for i, point in enumerate(points) if point.call == "unlinkat"]
     near = points[max(0, removals[0] - 15) : removals[-1] + 25]
-    chosen = near if FILE_POINTS is None else [points[removals[1]], *spread_over(near, FILE_POINTS, draw)]
+    chosen = [points[removals[1]], *spread_over(near, FILE_POINTS, draw)]
     print(f"{len(chosen)} of {len(near)} calls")
     killed = 0
     for number, point in enumerate(chosen):
@@ -147,6 +147,9 @@ def kill_before(server: Server, project: Project, point: Point, draw: random.Ran
 
 
 def spread_over(points: list[Point], count: int, draw: random.Random) -> list[Point]:
-    """Return so many points, one from each of as many equal stretches: what happens seldom is not passed over."""
+    """Return so many points, one from each of as many equal stretches: what happens seldom is not passed over. All of
+    them where there are not so many."""
+    if count >= len(points):
+        return points
     size = len(points) / count
     return [draw.choice(points[int(i * size) : max(int((i + 1) * size), int(i * size) + 1)]) for i in range(count)]

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from checker import bytes_below, leaf
 from judging import Judge
-from kill_project import Project, approve, campaign_share, expect, make, prepare
+from kill_project import Project, approve, cases, expect, make, prepare
 from ropa_runs import Server
 
-STRANGERS = 1_000_000 if campaign_share() else 3_000
+STRANGERS = cases(3_000, 1_000_000)
 HASHES = ("sha256", "sha1", "md5", "sha512", "sha3_256", "blake2b", "blake2s")
 _HEX = re.compile(rb"[0-9a-f]{32,}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{20,}={0,2}")

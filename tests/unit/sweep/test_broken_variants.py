@@ -228,9 +228,8 @@ def a_lapsed_approval_is_none(make):
     world.approve(plan, by="Eerste")
     world.clock.forward(days=3)
     world.approve(plan, by="Tweede")
-    for _ in range(2):
-        world.clock.forward(days=2, hours=1)
-        world.hold("subject", "iemand@example.org")
+    world.clock.forward(days=4, hours=2)
+    world.resume(world.site.today())
     assert getattr(attempt(world.apply, plan), "code", None) == "not-approved"
 
 

@@ -94,12 +94,15 @@ def test_a_person_is_held_under_any_spelling_of_case_form_and_space(make, kind, 
     assert world.planned(plan) == [("crm.contacts", "2")]
 
 
+ALPHABET = "éEéÉ ßẞıIiİΣςσåÅ-'Øø1"
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.data(),
-    name=st.text(st.sampled_from("éEéÉ ßẞıIiİΣςσåÅ-'Øø1"), min_size=3, max_size=12).filter(str.strip),
+    name=st.text(st.sampled_from(ALPHABET), min_size=3, max_size=12).filter(str.strip),
 )
-def test_ten_spellings_of_any_name_are_one_person(data, name):
+def test_other_spellings_of_any_name_are_the_same_person(data, name):
     from ropa.connector import normalise_identifier
 
     form = data.draw(st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sweep_kit import CONTACTS, PROSPECTS, SIMPLE, contacts
 
+from ropa.connector import Health
 from ropa.errors import ConfigurationError, RefusedError
 from ropa.sweep.status import status
 
@@ -52,6 +53,13 @@ def test_wherever_planning_loses_the_place_its_targets_are_stopped_and_empty(wor
     plan = world.plan()
     row = world.target(plan)
     assert (row.stopped_by, row.due, row.records, row.population) == ("unreachable", 0, 0, None)
+    assert world.target(plan, "shop.buyers").records == 3
+
+
+def test_a_place_that_says_itself_that_it_cannot_be_reached_is_away(world):
+    world.crm.inner.check = lambda: Health(is_reachable=False)
+    plan = world.plan()
+    assert world.target(plan).stopped_by == "unreachable"
     assert world.target(plan, "shop.buyers").records == 3
 
 
