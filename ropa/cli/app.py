@@ -117,7 +117,7 @@ def _command() -> Any:
 def main() -> None:
     """Run the command line and exit with the contract's code (``ropa --help`` lists them)."""
     # The memory of a process that crashes holds keys and records: it is never written to a core file.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     sys.exit(_run(sys.argv[1:]))

@@ -297,13 +297,14 @@ def test_a_crash_leaves_no_core_and_no_word_of_the_data(server: Server, tmp_path
     project = approve(server, prepare(server, make(tmp_path / "p", files=False)))
     at = tmp_path / "here"
     at.mkdir()
+    most = resource.getrlimit(resource.RLIMIT_CORE)[1]
     process = subprocess.Popen(
         [str(PROGRAM), "-C", str(project.folder), "apply", str(project.plan)],
         cwd=at,
         env=environment(PYTHONFAULTHANDLER="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2),  # noqa: PLW1509
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (most, most)),  # noqa: PLW1509
     )
     lines = project.ledger / "events.jsonl"
     while b'"intent"' not in lines.read_bytes():

@@ -77,7 +77,7 @@ def going(tables):
     return free
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(tables=graphs())
 def test_any_graph_goes_as_far_as_a_second_opinion_says_and_nothing_dangles(crowd, tables):
     for table, rows in tables.items():
