@@ -41,6 +41,7 @@ class Site:
     now: Callable[[], datetime] = clock.now
     _open: dict[str, Connector] = field(default_factory=dict, repr=False)
     _targets: tuple[Target, ...] | None = None
+    _register: tuple[int, Register] | None = field(default=None, repr=False)
     _edges: dict[str, Mapping[str, frozenset[str]]] = field(default_factory=dict, repr=False)
 
     @property
@@ -76,7 +77,10 @@ class Site:
 
     def register(self) -> tuple[int, Register]:
         """The current revision number and the register."""
-        return RegisterStore(self.engine).current()
+        store = RegisterStore(self.engine)
+        if self._register is None or self._register[0] != store.revision():
+            self._register = store.current()
+        return self._register
 
     def register_revision(self) -> int:
         """The current revision number alone."""

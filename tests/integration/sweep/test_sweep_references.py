@@ -29,17 +29,24 @@ CHAIN_LINKS = [("orders", "parent_id", "customers"), ("lines", "parent_id", "ord
 NEW = "2026-11-01"
 
 
-@pytest.fixture(params=["memory", "foreign-keys", "loose"])
-def bed(request, make):
-    """Return a maker of worlds: in memory, in SQLite with foreign keys, and with what the configuration says alone."""
+def maker(make, name):
+    def build(config, tables, links):
+        kind = "memory" if name == "memory" else "sqlite"
+        return make(config, tables, kind=kind, relations=() if name == "loose" else links)
 
-    def build(config, tables, links, **more):
-        kind = "memory" if request.param == "memory" else "sqlite"
-        is_loose = request.param == "loose"
-        return make(config, tables, kind=kind, relations=() if is_loose else links, **more)
-
-    build.kind = request.param
     return build
+
+
+@pytest.fixture(params=["memory", "foreign-keys"])
+def bed(request, make):
+    """Return a maker of worlds in memory, and in SQLite with foreign keys."""
+    return maker(make, request.param)
+
+
+@pytest.fixture(params=["memory", "foreign-keys", "loose"])
+def any_bed(request, make):
+    """The same, and in SQLite with what the configuration says alone."""
+    return maker(make, request.param)
 
 
 def chain(**dates):
@@ -56,8 +63,8 @@ def everything(world):
     return {table: world.ids(table) for table in ("customers", "orders", "lines")}
 
 
-def test_a_chain_of_three_goes_children_first_in_one_run(bed):
-    world = bed(CHAIN, chain(), CHAIN_LINKS)
+def test_a_chain_of_three_goes_children_first_in_one_run(any_bed):
+    world = any_bed(CHAIN, chain(), CHAIN_LINKS)
     plan = world.plan()
     assert [row.dataset for row in world.targets(plan)] == ["lines", "orders", "customers"]
     assert {(row.due, row.blocked) for row in world.targets(plan)} == {(4, 0), (2, 0)}
@@ -68,8 +75,8 @@ def test_a_chain_of_three_goes_children_first_in_one_run(bed):
     assert [dataset for dataset, _ in world.crm.acts] == ["lines"] * 2 + ["orders"] * 2 + ["customers"]
 
 
-def test_a_grandchild_that_is_not_due_blocks_its_whole_line_and_no_other(bed):
-    world = bed(CHAIN, chain(k210=NEW), CHAIN_LINKS)
+def test_a_grandchild_that_is_not_due_blocks_its_whole_line_and_no_other(any_bed):
+    world = any_bed(CHAIN, chain(k210=NEW), CHAIN_LINKS)
     plan = world.plan()
     dispositions = world.disposition(plan)
     assert dispositions["crm.orders", "21"] == ("blocked", "referred-to-by:lines")
@@ -90,8 +97,8 @@ def test_a_held_grandchild_blocks_its_line(bed):
     assert everything(world) == {"customers": [1], "orders": [10], "lines": [100]}
 
 
-def test_a_child_that_came_after_the_plan_keeps_its_parent_at_the_last_moment(bed):
-    world = bed(CHAIN, chain(), CHAIN_LINKS)
+def test_a_child_that_came_after_the_plan_keeps_its_parent_at_the_last_moment(any_bed):
+    world = any_bed(CHAIN, chain(), CHAIN_LINKS)
     plan = world.plan()
     world.approve(plan)
     world.insert("lines", **item(999, 20, NEW))
@@ -240,8 +247,8 @@ RIDERS = (
 )
 
 
-def test_children_that_go_along_are_records_of_the_plan_with_leaf_and_outcome_of_their_own(bed):
-    world = bed(RIDERS, chain(k10=NEW, k200=NEW), CHAIN_LINKS)
+def test_children_that_go_along_are_records_of_the_plan_with_leaf_and_outcome_of_their_own(any_bed):
+    world = any_bed(RIDERS, chain(k10=NEW, k200=NEW), CHAIN_LINKS)
     plan = world.plan()
     assert {row.dataset: (row.records, row.rides_with is not None) for row in world.targets(plan)} == {
         "customers": (2, False),
@@ -269,8 +276,8 @@ def test_children_that_go_along_are_records_of_the_plan_with_leaf_and_outcome_of
     assert prove_record(world.site, "crm.lines", ("210",))
 
 
-def test_riders_stay_when_their_parent_changed_after_the_plan(bed):
-    world = bed(RIDERS, chain(), CHAIN_LINKS)
+def test_riders_stay_when_their_parent_changed_after_the_plan(any_bed):
+    world = any_bed(RIDERS, chain(), CHAIN_LINKS)
     plan = world.plan()
     world.approve(plan)
     world.update(2, "customers", text="nieuw")
@@ -338,14 +345,14 @@ def test_riders_of_a_parent_that_a_cap_stopped_stay_with_it(bed):
     assert everything(world) == {table: [row["id"] for row in rows] for table, rows in chain().items()}
 
 
-def test_a_child_that_is_due_by_itself_and_goes_along_is_counted_once(bed):
+def test_a_child_that_is_due_by_itself_and_goes_along_is_counted_once(any_bed):
     """A child that is due goes by its own rule; the others ride."""
     config = HEAD + dataset("customers") + dataset("orders", "customers", rides=True)
     tables = {
         "customers": [item(1), item(2, None, NEW)],
         "orders": [item(10, 1), item(11, 1, NEW), item(20, 2), item(21, 2, NEW)],
     }
-    world = bed(config, tables, [("orders", "parent_id", "customers")])
+    world = any_bed(config, tables, [("orders", "parent_id", "customers")])
     plan = world.plan()
     keys = world.planned(plan)
     assert sorted(keys) == [("crm.customers", "1"), ("crm.orders", "10"), ("crm.orders", "11"), ("crm.orders", "20")]
