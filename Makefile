@@ -25,7 +25,7 @@ LOCK = $(UV) pip compile --quiet --universal --generate-hashes
 SOURCES := $(shell find ropa connectors examples -name __pycache__ -prune -o -type f -print 2>/dev/null)
 READY = $(if $(wildcard $(VENV)/installed-dev),$(VENV)/installed-dev,$(VENV)/installed-demo)
 
-.PHONY: help demo test lint types imports docs docs-check startup campaigns lock lock-check check clean
+.PHONY: help demo test servers lint types imports docs docs-check startup campaigns lock lock-check check clean
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -37,6 +37,9 @@ demo: $(READY)  ## the whole loop on generated people: register, plan, approval,
 
 test: $(VENV)/installed-dev  ## the tests; ARGS="…" goes to pytest
 	$(BIN)/pytest -n 2 $(ARGS)
+
+servers:  ## PostgreSQL and MariaDB, which the tests start for themselves (Debian, Ubuntu; macOS: it says how)
+	@.ci/servers
 
 lint: $(VENV)/installed-dev  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -64,7 +67,8 @@ campaigns: $(VENV)/installed-dev  ## the long campaigns: many thousands of rando
 lock:  ## compile requirements/*.txt anew (needs uv)
 	@test -n "$(UV)" || { echo "make lock needs uv: https://docs.astral.sh/uv"; exit 1; }
 	$(LOCK) pyproject.toml -o requirements/core.txt
-	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra all -o requirements/all.txt
+	$(LOCK) pyproject.toml --extra all --group dev -o requirements/dev.txt
 	$(LOCK) --python-version 3.11 requirements/build.in -o requirements/build.txt
 
 lock-check:  ## every requirement is pinned by hash, no lock names a host, pyproject.toml and locks agree

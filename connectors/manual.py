@@ -6,7 +6,7 @@ is in there. Counting and listing raise, because "0" and "nothing due" would be 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ropa.connector import (
     Action,
@@ -17,8 +17,10 @@ from ropa.connector import (
     Health,
     Key,
     LocationSpec,
+    Look,
     Option,
     Outcome,
+    Outcomes,
     OutcomeWord,
     Record,
     Selection,
@@ -62,15 +64,23 @@ class ManualConnector:
         """Raise LocationError: "nothing due" would be a lie."""
         raise self._by_hand(selection.dataset)
 
-    def act(self, selection: Selection, batch: Batch, action: Action) -> list[Outcome]:  # noqa: ARG002 - the contract's
+    def act(self, selection: Selection, batch: Batch, action: Action) -> Outcomes:  # noqa: ARG002 - the contract's
         """Refuse every record: a person does it."""
         own = [Outcome(found.key, OutcomeWord.REFUSED) for found in batch.records]
         others = [(child.dataset, found.key) for child in batch.companions for found in child.records]
-        return own + [Outcome(key, OutcomeWord.REFUSED, dataset=dataset) for dataset, key in others]
+        return Outcomes.of(own + [Outcome(key, OutcomeWord.REFUSED, dataset=dataset) for dataset, key in others])
+
+    def inspect(self, source: str, look: Look, *, limit: int) -> Mapping[str, Mapping[str, int]]:  # noqa: ARG002 - the contract's
+        """See ``Connector.inspect``: nothing can be looked into here."""
+        return {}
 
     def settle(self, dataset: str) -> str:  # noqa: ARG002 - the contract's
         """Return ``logical``: what became of the bytes is not known."""
         return "logical"
+
+    def finish(self, dataset: str) -> str:
+        """See ``Connector.finish``: nothing more is to be done than for every batch."""
+        return self.settle(dataset)
 
     def remaining(self, selection: Selection, batch: Batch) -> set[Key]:  # noqa: ARG002 - the contract's
         """Raise LocationError: it cannot be read back."""

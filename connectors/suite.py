@@ -137,6 +137,46 @@ class ConnectorContract:
         with self.opened(_rows(1)) as connector:
             assert [info.declared_as for info in connector.datasets() if info.declared_as == DATASET] == [DATASET]
 
+    def test_values_are_shown_to_the_caller_and_only_counts_come_back(self) -> None:
+        shown: dict[str, list[str]] = {}
+
+        def look(column: str, text: str) -> str | None:
+            shown.setdefault(column, []).append(text)
+            return "marked" if CANARY in text else None
+
+        with self.opened([*_rows(3), Row("904", note="")]) as connector:
+            counts = connector.inspect(self._source(connector), look, limit=100)
+            if not shown:
+                assert counts == {}
+                return self.does_not_apply("nothing can be looked into")
+            expected = {column: sum(CANARY in text for text in texts) for column, texts in shown.items()}
+            assert any(expected.values()), "the content of records was shown"
+            assert all(len(texts) <= 4 and all(type(text) is str for text in texts) for texts in shown.values())
+            told = {column: dict(answers) for column, answers in counts.items() if answers}
+            assert told == {column: {"marked": number} for column, number in expected.items() if number}
+            assert CANARY not in repr(counts)
+            assert connector.count(DATASET) == 4, "it reads only"
+        return None
+
+    def test_no_more_records_are_looked_into_than_asked(self) -> None:
+        shown: dict[str, int] = {}
+
+        def look(column: str, text: str) -> str | None:
+            shown[column] = shown.get(column, 0) + bool(text)
+            return "any"
+
+        with self.opened(_rows(5)) as connector:
+            counts = connector.inspect(self._source(connector), look, limit=2)
+            if not shown:
+                return self.does_not_apply("nothing can be looked into")
+            assert max(shown.values()) == 2
+            assert {column: answers["any"] for column, answers in counts.items() if answers} == shown
+        return None
+
+    @staticmethod
+    def _source(connector: Connector) -> str:
+        return next(info.source for info in connector.datasets() if info.declared_as == DATASET)
+
     def test_a_sound_dataset_has_no_problems(self) -> None:
         with self.opened(_rows(2)) as connector:
             assert connector.problems(DATASET) == []
@@ -310,7 +350,7 @@ class ConnectorContract:
                 return
             (batch,) = connector.find(due())
             assert connector.remaining(due(), batch) == {found.key for found in batch.records}
-            connector.act(due(), Batch(DATASET, batch.records[:1]), Action.PURGE)
+            connector.act(due(), Batch.of(DATASET, batch.records[:1]), Action.PURGE)
             assert connector.remaining(due(), batch) == set(self.keys("902", "903"))
 
     def test_purging_again_finds_the_records_absent(self) -> None:
@@ -362,7 +402,7 @@ class ConnectorContract:
 
     def test_an_empty_batch_has_no_outcomes(self) -> None:
         with self.opened(_rows(2)) as connector:
-            assert connector.act(due(), Batch(DATASET, ()), Action.PURGE) == []
+            assert connector.act(due(), Batch.of(DATASET, ()), Action.PURGE) == []
             assert connector.count(DATASET) == 2
 
     def test_a_record_that_was_never_there_is_absent(self) -> None:
@@ -370,7 +410,7 @@ class ConnectorContract:
             if not self.can_purge(connector):
                 return
             (batch,) = connector.find(due())
-            stranger = Batch(DATASET, (replace(batch.records[0], key=self.key("999")),))
+            stranger = Batch.of(DATASET, (replace(batch.records[0], key=self.key("999")),))
             assert words(connector.act(due(), stranger, Action.PURGE)) == [OutcomeWord.ABSENT]
             assert connector.remaining(due(), stranger) == set()
             assert connector.count(DATASET) == 1
@@ -510,7 +550,7 @@ class ConnectorContract:
         with self.opened(_rows(1), [Row("801", parent="901"), Row("802", parent="901")]) as connector:
             batch = self._with_riders(connector, "901")
             (riders,) = batch.companions
-            missed = replace(batch, companions=(Batch(CHILDREN, riders.records[:1]),))
+            missed = replace(batch, companions=(Batch.of(CHILDREN, riders.records[:1]),))
             outcomes = connector.act(due(), missed, Action.PURGE)
             assert OutcomeWord.PURGED not in words(outcomes)
             assert (connector.count(DATASET), connector.count(CHILDREN)) == (1, 2)
@@ -521,8 +561,8 @@ class ConnectorContract:
         return _all(connector, due(dataset=CHILDREN, anchors=(), before=(), parents=parents))
 
     def _with_riders(self, connector: Connector, *ids: str) -> Batch:
-        batch = Batch(DATASET, tuple(_all(connector, due(keys=tuple(self.keys(*ids))))))
-        return replace(batch, companions=(Batch(CHILDREN, tuple(self._riders(connector, *ids))),))
+        batch = Batch.of(DATASET, tuple(_all(connector, due(keys=tuple(self.keys(*ids))))))
+        return replace(batch, companions=(Batch.of(CHILDREN, tuple(self._riders(connector, *ids))),))
 
 
 def due(

@@ -13,11 +13,11 @@ from __future__ import annotations
 import hmac
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 from zoneinfo import ZoneInfo
 
 Key = tuple[str, ...]
@@ -294,14 +294,69 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What is told of a record beyond its key, version and anchors; most records have none."""
+
+    is_spared: bool = False
+    refers_to: tuple[Reference, ...] = ()
+    referred_by: tuple[Referring, ...] = ()
+    obstacle: str | None = None
+
+
+_NOTHING = Note()
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one dataset in key order, with the records of other datasets that go in the same breath."""
+    """Records of one dataset in key order, with the records of other datasets that go in the same breath.
+
+    Columns, not rows: a night moves millions of keys, and an object for each would cost more than the deletion. The
+    same thing row by row is ``records``; ``Batch.of`` makes one from rows.
+    """
 
     dataset: str
-    records: tuple[Found, ...]
+    keys: Sequence[Key]
+    versions: Sequence[str] = ()
+    """As many as ``keys``, or none at all where nothing is told."""
+    anchored: Sequence[tuple[date | None, ...]] = ()
+    """As many as ``keys``, or none at all."""
+    notes: Mapping[int, Note] = field(default_factory=dict)
+    """By position in ``keys``; only of those of which there is something to say."""
     companions: tuple[Batch, ...] = ()
     """Children that go with these records (``with_parent``): removed first, in the same transaction, or not at all.
     A companion's ``refers_to`` names the record it goes with. Listed so that the deepest descendants come first."""
+
+    @classmethod
+    def of(cls, dataset: str, records: Iterable[Found], companions: tuple[Batch, ...] = ()) -> Batch:
+        """Return the batch of records given one by one."""
+        found = tuple(records)
+        notes = {
+            pos: Note(one.is_spared, one.refers_to, one.referred_by, one.obstacle)
+            for pos, one in enumerate(found)
+            if one.is_spared or one.refers_to or one.referred_by or one.obstacle is not None
+        }
+        return cls(
+            dataset,
+            [one.key for one in found],
+            [one.version for one in found],
+            [one.anchored for one in found],
+            notes,
+            companions,
+        )
+
+    @property
+    def records(self) -> tuple[Found, ...]:
+        """The records one by one."""
+        versions = self.versions or ("",) * len(self.keys)
+        anchored = self.anchored or ((),) * len(self.keys)
+        return tuple(
+            Found(key, version, days, note.is_spared, note.refers_to, note.referred_by, note.obstacle)
+            for pos, (key, version, days) in enumerate(zip(self.keys, versions, anchored, strict=True))
+            for note in (self.notes.get(pos, _NOTHING),)
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +374,58 @@ class Outcome:
     version: str | None = None
     """For ``anonymised``: the record's version after our own change, read in the same transaction, so that another
     change of the same plan does not take ours for somebody else's. None where it cannot be told."""
+
+
+class Outcomes(Sequence[Outcome]):
+    """What became of the records of one ``act``: the batch's own in their order, then each companion's.
+
+    Nearly always the same became of nearly all of them, so that is said once: ``word``; ``odd`` has the outcomes, by
+    position, that say anything else. Read it as any sequence of ``Outcome``.
+    """
+
+    __slots__ = ("keys", "odd", "versions", "word")
+
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        word: OutcomeWord,
+        odd: Mapping[int, Outcome] | None = None,
+        versions: Sequence[str | None] = (),
+    ) -> None:
+        self.keys = keys
+        self.word = word
+        self.odd: Mapping[int, Outcome] = odd or {}
+        self.versions = versions
+        """For ``anonymised``: ``Outcome.version`` of each, or none at all."""
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> Outcomes:
+        """Return outcomes given one by one."""
+        found = tuple(outcomes)
+        return cls([one.key for one in found], OutcomeWord.FAILED, dict(enumerate(found)))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def _at(self, pos: int) -> Outcome:
+        odd = self.odd.get(pos)
+        if odd is not None:
+            return odd
+        return Outcome(self.keys[pos], self.word, version=self.versions[pos] if self.versions else None)
+
+    @overload
+    def __getitem__(self, pos: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, pos: slice) -> list[Outcome]: ...
+    def __getitem__(self, pos: int | slice) -> Outcome | list[Outcome]:
+        if isinstance(pos, slice):
+            return [self._at(place) for place in range(*pos.indices(len(self.keys)))]
+        return self._at(range(len(self.keys))[pos])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,6 +512,19 @@ class Option:
     help: str = ""
 
 
+Look = Callable[[str, str], str | None]
+"""Asked with a column's name and one value as text: the data category it looks like, None where none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a listing that saw every record can tell besides: the population, and how many matching records have no
+    anchor that can be read, or one in the future (``Selection.undated``)."""
+
+    population: int
+    undated: int
+
+
 @runtime_checkable
 class Connector(Protocol):
     """One open location."""
@@ -427,15 +547,28 @@ class Connector(Protocol):
 
     def find(self, selection: Selection) -> Iterator[Batch]:
         """Stream the selected records in key order, in batches. Reads only. Raises IncompleteListingError when the
-        listing cannot be trusted to be whole."""
+        listing cannot be trusted to be whole.
 
-    def act(self, selection: Selection, batch: Batch, action: Action) -> list[Outcome]:
+        A generator that saw every record on its way may return a ``Tally``, which saves two more listings.
+        """
+
+    def act(self, selection: Selection, batch: Batch, action: Action) -> Outcomes:
         """Purge (``action`` PURGE) or change the ``fields`` (ANONYMISE) of a batch that ``find`` gave; re-checks
         selection, version, holds and references in the act itself. One outcome per record: the batch's own in
         their order, then each companion's. Safe to repeat."""
 
+    def inspect(self, source: str, look: Look, *, limit: int) -> Mapping[str, Mapping[str, int]]:
+        """Show the values of up to ``limit`` records of a source, declared or not, to ``look``, and return for each
+        column how often each answer was given. The values themselves go nowhere else: not kept, not returned, not
+        logged. Reads only; {} where there is nothing that could be looked into."""
+
     def settle(self, dataset: str) -> str:
-        """Do what makes erased bytes go (checkpoint, vacuum) and return ``physical`` or ``logical``: what is true."""
+        """Do what makes erased bytes go and is cheap enough for every batch, and return ``physical`` or ``logical``:
+        what is true now."""
+
+    def finish(self, dataset: str) -> str:
+        """Do what makes erased bytes go and is done once, after the last batch of a dataset (``after_purge``), and
+        return ``physical`` or ``logical``: what is true now of all that was erased."""
 
     def remaining(self, selection: Selection, batch: Batch) -> set[Key]:
         """Read back, by a separate read, which of the batch's own records are still there (row) or still hold

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
+from servers import MariaDB, Postgres, Server, ServerMissing
 
 for name in ("ROPA_STATE", "ROPA_DATABASE_URL"):
     os.environ.pop(name, None)
@@ -21,3 +23,27 @@ def repository() -> os.PathLike[str]:
     from pathlib import Path
 
     return Path(__file__).parents[1]
+
+
+def _started(start: Callable[[], Server]) -> Iterator[Server]:
+    """Start a server, once for each process of tests that asks; where it is not installed, only CI insists on it."""
+    try:
+        server = start()
+    except ServerMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"server absent: {missing}")
+        pytest.skip(f"server absent: {missing}")
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; ``postgres.create()`` gives a database (``tests/servers.py``)."""
+    yield from _started(Postgres.start)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB server; ``mariadb.create()`` gives a database (``tests/servers.py``)."""
+    yield from _started(MariaDB.start)

@@ -33,16 +33,16 @@ from sqlmodel import col
 from connectors.memory import MemoryConnector
 from ropa import config as configuration
 from ropa.config.models import Location
-from ropa.connector import Action, CatalogueReference, LocationSpec, Outcome, OutcomeWord
+from ropa.connector import Action, Batch, CatalogueReference, LocationSpec, Outcome, Outcomes, OutcomeWord
 from ropa.database import migrate, open_database
 from ropa.errors import LocationError
 from ropa.ledger.verify import verify
 from ropa.register.parse import parse
-from ropa.sweep import holds, journal, mandates, night, review, show
+from ropa.sweep import blocks, holds, journal, mandates, night, packing, review, show
 from ropa.sweep.halting import halt, resume
 from ropa.sweep.scope import Scope
 from ropa.sweep.site import Site
-from ropa.sweep.tables import BatchRow, PlannedRecord, PlanRow, RunRow, TargetRow
+from ropa.sweep.tables import BatchRow, PlannedBlock, PlanRow, RunRow, TargetRow
 from ropa.wiring import connector_types, open_location
 
 gc.freeze()  # what was imported stays; to look through it again and again is a seventh of the time of these tests
@@ -194,9 +194,9 @@ class Place:
     def _act(self, selection, batch, action):
         word = OutcomeWord.PURGED if action is Action.PURGE else OutcomeWord.ANONYMISED
         honest = tuple(found for found in batch.records if found.key not in self.lies)
-        done = iter(self.inner.act(selection, replace(batch, records=honest), action))
+        done = iter(self.inner.act(selection, Batch.of(batch.dataset, honest, batch.companions), action))
         own = [Outcome(f.key, word) if f.key in self.lies else next(done) for f in batch.records]
-        return [*own, *done]
+        return Outcomes.of([*own, *done])
 
 
 def _records_of(batch):
@@ -209,8 +209,12 @@ def _records_of(batch):
 class World:
     """A project folder in which everything is done as the commands do it."""
 
-    def __init__(self, home, config=SIMPLE, tables=None, *, kind="memory", relations=(), now=NOW, register=REGISTER):
-        """``tables``: table to rows with an ``id``; ``relations``: (child, column, parent, ON DELETE action)."""
+    def __init__(
+        self, home, config=SIMPLE, tables=None, *, kind="memory", relations=(), now=NOW, register=REGISTER, url=None
+    ):
+        """``tables``: table to rows with an ``id``; ``relations``: (child, column, parent, ON DELETE action); ``url``:
+        an empty database for the run state."""
+        self.url = url
         self.home = Path(home)
         self.clock = Clock(now)
         self.kind = kind
@@ -224,7 +228,7 @@ class World:
             _fill(self.database, self.data, relations)
         self.places = {}
         self.site = None
-        if (now, register) == (NOW, REGISTER):
+        if (now, register, url) == (NOW, REGISTER, None):
             shutil.copytree(_founded(), self.home / "var")
             self.configure(config)
         else:
@@ -232,7 +236,12 @@ class World:
 
     def _found(self, config, register):
         (self.home / "var").mkdir(mode=0o700)
-        shutil.copy(_migrated(), self.home / "var" / "ropa.db")
+        if self.url is None:
+            shutil.copy(_migrated(), self.home / "var" / "ropa.db")
+        else:
+            engine = open_database(self.url)
+            migrate(engine)
+            engine.dispose()
         self.configure(config)
         self.keep_register(register)
         journal.create(self.site, origin="ropa.example/test")
@@ -257,7 +266,7 @@ class World:
             folder=self.home,
             state=self.home / "var",
             config=self.loaded,
-            engine=_engine(self.home / "var" / "ropa.db"),
+            engine=_engine(self.home / "var" / "ropa.db") if self.url is None else open_database(self.url),
             open_location=self._open,
             enforcing=frozenset(self.loaded.locations),
             now=self.clock,
@@ -458,6 +467,25 @@ class World:
         with self.site.engine.begin() as connection:
             return connection.execute(text(statement), values)
 
+    def rewrite(self, seq, dataset="contacts", *, key=None, version=None, due_on=None):
+        """Change a planned record behind the program's back, as it is packed."""
+        with Session(self.site.engine) as session, session.begin():
+            for block in session.scalars(select(PlannedBlock)):
+                target = session.get_one(TargetRow, block.target_id)
+                if target.dataset != dataset or not block.first_seq <= seq < block.first_seq + block.count:
+                    continue
+                pos = seq - block.first_seq
+                keys = [list(key) for key in zip(*json.loads(block.keys), strict=True)]
+                versions = packing.unpack_versions(block.versions, block.count)
+                days = list(packing.unpack_days(block.due_on, block.count))
+                keys[pos] = keys[pos] if key is None else list(key)
+                versions[pos] = versions[pos] if version is None else version
+                days[pos] = days[pos] if due_on is None else due_on.toordinal()
+                block.keys, block.versions = packing.pack_keys(keys), packing.pack_versions(versions)
+                block.due_on = packing.pack_days(days)
+                return
+        raise AssertionError(f"no planned record {seq}")
+
     def events(self, kind=None):
         lines = [json.loads(line) for line in (self.site.ledger_folder / "events.jsonl").read_bytes().splitlines()]
         return [event for event in lines if kind is None or event["type"] == kind]
@@ -470,10 +498,8 @@ class World:
         with Session(self.site.engine) as session:
             for batch in session.scalars(select(BatchRow).where(col(BatchRow.root).in_(open_roots))):
                 lines = (self.site.ledger_folder / "batches" / batch.root).read_text().split()
-                keys = session.scalars(
-                    select(col(PlannedRecord.key)).where(col(PlannedRecord.target_id) == batch.target_id)
-                )
-                for key in keys:
+                keys = [record.key for record in blocks.walk(session, batch.target_id)]
+                for key in (json.dumps(list(key), ensure_ascii=False, separators=(",", ":")) for key in keys):
                     message = f'["{batch.location}","{batch.dataset}",{key}]'
                     if batch.location == location and hmac.digest(batch.key, message.encode(), sha256).hex() in lines:
                         covered.add((batch.dataset, tuple(json.loads(key))))
@@ -583,6 +609,7 @@ def _founded():
     """The state folder of a world with the usual register and a ledger of one line."""
     world = World.__new__(World)
     world.home, world.clock, world.kind, world.places, world.site = _folder() / "founded", Clock(), "memory", {}, None
+    world.url = None
     (world.home / "config").mkdir(parents=True)
     world._found(SIMPLE, REGISTER)
     world.close()

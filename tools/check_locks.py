@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LOCKS = {
     "requirements/core.txt": ["pyproject.toml"],
-    "requirements/dev.txt": ["pyproject.toml", "--group", "dev"],
+    "requirements/all.txt": ["pyproject.toml", "--extra", "all"],
+    "requirements/dev.txt": ["pyproject.toml", "--extra", "all", "--group", "dev"],
     "requirements/build.txt": ["--python-version", "3.11", "requirements/build.in"],
 }
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", re.MULTILINE)
@@ -64,9 +65,12 @@ def main(arguments: list[str]) -> int:
     """Check, print and return the exit code."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     core = project["project"]["dependencies"]
+    extras = project["project"]["optional-dependencies"]
+    every = [*core, *(one for name, needed in extras.items() if name != "all" for one in needed)]
     asked = {
         "requirements/core.txt": core,
-        "requirements/dev.txt": [*core, *project["dependency-groups"]["dev"]],
+        "requirements/all.txt": every,
+        "requirements/dev.txt": [*every, *project["dependency-groups"]["dev"]],
         "requirements/build.txt": project["build-system"]["requires"],
     }
     problems = []

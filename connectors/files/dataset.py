@@ -7,14 +7,14 @@ different dates in one name.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from zoneinfo import ZoneInfo
 
 from connectors.evaluate import read_moments
-from connectors.files.names import Glob, NameDate, spell_name
-from connectors.files.tree import Names
+from connectors.files.names import Glob, NameDate, parse_key, parse_name, spell_name
+from connectors.files.tree import Files, Names
 from ropa.clock import Moment
 from ropa.connector import Anchor, AnchorPart, DatasetSpec, Key, Scalar, Selection
 
@@ -30,33 +30,86 @@ COLUMNS: Mapping[str, str] = {
 
 _SUBJECT_COLUMNS = frozenset({"name", "folder", "path"})
 
-DEFAULT_ANCHORS: Mapping[str, Anchor] = {"mtime": Anchor("mtime", (AnchorPart("mtime"),))}
+_MTIME = Anchor("mtime", (AnchorPart("mtime"),))
+DEFAULT_ANCHORS: Mapping[str, Anchor] = {"mtime": _MTIME}
 
 _Part = Callable[["FileItem"], tuple[object, ZoneInfo, str | None]]
 
 
 class Folder:
-    """A dataset as configured, made ready. Raises ValueError for a ``source`` that is not below the root."""
+    """A dataset as configured, made ready. Raises ValueError for a ``source`` that is not below the root.
 
-    def __init__(self, spec: DatasetSpec, pattern: str) -> None:
+    ``sentinel``: the name of the file in the root that is never a record.
+    """
+
+    def __init__(self, spec: DatasetSpec, pattern: str, sentinel: str) -> None:
         self.spec = spec
         self.names = _read_source(spec.source)
         self.is_pruned = spec.options.get("prune_empty") is True
         self.anchors = {**DEFAULT_ANCHORS, **spec.anchors}
         self._glob = Glob(str(spec.options.get("pattern") or pattern))
         self._data = [Glob(glob) for globs in spec.data.values() for glob in globs]
+        self._sentinel = spell_name(sentinel)
         self._prefix = "".join(f"{spell_name(name)}/" for name in self.names)
         self._parts = {name: _compile(anchor, spec.zone) for name, anchor in self.anchors.items()}
 
     def is_member(self, path: str) -> bool:
         """Tell whether a file, its path from the root spelled as in keys, is a record of this dataset."""
-        if not path.startswith(self._prefix):
+        if not path.startswith(self._prefix) or path == self._sentinel:
             return False
         name = path.rpartition("/")[2]
         below = path[len(self._prefix) :]
         if not self._glob.is_match(below, name):
             return False
         return not self._data or any(glob.is_match(below, name) for glob in self._data)
+
+    def record_test(self) -> Callable[[str], bool] | None:
+        """Return what tells of a file that lies below the folder, by its path, whether it is a record; None: it is."""
+        is_everything = self._glob.is_everything and (not self._data or any(glob.is_everything for glob in self._data))
+        if not is_everything:
+            return self.is_member
+        return None if self.names else self._sentinel.__ne__
+
+    def names_of(self, key: Key) -> Names | None:
+        """Return the names that a key consists of; None where it is no key of a record of this dataset."""
+        try:
+            (path,) = key
+            names = parse_key(path)
+        except ValueError:
+            return None
+        return names if self.is_member(path) else None
+
+    def group(self, keys: Sequence[Key]) -> tuple[Files, list[int]]:
+        """Return the files behind keys by their folder, and the positions of what are no keys of its records."""
+        files: dict[Names, list[tuple[int, str]]] = {}
+        strays: list[int] = []
+        last = ""
+        own: list[tuple[int, str]] | None = None
+        # Then a key is one of a record wherever its neighbour's is.
+        is_uniform = self.record_test() is None
+        for pos, key in enumerate(keys):
+            # Most keys stand in the folder of the key before.
+            above, _, part = key[0].rpartition("/") if len(key) == 1 else ("", "", "")
+            if own is not None and is_uniform and above == last:
+                try:
+                    own.append((pos, parse_name(part)))
+                except ValueError:
+                    strays.append(pos)
+            elif (names := self.names_of(key)) is not None:
+                last, own = above, files.setdefault(names[:-1], [])
+                own.append((pos, names[-1]))
+            else:
+                strays.append(pos)
+        return files, strays
+
+    def may_share(self, other: Folder) -> bool:
+        """Tell whether a file may lie in the folders of both datasets."""
+        return self._prefix.startswith(other._prefix) or other._prefix.startswith(self._prefix)
+
+    def is_mtime(self, anchor: str) -> bool:
+        """Tell whether an anchor is the time of last change and nothing else."""
+        found = self.anchors.get(anchor)
+        return found is not None and found.parts == _MTIME.parts
 
     def moments(self, anchor: str, item: FileItem) -> tuple[Moment, ...]:
         """Return the dates of an anchor's parts; none where it is not configured or cannot be read."""

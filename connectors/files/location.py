@@ -8,36 +8,41 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
-from connectors.evaluate import Judge
+from connectors.files.asking import Columns, Question, Row
 from connectors.files.dataset import COLUMNS, DEFAULT_ANCHORS, FileItem, Folder
-from connectors.files.names import Persons, parse_key, spell_name
+from connectors.files.listing import Entries, Sift, statuses, walk
+from connectors.files.names import Persons, spell_name
 from connectors.files.roots import DEFAULT_SENTINEL, error_code, mounts_below, open_root, reason_to_refuse
-from connectors.files.tree import Chain, Names, Verdict, identity_of, status_of, walk
+from connectors.files.tree import PURGED, Chain, Purge, Verdict, still_there
 from ropa.connector import (
     Action,
     Batch,
     Capabilities,
     Column,
     DatasetInfo,
-    Found,
     Health,
     Key,
     LocationSpec,
+    Look,
     Outcome,
+    Outcomes,
     OutcomeWord,
     Record,
     Selection,
+    Tally,
     normalise_identifier,
 )
 from ropa.errors import CallError, ConfigurationError, IncompleteListingError, LocationError, Problem
 
 __all__ = ["CAPABILITIES", "DEFAULT_ANCHORS", "FilesConnector"]
 
-CAPABILITIES = Capabilities(actions=frozenset({Action.PURGE}), default_batch_size=1000)
+CAPABILITIES = Capabilities(actions=frozenset({Action.PURGE}), default_batch_size=10_000)
+T = TypeVar("T")
 
 
 class FilesConnector:
@@ -63,7 +68,7 @@ class FilesConnector:
         self._folders: dict[str, Folder] = {}
         for name, dataset in spec.datasets.items():
             try:
-                self._folders[name] = Folder(dataset, str(spec.options.get("pattern") or "*"))
+                self._folders[name] = Folder(dataset, str(spec.options.get("pattern") or "*"), self._sentinel)
             except ValueError as error:
                 problems.append(Problem(f"location.{spec.name}.dataset.{name}.source", str(error)))
         if problems:
@@ -106,8 +111,14 @@ class FilesConnector:
     def count(self, dataset: str) -> int:
         """Return the number of files. Raises IncompleteListingError when a part cannot be read."""
         folder = self._expect(dataset)
-        with open_root(self._root, self._sentinel, self._spec.name) as root:
-            return sum(self._is_record(folder, key) for key, _ in walk(root, folder.names))
+        test = folder.record_test()
+
+        def sift(entries: Entries, prefix: str) -> list[tuple[str, int]]:
+            if test is None:
+                return [("", sum(1 for _ in entries))]
+            return [("", sum(test(prefix + spell_name(entry.name)) for entry in entries))]
+
+        return sum(number for counts in self._listed(folder, sift) for _, number in counts)
 
     def problems(self, dataset: str, selection: Selection | None = None) -> list[str]:
         """Return what cannot be: a folder, column, pattern or anchor; and every selection with ``fields``, because a
@@ -123,70 +134,60 @@ class FilesConnector:
                 problems.append(f"there is no folder {folder.spec.source} below the root, or it cannot be opened")
         return problems
 
-    def find(self, selection: Selection) -> Iterator[Batch]:
-        """Stream the selected files in the order of their keys. Unless they are named, the whole folder is listed."""
+    def find(self, selection: Selection) -> Generator[Batch, None, Tally | None]:
+        """Stream the selected files in the order of their keys. Unless they are named, the whole folder is listed, and
+        what was counted on the way is returned."""
         return self._find(self._expect(selection.dataset), selection)
 
-    def _find(self, folder: Folder, selection: Selection) -> Iterator[Batch]:
-        judge, persons = Judge(selection), Persons(selection.spare.subjects)
-        held = frozenset[Key]().union(*selection.spare.keys.values())
+    def _find(self, folder: Folder, selection: Selection) -> Generator[Batch, None, Tally | None]:
+        question = self._question(folder, selection)
         size = self._spec.batch_size or self.capabilities.default_batch_size
-        batch: list[Found] = []
-        for item in self._items(folder) if selection.keys is None else self._named(folder, selection.keys):
-            if not judge.is_selected(item):
-                continue
-            batch.append(
-                Found(
-                    key=item.key,
-                    version=identity_of(item.status),
-                    anchored=judge.anchored(item),
-                    is_spared=item.key in held or persons.is_about(folder.spec.subject, item.path),
-                    obstacle=self._obstacle(item),
-                )
-            )
-            if len(batch) == size:
-                yield Batch(selection.dataset, tuple(batch))
-                batch = []
-        if batch:
-            yield Batch(selection.dataset, tuple(batch))
+        batch = Columns(selection.dataset)
+        for rows in (
+            self._named(folder, question) if selection.keys is not None else self._listed(folder, question.sift)
+        ):
+            for path, row in rows:
+                batch.add(path, *row)
+                if len(batch.keys) == size:
+                    yield batch.made()
+                    batch = Columns(selection.dataset)
+        if batch.keys:
+            yield batch.made()
+        return question.tally if selection.keys is None else None
 
-    def act(self, selection: Selection, batch: Batch, action: Action) -> list[Outcome]:
+    def act(self, selection: Selection, batch: Batch, action: Action) -> Outcomes:
         """Purge files. Anything but a purge of whole records is refused."""
         folder = self._expect(batch.dataset)
         if action is not Action.PURGE or selection.fields or batch.companions:
-            own = [Outcome(found.key, OutcomeWord.REFUSED) for found in batch.records]
-            others = [(child.dataset, found.key) for child in batch.companions for found in child.records]
-            return own + [Outcome(key, OutcomeWord.REFUSED, dataset=dataset) for dataset, key in others]
-        judge, persons = Judge(selection), Persons(selection.spare.subjects)
-        held = frozenset[Key]().union(*selection.spare.keys.values())
-        verdicts: list[Verdict] = []
-        emptied: set[Names] = set()
-        with open_root(self._root, self._sentinel, self._spec.name) as root, Chain(root) as chain:
-            for found in batch.records:
-                names = self._names_of(folder, found.key)
-                if names is None:
-                    verdicts.append((OutcomeWord.CHANGED, None))
-                    continue
+            own = [Outcome(key, OutcomeWord.REFUSED) for key in batch.keys]
+            others = [(child.dataset, key) for child in batch.companions for key in child.keys]
+            return Outcomes.of(own + [Outcome(key, OutcomeWord.REFUSED, dataset=dataset) for dataset, key in others])
+        question, keys = self._question(folder, selection), batch.keys
+        versions = batch.versions or ("",) * len(keys)
 
-                def look(status: os.stat_result, found: Found = found) -> Verdict | None:
-                    item = FileItem(folder, found.key[0], status)
-                    if found.key in held or persons.is_about(folder.spec.subject, item.path):
-                        return OutcomeWord.HELD, None
-                    if identity_of(status) != found.version or not judge.is_selected(item):
-                        return OutcomeWord.CHANGED, None
-                    obstacle = self._obstacle(item)
-                    return (OutcomeWord.BLOCKED, obstacle) if obstacle else None
+        def judge(pos: int, status: os.stat_result) -> Verdict | None:
+            return question.verdict(keys[pos][0], versions[pos], status)
 
-                verdicts.append(chain.purge(names, look))
-                if verdicts[-1][0] is OutcomeWord.PURGED:
-                    emptied.add(names[:-1])
+        files, strays = folder.group(keys)
+        odd = {pos: Outcome(keys[pos], OutcomeWord.CHANGED) for pos in strays}
+        with open_root(self._root, self._sentinel, self._spec.name) as root:
+            purge = Purge(root, judge)
+            for pos, verdict in purge.files(files):
+                if verdict is not PURGED:
+                    odd[pos] = Outcome(keys[pos], *verdict)
+            is_durable = purge.is_durable
             if folder.is_pruned:
-                for names in sorted(emptied, key=len, reverse=True):
-                    chain.prune(names, folder.names)
-        if not chain.is_durable:
-            # Gone for now, but a power failure could bring them back: that is not "purged".
-            verdicts = [(OutcomeWord.UNVERIFIED, None) if w is OutcomeWord.PURGED else (w, c) for w, c in verdicts]
-        return [Outcome(found.key, *verdict) for found, verdict in zip(batch.records, verdicts, strict=True)]
+                emptied = [names for names, own in files.items() if any(pos not in odd for pos, _ in own)]
+                with Chain(root) as chain:
+                    for names in sorted(emptied, reverse=True):
+                        chain.prune(names, folder.names)
+                is_durable = is_durable and chain.is_durable
+        # Gone for now, but a power failure could bring them back: that is not "purged".
+        return Outcomes(keys, OutcomeWord.PURGED if is_durable else OutcomeWord.UNVERIFIED, odd)
+
+    def inspect(self, source: str, look: Look, *, limit: int) -> Mapping[str, Mapping[str, int]]:  # noqa: ARG002 - the contract's
+        """See ``Connector.inspect``: nothing can be looked into here."""
+        return {}
 
     def settle(self, dataset: str) -> str:
         """Return ``logical``: the name is gone, but the blocks stay on the medium until they are used again, and
@@ -194,33 +195,39 @@ class FilesConnector:
         self._expect(dataset)
         return "logical"
 
+    def finish(self, dataset: str) -> str:
+        """See ``Connector.finish``: nothing more is to be done than for every batch."""
+        return self.settle(dataset)
+
     def remaining(self, selection: Selection, batch: Batch) -> set[Key]:  # noqa: ARG002 - the contract's
         """Return the keys under which a file is there, whichever it is. Raises LocationError when it cannot be told."""
-        folder = self._expect(batch.dataset)
-        there = set()
-        with open_root(self._root, self._sentinel, self._spec.name) as root, Chain(root) as chain:
-            for found in batch.records:
-                names = self._names_of(folder, found.key)
-                try:
-                    if names is not None and chain.status(names) is not None:
-                        there.add(found.key)
-                except OSError as error:
-                    raise LocationError(
-                        f"{self._spec.name}.{batch.dataset} cannot be read back ({error_code(error)})",
-                        code="unreadable",
-                    ) from None
-        return there
+        files, _ = self._expect(batch.dataset).group(batch.keys)
+        with open_root(self._root, self._sentinel, self._spec.name) as root:
+            try:
+                return {batch.keys[pos] for pos in still_there(root, files)}
+            except OSError as error:
+                raise LocationError(
+                    f"{self._spec.name}.{batch.dataset} cannot be read back ({error_code(error)})", code="unreadable"
+                ) from None
 
     def read(self, dataset: str, subject: str) -> Iterator[Record]:
         """Stream what is kept about a person: for each file its path, size and time; the content is the file itself."""
         folder = self._expect(dataset)
-        persons = Persons({normalise_identifier(subject)})
-        for item in self._items(folder):
-            if persons.is_about(folder.spec.subject, item.path):
+        persons, test = Persons({normalise_identifier(subject)}), folder.record_test()
+
+        def sift(entries: Entries, prefix: str) -> list[tuple[str, FileItem]]:
+            items = (FileItem(folder, prefix + spell_name(name), status) for name, status in statuses(entries))
+            return [
+                (item.path, item)
+                for item in items
+                if persons.is_about(folder.spec.subject, item.path) and (test is None or test(item.path))
+            ]
+
+        for rows in self._listed(folder, sift):
+            for _, item in rows:
                 modified = datetime.fromtimestamp(item.status.st_mtime_ns // 10**9, UTC)
-                yield Record(
-                    item.key, {name: item.value(name) for name in COLUMNS if name != "mtime"} | {"mtime": modified}
-                )
+                values = {name: item.value(name) for name in COLUMNS if name != "mtime"}
+                yield Record(item.key, values | {"mtime": modified})
 
     def close(self) -> None:
         """Let go of nothing: nothing is held between calls."""
@@ -231,16 +238,14 @@ class FilesConnector:
         except KeyError:
             raise CallError(f"{self._spec.name} has no dataset {dataset}", code="dataset-unknown") from None
 
-    def _items(self, folder: Folder) -> Iterator[FileItem]:
+    def _listed(self, folder: Folder, sift: Sift[T]) -> Iterator[Sequence[tuple[str, T]]]:
         with open_root(self._root, self._sentinel, self._spec.name) as root:
-            for key, entry in walk(root, folder.names):
-                if self._is_record(folder, key) and (status := status_of(entry)) is not None:
-                    yield FileItem(folder, key, status)
+            yield from walk(root, folder.names, sift)
 
-    def _named(self, folder: Folder, keys: tuple[Key, ...]) -> Iterator[FileItem]:
+    def _named(self, folder: Folder, question: Question) -> Iterator[list[Row]]:
         with open_root(self._root, self._sentinel, self._spec.name) as root, Chain(root) as chain:
-            for key in sorted(set(keys)):
-                names = self._names_of(folder, key)
+            for key in sorted(set(question.selection.keys or ())):
+                names = folder.names_of(key)
                 try:
                     status = None if names is None else chain.status(names)
                 except OSError as error:
@@ -248,28 +253,20 @@ class FilesConnector:
                         f"{self._spec.name}.{folder.spec.name}: a file cannot be looked at ({error_code(error)})",
                         code="unreadable",
                     ) from None
-                if status is not None:
-                    yield FileItem(folder, key[0], status)
+                if status is not None and question.is_selected(key[0], status):
+                    yield [question.row(key[0], status)]
 
-    def _is_record(self, folder: Folder, path: str) -> bool:
-        return path != spell_name(self._sentinel) and folder.is_member(path)
+    def _question(self, folder: Folder, selection: Selection) -> Question:
+        others = [other for other in self._folders.values() if other is not folder and folder.may_share(other)]
 
-    def _names_of(self, folder: Folder, key: Key) -> Names | None:
-        """Return the names that a key consists of; None where it is no key of a record of this dataset."""
-        try:
-            (path,) = key
-            names = parse_key(path)
-        except ValueError:
-            return None
-        return names if self._is_record(folder, path) else None
+        def obstacle(path: str, status: os.stat_result) -> str | None:
+            """Return why a file cannot go: it has another name that would keep its content (hard link), or it belongs
+            to a second dataset too, whose rules may still need it."""
+            if status.st_nlink > 1:
+                return "hard-link"
+            return "two-datasets" if any(other.is_member(path) for other in others) else None
 
-    def _obstacle(self, item: FileItem) -> str | None:
-        """Return why a file cannot go: it has another name that would keep its content (hard link), or it belongs to
-        a second dataset too, whose rules may still need it."""
-        if item.status.st_nlink > 1:
-            return "hard-link"
-        others = (other for other in self._folders.values() if other is not item.folder)
-        return "two-datasets" if any(other.is_member(item.path) for other in others) else None
+        return Question(folder, selection, folder.record_test(), obstacle)
 
 
 def _may(descriptor: int, mode: int) -> bool:

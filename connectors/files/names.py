@@ -32,17 +32,21 @@ def spell_name(name: str) -> str:
 
 def parse_key(key: str) -> tuple[str, ...]:
     """Return the names that a key consists of, as ``os`` takes them. Raises ValueError where it is no key."""
-    names = []
-    for part in key.split("/"):
+    return tuple(map(parse_name, key.split("/")))
+
+
+def parse_name(part: str) -> str:
+    """Return the name behind one spelling, as ``os`` takes it. Raises ValueError where it is none."""
+    name = part
+    if not part.isascii() or "\\" in part:
         raw = b"".join(
             bytes.fromhex(found[1]) if found[1] else b"\\" if found[0] else text.encode("utf-8")
             for text, found in _pieces(part)
         )
         name = os.fsdecode(raw)
-        if name in {"", ".", ".."} or "\0" in name or spell_name(name) != part:
-            raise ValueError("not the path of a file below the root")
-        names.append(name)
-    return tuple(names)
+    if name in {"", ".", ".."} or "\0" in name or "/" in name or spell_name(name) != part:
+        raise ValueError("not the path of a file below the root")
+    return name
 
 
 def _pieces(part: str) -> Iterable[tuple[str, tuple[str, str | None]]]:
@@ -63,12 +67,13 @@ class Glob:
 
     def __init__(self, pattern: str) -> None:
         self._is_for_path = "/" in pattern
-        self._is_everything = pattern in {"*", "**"}
+        self.is_everything = pattern in {"*", "**"}
+        """Whether there is no file that does not match."""
         self._expression = re.compile(_translate(pattern), re.DOTALL)
 
     def is_match(self, path: str, name: str) -> bool:
         """Tell whether a file matches; ``path`` is relative to the dataset's folder, both as spelled in keys."""
-        return self._is_everything or bool(self._expression.fullmatch(path if self._is_for_path else name))
+        return self.is_everything or bool(self._expression.fullmatch(path if self._is_for_path else name))
 
 
 def _translate(pattern: str) -> str:

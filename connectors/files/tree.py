@@ -1,4 +1,4 @@
-"""How files are walked and removed: the only module of this connector that changes a disk.
+"""How files are gone to, looked at and removed: the only module of this connector that changes a disk.
 
 Design. A path is never trusted twice. Everything starts at the descriptor of a root that carries its sentinel and goes
 down one name at a time (openat(2) with O_NOFOLLOW and O_DIRECTORY), so that a folder exchanged for a symbolic link at
@@ -8,6 +8,10 @@ was planned (device, inode, size, both times) is still what the descriptor shows
 folder. Between that look and the removal the name could still be given to another file: the descriptor, which is kept,
 then shows that the file we looked at is still linked, and the record is reported as failed instead of purged. Before
 the outcomes are told, each folder that lost a file is flushed to disk: evidence must not be older than the deed.
+
+Files are taken folder by folder, each folder opened once, and several threads work in the folders that are open: a
+disk makes whoever removes a file wait, and can be waited for more than once at a time. The folders are flushed when
+their threads are done, many together, because one commit of the disk's journal then serves them all.
 """
 
 from __future__ import annotations
@@ -15,20 +19,29 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from connectors.files.names import spell_name
 from connectors.files.roots import CrossedError, Root, error_code
 from ropa.connector import OutcomeWord
-from ropa.errors import IncompleteListingError, LocationError
 
 Verdict = tuple[OutcomeWord, str | None]
 Names = tuple[str, ...]
 """Names of folders, the last perhaps of a file, from the root down, as ``os`` takes them."""
+
+THREADS = 8
+_OPEN = 64
+"""Folders held open at a time: far below what a process may have open by default (1024)."""
+_SHARE = 64
+"""Files that one thread takes at a time."""
+_MANY_MORE, _ROOM = 4, 256
+"""A folder of up to so many names for each that is looked for, and some more, is read to look for them."""
+
+PURGED: Verdict = (OutcomeWord.PURGED, None)
 
 
 def identity_of(status: os.stat_result) -> str:
@@ -36,104 +49,7 @@ def identity_of(status: os.stat_result) -> str:
     return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
-# --- walking ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Level:
-    """A folder being walked."""
-
-    descriptor: int
-    prefix: str
-    waiting: Iterator[os.DirEntry[str]]
-
-
-def walk(root: Root, folder: Names) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Stream every regular file below a folder as (key, entry), in the order of the keys; reads only.
-
-    Symbolic links, FIFOs, sockets and devices are passed over; other file systems are not entered. Holds one folder of
-    each depth in memory. An entry can be asked (``stat``) until the next one is taken. Raises IncompleteListingError
-    where a folder cannot be read, or was exchanged in the meantime; LocationError where ``folder`` is not there.
-    """
-    prefix = "".join(f"{spell_name(name)}/" for name in folder)
-    levels: list[_Level] = []
-    try:
-        with Chain(root) as chain:
-            try:
-                start = os.dup(chain.enter(folder))
-            except OSError as error:
-                raise LocationError(
-                    f"a dataset's folder is not below the root or cannot be opened ({error_code(error)})",
-                    next_step="Correct its source, or create the folder.",
-                    code="folder-missing",
-                ) from None
-        levels.append(_Level(start, prefix, iter(())))
-        levels[-1].waiting = _list(start)
-        while levels:
-            level = levels[-1]
-            entry = next(level.waiting, None)
-            if entry is None:
-                os.close(levels.pop().descriptor)
-                continue
-            if not entry.is_dir(follow_symlinks=False):
-                yield level.prefix + spell_name(entry.name), entry
-                continue
-            descriptor = _descend(root, level, entry)
-            if descriptor is not None:
-                levels.append(_Level(descriptor, f"{level.prefix}{spell_name(entry.name)}/", iter(())))
-                levels[-1].waiting = _list(descriptor)
-    finally:
-        for level in levels:
-            os.close(level.descriptor)
-
-
-def status_of(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """Return a file's status; None where it has just gone or is no regular file any more. Raises
-    IncompleteListingError where it cannot be told."""
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _incomplete(error, entry) from None
-    return status if stat.S_ISREG(status.st_mode) else None
-
-
-def _list(descriptor: int) -> Iterator[os.DirEntry[str]]:
-    """Return folders and regular files in the order of their keys: a folder sorts as its files do, with the ``/``."""
-    try:
-        with os.scandir(descriptor) as entries:
-            found = [
-                (spell_name(entry.name) + ("/" if is_folder else ""), entry)
-                for entry in entries
-                if (is_folder := entry.is_dir(follow_symlinks=False)) or entry.is_file(follow_symlinks=False)
-            ]
-    except OSError as error:
-        raise _incomplete(error, None) from None
-    found.sort(key=lambda pair: pair[0])
-    return (entry for _, entry in found)
-
-
-def _descend(root: Root, level: _Level, entry: os.DirEntry[str]) -> int | None:
-    try:
-        return root.enter(level.descriptor, entry.name)
-    except (CrossedError, FileNotFoundError):
-        return None
-    except OSError as error:
-        raise _incomplete(error, entry) from None
-
-
-def _incomplete(error: OSError, entry: os.DirEntry[str] | None) -> IncompleteListingError:
-    # A folder may be called like a person: it is told by its number.
-    where = "" if entry is None else f", inode {entry.inode()}"
-    return IncompleteListingError(
-        f"a folder or file below the root cannot be read ({error_code(error)}{where})",
-        next_step="Give the right to read it; find it with: find ROOT -inum NUMBER.",
-        code="unreadable",
-    )
-
-
-# --- going to one place and acting there --------------------------------------------------------------------------
+# --- going to one place -------------------------------------------------------------------------------------------
 
 
 class Chain:
@@ -149,7 +65,7 @@ class Chain:
         self._descriptors: list[int] = [os.dup(root.descriptor)]
         self._touched: list[bool] = [False]
         self.is_durable = True
-        """False once a folder that lost a file could not be flushed to disk."""
+        """False once a folder that lost a folder could not be flushed to disk."""
 
     def __enter__(self) -> Self:
         return self
@@ -174,41 +90,9 @@ class Chain:
     def status(self, file: Names) -> os.stat_result | None:
         """Return the status of a regular file; None where there is none. Raises OSError where it cannot be told."""
         try:
-            status = os.stat(file[-1], dir_fd=self.enter(file[:-1]), follow_symlinks=False)
+            return status_in(self.enter(file[:-1]), file[-1])
         except (FileNotFoundError, NotADirectoryError, CrossedError):
             return None
-        return status if stat.S_ISREG(status.st_mode) else None
-
-    def purge(self, file: Names, judge: Callable[[os.stat_result], Verdict | None]) -> Verdict:
-        """Remove one file, unless ``judge`` says of its status, taken from the open file, why not."""
-        try:
-            folder = self.enter(file[:-1])
-            descriptor = os.open(file[-1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-        except FileNotFoundError:
-            return OutcomeWord.ABSENT, None
-        except (NotADirectoryError, CrossedError):
-            return OutcomeWord.CHANGED, None
-        except OSError as error:
-            # Some systems say ELOOP for a symbolic link where a folder was.
-            word = OutcomeWord.CHANGED if error.errno == errno.ELOOP else OutcomeWord.FAILED
-            return word, error_code(error) if word is OutcomeWord.FAILED else None
-        try:
-            status = os.fstat(descriptor)
-            verdict = judge(status) if stat.S_ISREG(status.st_mode) else (OutcomeWord.CHANGED, None)
-            if verdict is not None:
-                return verdict
-            os.unlink(file[-1], dir_fd=folder)
-            self._touched[-1] = True
-            if _is_unlinked(descriptor):
-                return OutcomeWord.PURGED, None
-        except FileNotFoundError:
-            return OutcomeWord.ABSENT, None
-        except OSError as error:
-            return OutcomeWord.FAILED, error_code(error)
-        else:
-            return OutcomeWord.FAILED, "name-swapped"
-        finally:
-            os.close(descriptor)
 
     def prune(self, folder: Names, top: Names) -> None:
         """Remove a folder that is empty, then those above it that this empties, but never ``top`` or what is above."""
@@ -225,14 +109,142 @@ class Chain:
         if self._names:
             self._names.pop()
         try:
-            if touched:
-                os.fsync(descriptor)
-        except OSError as error:
-            # Some file systems flush folders by themselves and do not take the call.
-            if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
-                self.is_durable = False
+            self.is_durable = (not touched or is_flushed(descriptor)) and self.is_durable
         finally:
             os.close(descriptor)
+
+
+def status_in(folder: int, name: str) -> os.stat_result | None:
+    """Return the status of a regular file in an open folder; None where there is none. Raises OSError."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def is_flushed(folder: int) -> bool:
+    """Flush an open folder to disk; tell whether that could be done."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        # Some file systems flush folders by themselves and do not take the call.
+        return error.errno in {errno.EINVAL, errno.ENOTSUP}
+    return True
+
+
+# --- going to many, and acting there ------------------------------------------------------------------------------
+
+Files = Mapping[Names, Sequence[tuple[int, str]]]
+"""By folder: (position, name) of each file."""
+
+
+def still_there(root: Root, files: Files) -> Iterator[int]:
+    """Stream the positions of those under whose name there is a regular file. Raises OSError where it cannot be told.
+
+    A folder is read once for all its files where it holds not many more than these: that looks at the folder itself,
+    and not at what the kernel remembers of each name.
+    """
+    with Chain(root) as chain:
+        for folder, own in files.items():
+            try:
+                descriptor = chain.enter(folder)
+            except (FileNotFoundError, NotADirectoryError, CrossedError):
+                continue
+            listed = _names_in(descriptor, _ROOM + _MANY_MORE * len(own))
+            for pos, name in own:
+                if (listed is None or name in listed) and status_in(descriptor, name) is not None:
+                    yield pos
+
+
+def _names_in(folder: int, most: int) -> set[str] | None:
+    """Return the names in an open folder; None where there are more than ``most``."""
+    with os.scandir(folder) as entries:
+        names = {entry.name for entry in islice(entries, most + 1)}
+    return names if len(names) <= most else None
+
+
+class Purge:
+    """Removes files, unless ``judge`` says of the status, taken from the open file, why not.
+
+    ``judge`` is given a file's position and status, in several threads at once; None: the file goes.
+    """
+
+    def __init__(self, root: Root, judge: Callable[[int, os.stat_result], Verdict | None]) -> None:
+        self._root = root
+        self._judge = judge
+        self._touched: set[int] = set()
+        self.is_durable = True
+        """False once a folder that lost a file could not be flushed to disk."""
+
+    def files(self, files: Files) -> Iterator[tuple[int, Verdict]]:
+        """Remove files, and stream (position, what became of it), folder by folder."""
+        folders = list(files)
+        executor = ThreadPoolExecutor(THREADS, "purge")
+        opened: list[int] = []
+        try:
+            with Chain(self._root) as chain:
+                for first in range(0, len(folders), _OPEN):
+                    told: list[tuple[int, Verdict]] = []
+                    tasks: list[tuple[int, int, str]] = []
+                    for folder in folders[first : first + _OPEN]:
+                        try:
+                            opened.append(os.dup(chain.enter(folder)))
+                        except OSError as error:
+                            told += [(pos, _verdict_on(error)) for pos, _ in files[folder]]
+                            continue
+                        tasks += [(opened[-1], pos, name) for pos, name in files[folder]]
+                    shares = (tasks[i : i + _SHARE] for i in range(0, len(tasks), _SHARE))
+                    for verdicts in executor.map(self._remove_all, shares):
+                        told += verdicts
+                    list(executor.map(self._flush, opened))
+                    while opened:
+                        os.close(opened.pop())
+                    yield from told
+        finally:
+            # Nobody may be at work in a folder that is closed.
+            executor.shutdown(cancel_futures=True)
+            for descriptor in opened:
+                os.close(descriptor)
+
+    def _remove_all(self, share: Sequence[tuple[int, int, str]]) -> list[tuple[int, Verdict]]:
+        return [(pos, self._remove(folder, pos, name)) for folder, pos, name in share]
+
+    def _flush(self, descriptor: int) -> None:
+        if descriptor in self._touched:
+            self._touched.discard(descriptor)
+            if not is_flushed(descriptor):
+                self.is_durable = False
+
+    def _remove(self, folder: int, pos: int, name: str) -> Verdict:
+        try:
+            descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        except OSError as error:
+            return _verdict_on(error)
+        try:
+            status = os.fstat(descriptor)
+            verdict = self._judge(pos, status) if stat.S_ISREG(status.st_mode) else (OutcomeWord.CHANGED, None)
+            if verdict is not None:
+                return verdict
+            os.unlink(name, dir_fd=folder)
+            self._touched.add(folder)
+            return PURGED if _is_unlinked(descriptor) else (OutcomeWord.FAILED, "name-swapped")
+        except FileNotFoundError:
+            return OutcomeWord.ABSENT, None
+        except OSError as error:
+            return OutcomeWord.FAILED, error_code(error)
+        finally:
+            os.close(descriptor)
+
+
+def _verdict_on(error: OSError) -> Verdict:
+    """Return what is said of a file that cannot be opened, or whose folder cannot be entered."""
+    if isinstance(error, FileNotFoundError):
+        return OutcomeWord.ABSENT, None
+    # Some systems say ELOOP for a symbolic link where a folder was.
+    if isinstance(error, NotADirectoryError | CrossedError) or error.errno == errno.ELOOP:
+        return OutcomeWord.CHANGED, None
+    return OutcomeWord.FAILED, error_code(error)
 
 
 def _is_unlinked(descriptor: int) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from connectors.evaluate import Judge, holds_something
+from connectors.evaluate import Judge, holds_something, spell
 from connectors.memory.act import Act
 from connectors.memory.tables import Row, Rows, TableItem, Tables, View, key_columns
 from ropa import clock
@@ -29,8 +30,10 @@ from ropa.connector import (
     Health,
     Key,
     LocationSpec,
+    Look,
     Mask,
     Outcome,
+    Outcomes,
     OutcomeWord,
     Record,
     Selection,
@@ -140,13 +143,13 @@ class MemoryConnector:
                 batch.append(self._look_at(view, judge, item))
                 if len(batch) == size:
                     given += size
-                    yield Batch(selection.dataset, tuple(batch))
+                    yield Batch.of(selection.dataset, tuple(batch))
                     batch = []
                     self._break_off(given)
             self._break_off(given)
             if batch:
                 given += len(batch)
-                yield Batch(selection.dataset, tuple(batch))
+                yield Batch.of(selection.dataset, tuple(batch))
         finally:
             self.calls.append(Call("find", selection.dataset, given))
 
@@ -162,7 +165,7 @@ class MemoryConnector:
             obstacle=self.obstacles.get(item.key),
         )
 
-    def act(self, selection: Selection, batch: Batch, action: Action) -> list[Outcome]:
+    def act(self, selection: Selection, batch: Batch, action: Action) -> Outcomes:
         """Purge or anonymise. A record and its companions are one unit: all of it goes, or nothing.
 
         A purge of what a selection with ``fields`` found is refused: it would take the other fields along.
@@ -173,10 +176,10 @@ class MemoryConnector:
         self.calls.append(Call("act", batch.dataset, len(batch.records)))
         act = Act(View(self._tables), Judge(selection), batch, self._hindrance, self.lies)
         if action is Action.PURGE and not selection.fields:
-            return act.purge()
+            return Outcomes.of(act.purge())
         if action is Action.ANONYMISE and selection.fields and not batch.companions:
-            return [self._with_version(batch.dataset, outcome) for outcome in act.anonymise()]
-        return act.refuse()
+            return Outcomes.of(self._with_version(batch.dataset, outcome) for outcome in act.anonymise())
+        return Outcomes.of(act.refuse())
 
     def _with_version(self, dataset: str, outcome: Outcome) -> Outcome:
         item = View(self._tables).by_key(dataset).get(outcome.key)
@@ -184,10 +187,29 @@ class MemoryConnector:
             return outcome
         return replace(outcome, version=self._version(item.row))
 
+    def inspect(self, source: str, look: Look, *, limit: int) -> Mapping[str, Mapping[str, int]]:
+        """See ``Connector.inspect``: the first rows of a table, declared or not; {} for one that is not there."""
+        table = self._tables.name_of(source)
+        counts: dict[str, Counter[str]] = {}
+        rows = self._tables.rows(table)[: max(limit, 0)]
+        self.calls.append(Call("inspect", table, len(rows)))
+        for row in rows:
+            for column, value in row.items():
+                if value is None:
+                    continue
+                answer = look(column, spell(value))
+                if answer is not None:
+                    counts.setdefault(column, Counter())[answer] += 1
+        return counts
+
     def settle(self, dataset: str) -> str:
         """Removed rows are gone with the list that held them: ``physical``."""
         self.calls.append(Call("settle", dataset, 0))
         return "physical"
+
+    def finish(self, dataset: str) -> str:
+        """See ``Connector.finish``: nothing more is to be done than for every batch."""
+        return self.settle(dataset)
 
     def remaining(self, selection: Selection, batch: Batch) -> set[Key]:
         """Return the keys of rows still there, or still holding something to change."""

@@ -68,6 +68,10 @@ class Tables:
         """Every table, the declared ones first."""
         return tuple(self._tables)
 
+    def name_of(self, source: str) -> str:
+        """Return the name by which a table is known here: its dataset's, else its own."""
+        return self._names.get(source, source)
+
     def rows(self, table: str) -> list[Row]:
         """Return the rows themselves, none for a table that is not there."""
         return self._tables.get(table, [])

@@ -1,9 +1,9 @@
-"""The ``sql`` connector: tables of a database, reached by an SQLAlchemy URL. Proved on SQLite.
+"""The ``sql`` connector: tables of a database, reached by an SQLAlchemy URL. Proved on SQLite, PostgreSQL and MariaDB.
 
 Invariant: importing this package loads no database library; that happens when a location is opened. Rights needed:
-planning reads only (a read-only file will do); applying needs to write the file and its folder (journal). An anchor
-is a column with a date, or the latest of columns, also of child tables or the parent's. A purge is a DELETE: final,
-without a recycle bin; ``settle`` says whether the bytes are gone too.
+planning reads only; applying deletes (and updates, for fields), with credentials of its own where ``apply`` names
+them. An anchor is a column with a date, or the latest of columns, also of child tables or the parent's. A purge is a
+DELETE: final, without a recycle bin; ``settle`` and ``finish`` say whether the bytes are gone too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["CAPABILITIES", "TYPE", "open_location"]
 CAPABILITIES = Capabilities(
     actions=frozenset({Action.PURGE, Action.ANONYMISE}),
     masks=frozenset(Mask),
-    default_batch_size=5000,
+    default_batch_size=20_000,
 )
 
 
@@ -43,5 +43,18 @@ TYPE = ConnectorType(
     options={
         "url": Option(is_required=True, help='SQLAlchemy URL, such as "sqlite:///data/crm.sqlite"'),
         "schema": Option(help="schema that holds the tables, where the engine has schemas"),
+        "apply": Option((dict,), help='other credentials for applying: apply = { url = "env:NAME" }'),
+        "after_purge": Option(help='"vacuum": let the engine write its files anew after the last batch of a dataset'),
+        "lock_timeout": Option((int, float), help="seconds to wait for a lock of another session; 5 unless given"),
+        "statement_timeout": Option((int, float), help="seconds that one statement may take; 60 unless given"),
+        "max_rows_per_second": Option((int, float), help="not more rows in a second, for a busy source"),
+        "max_replica_lag": Option((int, float), help="seconds; wait between batches while replicas are further behind"),
+    },
+    dataset_options={
+        "own_identifiers": Option(
+            (dict,),
+            help="free text to columns of the same row whose values are taken out of it by the mask redact: "
+            'own_identifiers = { note = ["lastname", "email"] }',
+        ),
     },
 )

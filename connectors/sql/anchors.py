@@ -1,6 +1,6 @@
-"""Anchors as expressions: the number of the calendar day from which a period runs, for the database to compare.
+"""Anchors as numbers: the calendar day from which a period runs, and what else a date can be.
 
-One number says everything: 0, no date at all; up to ``FUTURE``, the calendar day (``date.toordinal``) in the
+One number says everything: ``NO_DATE``, no date at all; up to ``FUTURE``, the calendar day (``date.toordinal``) in the
 controller's zone; from ``FUTURE``, that day plus ``FUTURE`` of a date later than now; from ``UNREADABLE``, something
 that is no date. So the greatest of several parts is the latest, and one that cannot be read makes the whole
 unreadable. Invariant: what is not a past or present date is never before anything.
@@ -8,72 +8,148 @@ unreadable. Invariant: what is not a past or present date is never before anythi
 
 from __future__ import annotations
 
-import math
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, and_, exists, not_, or_, select
 
-from connectors.sql.catalogue import Kind, bound, columns_of
+from connectors.sql.backend import Dating, Row
+from connectors.sql.catalogue import columns_of
+from ropa.clock import calendar_day, read_moment
 from ropa.connector import Anchor, AnchorPart, Before, Selection
 
 if TYPE_CHECKING:
     from connectors.sql.backend import Backend
     from connectors.sql.layout import Declared, Layout
 
+NO_DATE = 0
 FUTURE = 1 << 23
 """Above every ``date.toordinal()`` (at most 3,652,059)."""
 UNREADABLE = 1 << 25
 
-_WIDEST = timedelta(days=2)
-"""How far the day as written can lie after the day in the controller's zone: an offset of +23:59, seen from -12:00."""
+_REMEMBERED = 1 << 16
+"""Dates whose reading is remembered; most of a table's dates occur again and again, or at least their days do."""
 
 
 def anchored_day(number: int) -> date | None:
     """Return the calendar day of an anchor's number, also of a future one; None where there is none to be read."""
-    if number <= 0 or number >= UNREADABLE:
+    if number <= NO_DATE or number >= UNREADABLE:
         return None
     return date.fromordinal(number - FUTURE if number >= FUTURE else number)
 
 
-def anchor_number(
+def number_of(value: object, dating: Dating) -> int:
+    """Return the number of a date as it stands in a column, read by ``ropa.clock.read_moment``."""
+    if value is None:
+        return NO_DATE
+    moment = read_moment(value, zone=dating.zone, form=dating.form)
+    if moment is None:
+        return UNREADABLE
+    try:
+        day = calendar_day(moment, dating.local).toordinal()
+    except OverflowError:
+        return UNREADABLE
+    if isinstance(moment, datetime):
+        return day + FUTURE if moment > dating.now else day
+    return day + FUTURE if day > calendar_day(dating.now, dating.local).toordinal() else day
+
+
+def remembering(dating: Dating, read: Callable[[Any, Dating], int] = number_of) -> Callable[[Any], int]:
+    """Return ``read`` as a function of the value alone, with a memory."""
+    known: dict[Any, int] = {None: NO_DATE}
+
+    def number(value: Any) -> int:
+        found = known.get(value)
+        if found is None:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+                known[None] = NO_DATE
+            found = known[value] = read(value, dating)
+        return found
+
+    return number
+
+
+# --- an anchor in a statement -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of an anchor: what is fetched for it, how that is read, and what the source can tell by itself."""
+
+    value: ColumnElement[Any]
+    number: Callable[[Any], int]
+    may_be_before: Callable[[Before, ColumnElement[Any] | None], ColumnElement[bool] | None]
+    """Of the column itself, or of what is put in its place."""
+    is_likely_before: Callable[[Before, ColumnElement[Any] | None], ColumnElement[bool] | None]
+    may_be_undated: ColumnElement[bool] | None
+    missing: ColumnElement[bool] | None
+    """That the part has no date; None where that is not known."""
+    hint: str | None
+    """The column of the dataset's own table that ``may_be_before`` speaks of."""
+
+
+def parts_of(
     anchor: Anchor, declared: Declared, own: FromClause, *, layout: Layout, selection: Selection, backend: Backend
-) -> ColumnElement[int]:
-    """Return the number of an anchor of the dataset whose table is ``own`` in the statement."""
-    parts = [
-        func.coalesce(_part(part, declared, own, layout=layout, selection=selection, backend=backend), 0)
-        for part in anchor.parts
-    ]
-    return parts[0] if len(parts) == 1 else backend.greatest(list(parts))
+) -> list[Part]:
+    """Return the parts of an anchor of the dataset whose table is ``own`` in the statement."""
+    return [_part(part, declared, own, layout=layout, selection=selection, backend=backend) for part in anchor.parts]
 
 
 def _part(
     part: AnchorPart, declared: Declared, own: FromClause, *, layout: Layout, selection: Selection, backend: Backend
-) -> ColumnElement[Any]:
+) -> Part:
     other = declared if is_own(part, declared) else layout.declared(part.dataset or "")
-    found = other.table.column(part.column)
-
-    def day_of(source: FromClause) -> ColumnElement[int]:
-        return backend.day_number(
-            source.c[part.column],
-            found.kind if found else Kind.ANY,
-            zone=other.spec.zone,
-            form=part.form,
-            local=selection.zone,
-            now=selection.now,
-        )
-
+    column = other.table.column(part.column)
+    if column is None:
+        raise KeyError(part.column)
+    dates = backend.dates(column, Dating(other.spec.zone, part.form, selection.zone, selection.now))
     if other is declared:
-        return day_of(own)
+        there = own.c[part.column]
+        return Part(
+            value=dates.value(there),
+            number=dates.number,
+            may_be_before=lambda before, column: dates.may_be_before(there if column is None else column, before),
+            is_likely_before=lambda before, column: dates.is_likely_before(there if column is None else column, before),
+            may_be_undated=dates.may_be_undated(there),
+            missing=there.is_(None),
+            hint=part.column,
+        )
     relative = other.table.aliased("relative")
+    is_relative = _is_relative(declared, other, own, relative, layout)
+    there = relative.c[part.column]
+
+    def may_be_before(before: Before, _column: ColumnElement[Any] | None) -> ColumnElement[bool] | None:
+        """No relative has a date that is certainly not before."""
+        may = dates.may_be_before(there, before)
+        if may is None:
+            return None
+        later = select(there).where(is_relative, there.is_not(None), not_(may)).correlate(own)
+        return not_(exists(later))
+
+    return Part(
+        value=select(dates.gathered(there)).where(is_relative).correlate(own).scalar_subquery(),
+        number=dates.latest,
+        may_be_before=may_be_before,
+        is_likely_before=may_be_before,
+        may_be_undated=None,
+        missing=None,
+        hint=None,
+    )
+
+
+def _is_relative(
+    declared: Declared, other: Declared, own: FromClause, relative: FromClause, layout: Layout
+) -> ColumnElement[bool]:
     upwards, downwards = layout.links_between(declared, other), layout.links_between(other, declared)
     is_parent = bool(upwards) and (declared.parent_is(other.name) or not downwards)
     if is_parent:
         pairs = [(columns_of(relative, x.parent_columns), columns_of(own, x.child_columns)) for x in upwards]
     else:
         pairs = [(columns_of(own, x.parent_columns), columns_of(relative, x.child_columns)) for x in downwards]
-    is_relative = or_(*(and_(*(p == c for p, c in zip(ps, cs, strict=True))) for ps, cs in pairs))
-    return select(func.max(day_of(relative))).where(is_relative).correlate(own).scalar_subquery()
+    return or_(*(and_(*(p == c for p, c in zip(ps, cs, strict=True))) for ps, cs in pairs))
 
 
 def is_own(part: AnchorPart, declared: Declared) -> bool:
@@ -81,40 +157,34 @@ def is_own(part: AnchorPart, declared: Declared) -> bool:
     return part.dataset is None or part.dataset == declared.name
 
 
-def is_before(number: ColumnElement[int], befores: list[Before]) -> ColumnElement[bool]:
-    """Return the exact condition: dated, not in the future, and before every day asked for (none: any day)."""
-    last = min((before.day.toordinal() for before in befores), default=FUTURE) - 1
-    return number.between(1, last)
+def may_be_before(parts: Sequence[Part], before: Before) -> ColumnElement[bool] | None:
+    """Return a condition that holds for every record whose anchor is before; None where none is known."""
+    if len(parts) == 1:
+        return parts[0].may_be_before(before, None)
+    conditions = []
+    for part in parts:
+        may = part.may_be_before(before, None)
+        if may is not None:
+            conditions.append(may if part.missing is None else or_(part.missing, may))
+    return and_(*conditions) if conditions else None
 
 
-def is_undated(number: ColumnElement[int]) -> ColumnElement[bool]:
-    """Return the condition that an anchor is missing, cannot be read, or lies in the future."""
-    return or_(number < 1, number >= FUTURE)
+def may_be_undated(anchors: Iterable[Sequence[Part]]) -> ColumnElement[bool] | None:
+    """Return a condition that holds for every record one of whose anchors is missing, cannot be read or lies in the
+    future; None where none is known."""
+    conditions: list[ColumnElement[bool]] = []
+    for parts in anchors:
+        for part in parts:
+            if part.may_be_undated is None:
+                return None
+            conditions.append(part.may_be_undated)
+    return or_(*conditions) if conditions else None
 
 
-def prefilter(anchor: Anchor, before: Before, declared: Declared) -> tuple[str, object] | None:
-    """Return (column, bound) such that every record that is before has ``column < bound``; None where none is known.
-
-    This lets the database use an index; the exact condition stands beside it. ISO 8601 text begins with the day as
-    written, which is at most two days later than the day meant. Of other patterns nothing is known, nor of an anchor
-    with several parts, of which any may be missing.
-    """
-    if len(anchor.parts) != 1 or not is_own(anchor.parts[0], declared):
-        return None
-    part = anchor.parts[0]
-    if part.form is None:
-        try:
-            return part.column, (before.day + _WIDEST).isoformat()
-        except OverflowError:
-            return None
-    found = declared.table.column(part.column)
-    # A number in a column of text is compared as text, in which "999" is greater than "1700000000".
-    if part.form in {"epoch", "epoch-ms"} and found is not None and found.kind is Kind.NUMBER:
-        unit = 1 if part.form == "epoch" else 1000
-        return part.column, math.ceil(before.instant.timestamp() * unit) + unit
-    return None
-
-
-def sargable(column: ColumnElement[Any], limit: object) -> ColumnElement[bool]:
-    """Return the cheap condition of ``prefilter``."""
-    return column < bound(limit)
+def numbers_of(parts: Sequence[Part], places: Sequence[int], rows: Sequence[Row]) -> list[int]:
+    """Return the number of an anchor for each of some rows, whose parts were fetched at these places."""
+    if len(parts) == 1:
+        number, place = parts[0].number, places[0]
+        return [number(row[place]) for row in rows]
+    columns = [[part.number(row[place]) for row in rows] for part, place in zip(parts, places, strict=True)]
+    return [max(numbers) for numbers in zip(*columns, strict=True)]

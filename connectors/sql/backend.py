@@ -1,22 +1,27 @@
 """What the rest of the connector asks of one kind of database: the seam at which another engine is added.
 
-Invariant: everything that differs between engines goes through here; statements above it are SQLAlchemy Core.
+Invariant: everything that differs between engines goes through here; statements above it are SQLAlchemy Core. What an
+engine decides by itself (``Dates.may_be_before``) never leaves a record out that is meant: it only spares the reading
+of others. What is meant is decided above, in Python, from what was read, in the same way for every engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, FromClause
+from sqlalchemy import ColumnElement, Connection, Executable, FromClause, TableClause
 
-from connectors.sql.catalogue import Catalogue, Kind
+from connectors.sql.catalogue import Catalogue, Table, TableColumn
 from connectors.sql.keys import Values
-from ropa.connector import Health, Mask
+from ropa.connector import Before, Health
+
+Row = tuple[Any, ...]
+"""A row as the driver gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +33,77 @@ class KeyTable:
     parts: tuple[ColumnElement[Any], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Dating:
+    """How the dates of one column are to be read."""
+
+    zone: ZoneInfo
+    """Of dates without one."""
+    form: str | None
+    """How it is written, see ``ropa.connector.AnchorPart.form``."""
+    local: ZoneInfo
+    """The controller's zone."""
+    now: datetime
+    """What is later lies in the future."""
+
+
+class Dates(Protocol):
+    """The dates of one column, under one ``Dating``."""
+
+    def value(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what is fetched of a row: NULL of NULL, else something that ``number`` reads."""
+
+    def number(self, raw: Any) -> int:
+        """Return the day's number (``connectors.sql.anchors``) of what was fetched; ``NO_DATE`` of None."""
+
+    def may_be_before(self, column: ColumnElement[Any], before: Before) -> ColumnElement[bool] | None:
+        """Return a cheap condition, if possible one for an index, that holds for every row whose date is before, and
+        for few others; false or unknown for NULL. None where none is known."""
+
+    def is_likely_before(self, column: ColumnElement[Any], before: Before) -> ColumnElement[bool] | None:
+        """Return the condition of ``may_be_before`` drawn as close as can be, also where it then errs about odd values:
+        of a statement whose outcome is compared with the plan. Exact for what is ordinarily in such a column."""
+
+    def may_be_undated(self, column: ColumnElement[Any]) -> ColumnElement[bool] | None:
+        """Return a cheap condition that holds for every row whose date is missing, cannot be read or lies in the
+        future, and for few others. None where none is known."""
+
+    def gathered(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the aggregate over the rows of a group from which ``latest`` can tell the latest date."""
+
+    def latest(self, raw: Any) -> int:
+        """Return the number of the latest of the dates gathered: the greatest; ``NO_DATE`` where there are none."""
+
+
+class RowVersions(Protocol):
+    """How it is noticed that a row changed: what is fetched of it, and the version that makes."""
+
+    def columns(self, own: FromClause) -> list[ColumnElement[Any]]:
+        """Return what is fetched of a row."""
+
+    def texts(self, rows: Sequence[Row]) -> list[str]:
+        """Return the versions of rows of these columns: opaque, ``[!-~]``, no plain hash of content, at most 60
+        characters."""
+
+    def are_same(self, rows: Sequence[Row], planned: Sequence[str]) -> list[bool]:
+        """Tell of each row of these columns whether it still has the version planned for it, whatever the salt that
+        was made with. A planned version that is empty asks nothing."""
+
+    def whereabouts(self, own: FromClause, planned: Sequence[str]) -> ColumnElement[bool] | None:
+        """Return a condition by which the database finds rows of these versions faster than by their keys; None where
+        there is none. Rows that moved meanwhile may be missed, and others be found: the caller compares."""
+
+
 class Backend(Protocol):
     """One database of one engine."""
 
+    batch_size: int
+    """How many records a batch has unless configured: as many as this engine deletes in well under a second."""
+
+    # --- connections and transactions ---
+
     def reading(self) -> AbstractContextManager[Connection]:
-        """Open a fresh connection that cannot write, outside any transaction."""
+        """Lend a connection that cannot write, outside any transaction; with the planning credentials."""
 
     def writing(self) -> AbstractContextManager[Connection]:
         """Lend a connection that can write, outside any transaction; erased bytes are overwritten where possible."""
@@ -41,72 +112,68 @@ class Backend(Protocol):
         """See one state of the database until the end of the block; keys can be loaded inside."""
 
     def transaction(self, connection: Connection) -> AbstractContextManager[None]:
-        """Lock out other writers, commit at the end of the block; on an error undo everything and raise it.
+        """Begin to write, commit at the end of the block; on an error undo everything and raise it.
 
-        References are checked at the end of the transaction where the engine can do so.
+        Bounded: waits for a lock no longer than a few seconds. References are checked at the end of the transaction
+        where the engine can do so.
         """
+
+    # --- what there is ---
 
     def read_catalogue(self, connection: Connection) -> Catalogue:
         """Read the catalogue."""
 
-    def schema_version(self, connection: Connection) -> int:
-        """Return what ``Catalogue.version`` would be now."""
+    def schema_version(self, connection: Connection) -> Hashable:
+        """Return what ``Catalogue.version`` would be now; cheap."""
 
-    def load_keys(
-        self,
-        connection: Connection,
-        slot: str,
-        kinds: tuple[Kind, ...],
-        keys: Iterable[tuple[int, Values]],
-        *,
-        is_searched: bool = False,
-    ) -> KeyTable:
-        """Put keys (position, values) in a temporary table, in place of what that slot held.
-
-        ``is_searched``: other rows will be looked up in it.
-        """
-
-    def drop_keys(self, connection: Connection, keys: KeyTable, positions: Iterable[int]) -> None:
-        """Take positions out of a temporary table."""
-
-    def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Return the column such that the planner does not look it up in an index."""
-
-    def greatest(self, values: list[ColumnElement[Any]]) -> ColumnElement[Any]:
-        """Return the greatest of several values, none of them NULL."""
-
-    def day_number(
-        self,
-        column: ColumnElement[Any],
-        kind: Kind,
-        *,
-        zone: ZoneInfo,
-        form: str | None,
-        local: ZoneInfo,
-        now: datetime,
-    ) -> ColumnElement[int]:
-        """Read a date: the number of its calendar day in ``local``, or one of the marks in ``anchors``; NULL of NULL.
-
-        ``zone``: of dates without one; ``form``: how it is written; ``now``: what is later lies in the future.
-        """
-
-    def is_identifier(self, column: ColumnElement[Any], identifier: str) -> ColumnElement[bool]:
-        """Tell whether a column's content normalises to an identifier."""
-
-    def masked(self, column: ColumnElement[Any], mask: Mask) -> ColumnElement[Any]:
-        """Return what a mask leaves of a column's content, NULL where it leaves nothing."""
-
-    def is_masked(self, column: ColumnElement[Any], mask: Mask) -> ColumnElement[bool]:
-        """Tell whether a mask would leave a column's content as it is."""
-
-    def random_text(self) -> ColumnElement[str]:
-        """Return a text that ``is_masked`` knows for Mask.RANDOM, another one in each row."""
-
-    def settle(self) -> str:
-        """Make erased bytes go; ``physical`` or ``logical``."""
+    def replica_lag_seconds(self, connection: Connection) -> float | None:
+        """Return how far the slowest replica is behind, in seconds; None where there are none or it is not known."""
 
     def health(self) -> Health:
-        """Tell who we are and what we may do."""
+        """Tell who we are, what we may do, and the source's clock."""
+
+    # --- statements ---
+
+    def load_keys(
+        self, connection: Connection, slot: str, columns: Sequence[TableColumn], keys: Sequence[tuple[int, Values]]
+    ) -> KeyTable:
+        """Put keys (position, values) where a statement can join them, in place of what that slot held.
+
+        Needs no right but to read. ``columns``: the key's columns, whose types and collations decide what is equal.
+        """
+
+    def fetch(self, connection: Connection, statement: Executable) -> list[Row]:
+        """Return all rows of a statement as fast as the driver can; numbers as int, text as str, bytes as bytes, NULL
+        as None; keys as ``connectors.sql.keys`` takes them."""
+
+    def remove(
+        self, connection: Connection, own: TableClause, conditions: Sequence[Any], columns: Sequence[ColumnElement[Any]]
+    ) -> list[Row]:
+        """Delete the rows that meet the conditions and return those columns of each, as they were. Within a
+        ``transaction``; nothing between the reading and the deleting can change what goes. Raises UnevenError where
+        not exactly the rows that were read have gone."""
+
+    def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the column such that the planner does not look it up in an index; the column itself where it cannot
+        be told."""
+
+    def dates(self, column: TableColumn, dating: Dating) -> Dates:
+        """Return how the dates of a column are read. What has no date in it (a blob) is all unreadable."""
+
+    def versions(self, table: Table) -> RowVersions:
+        """Return how changes of rows are noticed; under a salt drawn for this open location."""
+
+    # --- what stays behind ---
+
+    def settle(self) -> str:
+        """Make erased bytes go, as far as is cheap after every batch; ``physical`` or ``logical``."""
+
+    def finish(self, table: Table) -> str:
+        """Make erased bytes go, once, after the last batch (``after_purge``); ``physical`` or ``logical``."""
 
     def close(self) -> None:
         """Let go of every connection."""
+
+
+class UnevenError(Exception):
+    """More or fewer rows went than should have: undo."""

@@ -6,7 +6,7 @@ quoted by SQLAlchemy; nothing that was configured is ever put into a statement a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -20,9 +20,23 @@ class Kind(Enum):
     """What sort of value a column holds, as far as its declaration says."""
 
     NUMBER = "number"
+    """Integers, decimals, floats; of SQLite also what its affinity makes of them."""
     TEXT = "text"
     BYTES = "bytes"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    """A calendar day without a time."""
+    NAIVE = "naive"
+    """Date and time without a zone."""
+    INSTANT = "instant"
+    """Date and time that mean one instant."""
+    UUID = "uuid"
+    ADDRESS = "address"
+    """A network address (PostgreSQL inet, MariaDB inet4 and inet6)."""
     ANY = "any"
+    """Nothing is known (SQLite without a type)."""
+    OTHER = "other"
+    """Something of the engine's own: json, arrays, ranges, enums, intervals, geometry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,22 @@ class TableColumn:
     kind: Kind
     is_nullable: bool = True
     is_computed: bool = False
+    """Generated from others; identity columns are not."""
+    length: int | None = None
+    """The most characters (bytes for BYTES) it takes; None where there is no limit or it is not known."""
+    bounds: tuple[int, int] | None = None
+    """Of an integer column the least and the greatest number it takes, where known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A CHECK constraint."""
+
+    name: str
+    columns: frozenset[str]
+    """The columns it speaks of; empty where it is not known: then it may be any."""
+    expression: str
+    """As the catalogue has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +83,9 @@ class Table:
     """A table or a view."""
 
     name: str
+    """As it is configured: with the schema before it (``audit.person``) where it is in another than the location's."""
     kind: str
-    """``table``, ``view`` or ``virtual``."""
+    """``table``, ``view``, ``materialized view``, ``foreign table`` or ``virtual``."""
     columns: tuple[TableColumn, ...]
     key: tuple[str, ...] = ()
     """The primary key; empty where there is none."""
@@ -67,6 +98,17 @@ class Table:
     """Triggers that delete rows themselves when a row of this table is deleted."""
     delete_triggers: tuple[str, ...] = ()
     """All triggers that run when a row of this table is deleted."""
+    schema: str | None = None
+    """The schema to write before the name; None where the connection's own will do."""
+    own_name: str | None = None
+    """The name without the schema, where ``name`` has one."""
+    checks: tuple[Check, ...] = ()
+    partition_of: str | None = None
+    """``name`` of the partitioned table this is a part of."""
+    is_loose: bool = False
+    """Whether any value can be compared with any column, whatever its type (SQLite)."""
+    is_versioned: bool = False
+    """Whether the engine itself keeps what was deleted (system-versioned tables)."""
 
     def column(self, name: str) -> TableColumn | None:
         """Return the column of that name, None where there is none."""
@@ -79,7 +121,8 @@ class Table:
     def plain(self) -> TableClause:
         """Return the table for use in a statement, every identifier quoted, every value untyped."""
         names: list[ColumnClause[Any]] = [column(quoted_name(c.name, quote=True)) for c in self.columns]
-        return table(quoted_name(self.name, quote=True), *names)
+        schema = None if self.schema is None else quoted_name(self.schema, quote=True)
+        return table(quoted_name(self.own_name or self.name, quote=True), *names, schema=schema)
 
     def aliased(self, alias: str) -> FromClause:
         """Return the table under another name, for a statement in which it may occur twice."""
@@ -90,7 +133,7 @@ class Table:
 class Catalogue:
     """The whole database."""
 
-    version: int
+    version: Hashable
     """Changes whenever the schema changes."""
     tables: Mapping[str, Table] = field(default_factory=dict)
 

@@ -1,25 +1,29 @@
-"""A ``Selection`` as SQL: the conjunction that ``find``, ``act`` and ``remaining`` all put to the database.
+"""A ``Selection`` as SQL: the conjunction that ``find`` and ``act`` put to the database, and what is decided here.
 
-Invariant: no condition is ever unknown (SQL's third truth value): a NULL column fails ``values=("a",)`` and satisfies
-it negated, so that NOT around a conjunction means what it says. Values are bound, never written into the statement.
+The database is asked with conditions that hold for every selected record and for few others: ``match`` and
+``exclude`` are exact there, dates and masks nearly so. What is read is then judged in Python, the same for every
+engine. Invariant: no condition is ever unknown (SQL's third truth value) under a NOT: a NULL column fails
+``values=("a",)`` and satisfies it negated. Values are bound, never written into the statement.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sqlalchemy import ColumnElement, TableClause, and_, false, not_, or_, select, tuple_
 
-from connectors.sql.anchors import anchor_number, is_before, is_undated, prefilter, sargable
-from connectors.sql.backend import Backend, KeyTable
-from connectors.sql.catalogue import bound, columns_of
+from connectors.sql.anchors import FUTURE, NO_DATE, Part, may_be_before, may_be_undated, numbers_of, parts_of
+from connectors.sql.backend import Backend, KeyTable, Row
+from connectors.sql.catalogue import Kind, bound, columns_of
+from connectors.sql.deciding import decide
 from connectors.sql.layout import Declared, Layout
-from connectors.sql.masking import is_pending
-from ropa.connector import Condition, Scalar, Selection
+from connectors.sql.masking import Changes
+from ropa.connector import Before, Condition, Scalar, Selection
 from ropa.errors import LocationError
 
 
@@ -27,28 +31,78 @@ from ropa.errors import LocationError
 class Question:
     """A selection, ready to be put to the database."""
 
+    selection: Selection
     declared: Declared
     own: TableClause
     """The dataset's table in the statement."""
-    exact: tuple[ColumnElement[bool], ...]
-    """The whole selection but for ``keys`` and ``parents``; decides alone."""
-    hints: tuple[tuple[str, object], ...]
-    """(column, limit): every selected record has ``column < limit``; adds nothing but speed."""
-    anchors: tuple[ColumnElement[int], ...]
-    """The numbers of ``Selection.anchors``."""
+    conditions: tuple[ColumnElement[bool], ...]
+    """Hold for every selected record, but for ``keys`` and ``parents``."""
+    hints: tuple[tuple[str, Part, Before], ...]
+    """More conditions, of the kind that an index on the column of that name can answer: ``hinted``."""
+    anchors: tuple[tuple[str, tuple[Part, ...]], ...]
+    """The anchors asked about, those of ``Selection.anchors`` first."""
+    changes: Changes
+    """What is made of the fields."""
 
     @property
     def key(self) -> list[ColumnElement[Any]]:
         """The key columns."""
         return columns_of(self.own, self.declared.key)
 
-    def conditions(self, backend: Backend, *, is_indexed: bool) -> list[ColumnElement[bool]]:
-        """Return every condition; ``is_indexed``: whether the hints may lead the database to an index."""
-        columns = [(self.own.c[name], limit) for name, limit in self.hints]
-        return [
-            *(sargable(c if is_indexed else backend.unhinted(c), limit) for c, limit in columns),
-            *self.exact,
-        ]
+    def hinted(self, backend: Backend | None = None, *, is_close: bool = False) -> list[ColumnElement[bool]]:
+        """Return the conditions of ``hints``; with a backend such that no index is used for them.
+
+        ``is_close``: as close as can be, for a statement whose outcome is compared with the plan.
+        """
+        conditions = []
+        for name, part, before in self.hints:
+            condition = part.is_likely_before if is_close else part.may_be_before
+            may = condition(before, None if backend is None else backend.unhinted(self.own.c[name]))
+            if may is not None:
+                conditions.append(may)
+        return conditions
+
+    def values(self) -> list[ColumnElement[Any]]:
+        """Return what has to be fetched of a row to judge it."""
+        parts = [part.value for _, parts in self.anchors for part in parts]
+        return [*parts, *columns_of(self.own, self.judged)]
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The columns that must be read to know whether there is something to change; none where the database can tell
+        by itself."""
+        return () if self.changes.is_constant else self.changes.columns
+
+    def judge(self, rows: Sequence[Row], places: Sequence[int]) -> tuple[list[bool] | None, list[Row]]:
+        """Judge rows, of which ``values`` stand at these places.
+
+        Returns whether each is selected (None: all are), and the numbers of ``Selection.anchors`` of each.
+        """
+        numbers, start = [], 0
+        for _, parts in self.anchors:
+            numbers.append(numbers_of(parts, places[start : start + len(parts)], rows))
+            start += len(parts)
+        verdicts = self._in_time(numbers)
+        if self.judged:
+            at = places[start:]
+            pending = [self.changes.is_pending(tuple([row[place] for place in at])) for row in rows]
+            verdicts = pending if verdicts is None else [a and b for a, b in zip(verdicts, pending, strict=True)]
+        told = numbers[: len(self.selection.anchors)]
+        is_all = verdicts is None or all(verdicts)
+        return (None if is_all else verdicts), (list(zip(*told, strict=True)) if told else [()] * len(rows))
+
+    def _in_time(self, numbers: Sequence[Sequence[int]]) -> list[bool] | None:
+        selection = self.selection
+        if not selection.check_anchors or not numbers:
+            return None
+        if selection.undated:
+            return [any(not NO_DATE < n < FUTURE for n in row) for row in zip(*numbers, strict=True)]
+        verdicts: list[bool] | None = None
+        for (name, _), column in zip(self.anchors, numbers, strict=True):
+            last = min((before.day.toordinal() for before in selection.before if before.anchor == name), default=FUTURE)
+            found = [NO_DATE < n < last for n in column]
+            verdicts = found if verdicts is None else [a and b for a, b in zip(verdicts, found, strict=True)]
+        return verdicts
 
 
 def ask(selection: Selection, layout: Layout, backend: Backend) -> Question:
@@ -64,43 +118,69 @@ def ask(selection: Selection, layout: Layout, backend: Backend) -> Question:
 
 def _ask(selection: Selection, declared: Declared, layout: Layout, own: TableClause, backend: Backend) -> Question:
     named = dict.fromkeys([*selection.anchors, *(before.anchor for before in selection.before)])
-    numbers = {
-        name: anchor_number(
-            declared.spec.anchors[name], declared, own, layout=layout, selection=selection, backend=backend
+    anchors = tuple(
+        (
+            name,
+            tuple(
+                parts_of(
+                    declared.spec.anchors[name], declared, own, layout=layout, selection=selection, backend=backend
+                )
+            ),
         )
         for name in named
-    }
-    exact = [satisfied(own.c[condition.column], condition) for condition in selection.match]
-    exact += [
-        not_(and_(*(satisfied(own.c[c.column], c) for c in conditions))) if conditions else false()
-        for conditions in selection.exclude
+    )
+    conditions = [_holds(condition, declared, own) for condition in selection.match]
+    conditions += [
+        not_(and_(*(_holds(c, declared, own) for c in group))) if group else false() for group in selection.exclude
     ]
-    if selection.fields:
-        exact.append(or_(*(is_pending(own, declared.table, change, backend) for change in selection.fields)))
-    hints: dict[tuple[str, object], None] = {}
+    hints: list[tuple[str, Part, Before]] = []
     if selection.check_anchors and selection.undated:
-        exact.append(or_(*(is_undated(number) for number in numbers.values())) if numbers else false())
+        may = may_be_undated(parts for _, parts in anchors)
+        if not anchors:
+            conditions.append(false())
+        elif may is not None:
+            conditions.append(may)
     elif selection.check_anchors:
-        for name, number in numbers.items():
-            exact.append(is_before(number, [before for before in selection.before if before.anchor == name]))
+        by_name = dict(anchors)
         for before in selection.before:
-            if (hint := prefilter(declared.spec.anchors[before.anchor], before, declared)) is not None:
-                hints[hint] = None
-    return Question(declared, own, tuple(exact), tuple(hints), tuple(numbers[name] for name in selection.anchors))
+            parts = by_name[before.anchor]
+            if len(parts) == 1 and parts[0].hint is not None:
+                hints.append((parts[0].hint, parts[0], before))
+            elif (may := may_be_before(parts, before)) is not None:
+                conditions.append(may)
+    question = Question(selection, declared, own, tuple(conditions), tuple(hints), anchors, Changes())
+    if not selection.fields:
+        return question
+    changes = decide(selection, declared, layout, backend, own=own, conditions=[*question.hinted(), *conditions])
+    return replace(question, conditions=(*conditions, changes.may_be_pending(own)), changes=changes)
 
 
-def satisfied(column: ColumnElement[Any], condition: Condition) -> ColumnElement[bool]:
-    """Return a condition on a column, true or false for every row (``ropa.connector.Condition``)."""
-    values = [bound(spelling) for value in condition.values if value is not None for spelling in _spellings(value)]
-    is_null_wanted = None in condition.values
+def _holds(condition: Condition, declared: Declared, own: TableClause) -> ColumnElement[bool]:
+    column = declared.table.column(condition.column)
+    if column is None:
+        raise KeyError(condition.column)
+    return satisfied(own.c[condition.column], condition, column.kind, is_loose=declared.table.is_loose)
+
+
+def satisfied(column: ColumnElement[Any], condition: Condition, kind: Kind, *, is_loose: bool) -> ColumnElement[bool]:
+    """Return a condition on a column, true or false for every row (``ropa.connector.Condition``).
+
+    ``is_loose``: any value can be compared with the column, whatever its type.
+    """
+    values = [
+        bound(spelling)
+        for value in condition.values
+        if value is not None
+        for spelling in (_loose_spellings(value) if is_loose else _spellings(value, kind))
+    ]
     # NULL first, so that the comparison, which would be unknown for it, never decides alone.
     is_one_of = and_(column.is_not(None), column.in_(values)) if values else false()
-    if is_null_wanted:
+    if None in condition.values:
         is_one_of = or_(column.is_(None), is_one_of)
     return not_(is_one_of) if condition.negated else is_one_of
 
 
-def _spellings(value: Scalar) -> Sequence[object]:
+def _loose_spellings(value: Scalar) -> Sequence[object]:
     """Return the values of the database that a configured value equals; none for what no column can hold."""
     if isinstance(value, bool):
         return [int(value)]
@@ -123,6 +203,26 @@ def _spellings(value: Scalar) -> Sequence[object]:
     except UnicodeEncodeError:
         return []
     return [value]
+
+
+def _spellings(value: Scalar, kind: Kind) -> Sequence[object]:
+    """Return a configured value as the column's type can be compared with it; none where it never equals."""
+    if kind is Kind.TEXT:
+        return _loose_spellings(value) if not isinstance(value, bool | int | float) else [str(value)]
+    if kind is Kind.BOOLEAN:
+        truths: dict[Scalar, bool] = {True: True, False: False, "true": True, "false": False}
+        return [truths[value]] if value in truths else []
+    if kind is Kind.NUMBER:
+        if isinstance(value, str):
+            try:
+                number = Decimal(value)
+            except InvalidOperation:
+                return []
+            return [number] if number.is_finite() else []
+        return _loose_spellings(value) if isinstance(value, int | float) else []
+    if kind in {Kind.DATE, Kind.NAIVE, Kind.INSTANT}:
+        return [value] if isinstance(value, date) else []
+    return [value] if isinstance(value, str) and "\0" not in value else []
 
 
 def is_one_of(columns: list[ColumnElement[Any]], keys: KeyTable) -> ColumnElement[bool]:

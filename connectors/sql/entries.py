@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from connectors.sql.keys import Values, parse_keys
+from connectors.sql.keys import Values, parse_keys, spell_key
 from ropa.connector import Batch, Found, Key, OutcomeWord
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ class Entries:
         """Return the keys of a dataset as values, with their positions; those that no row can have are left out."""
         return parse_keys(((pos, key) for key, pos in self.by_dataset[dataset].items()), declared.kinds)
 
-    def positions(self, dataset: str) -> list[int]:
-        """Return the positions of a dataset's records."""
-        return list(self.by_dataset[dataset].values())
+    def by_key(self, dataset: str, declared: Declared) -> dict[Key, int]:
+        """Return the positions of a dataset's records by key, as the database spells it."""
+        parsed = parse_keys(((pos, key) for key, pos in self.by_dataset[dataset].items()), declared.kinds)
+        return {spell_key(values): pos for pos, values in parsed}
 
     def of_dataset(self, dataset: str) -> list[Entry]:
         """Return the records of one dataset."""
@@ -95,7 +96,7 @@ def companions_of(batch: Batch, records: Sequence[Found]) -> tuple[Batch, ...]:
         going |= more
         grown = bool(more)
     kept = [
-        Batch(part.dataset, tuple(found for found in part.records if (part.dataset, found.key) in going))
+        Batch.of(part.dataset, tuple(found for found in part.records if (part.dataset, found.key) in going))
         for part in parts
     ]
     return tuple(part for part in kept if part.records)

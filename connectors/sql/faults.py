@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from connectors.sql import generic_faults, mariadb_faults, postgres_faults
 from ropa.errors import LocationError
 
 _CODES = (
@@ -33,6 +34,8 @@ _SENTENCES = {
     "busy": "the database stayed locked by another program",
     "full": "the disk of the database is full",
     "io": "the disk of the database gives errors",
+    "timeout": "the database gave up a statement that took too long",
+    "missing": "a table or column that was there is missing",
 }
 STOPPING = frozenset({"unreachable", "denied", "corrupt"})
 """Codes that concern the whole location, not one batch."""
@@ -41,8 +44,12 @@ STOPPING = frozenset({"unreachable", "denied", "corrupt"})
 def fault_code(error: BaseException) -> str:
     """Return the code of a driver's error, ``failed`` where it is none we know."""
     origin = error.orig if isinstance(error, DBAPIError) else error
+    if (code := postgres_faults.code_of(origin)) is not None:
+        return code
+    if (code := mariadb_faults.code_of(origin)) is not None:
+        return code
     name = getattr(origin, "sqlite_errorname", None) or ""
-    return next((code for prefix, code in _CODES if name.startswith(prefix)), "failed")
+    return next((code for prefix, code in _CODES if name.startswith(prefix)), None) or generic_faults.code_of(error)
 
 
 def location_error(location: str, error: BaseException) -> LocationError:

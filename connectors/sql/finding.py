@@ -1,8 +1,8 @@
 """``find``: which records are meant, in key order, in batches. Reads only, and holds no lock between two batches.
 
-Two ways, by how many rows the condition on the anchor's column can select. Many: walk the table in key order, a batch
-at a time, each batch starting after the last key of the one before. Few (an index tells), or records named by key or
-parent: collect keys first, then look the records up. Memory holds one batch, or at most ``_FEW`` keys.
+The table is walked in key order, a batch at a time, each starting after the last key of the one before; where an index
+on the anchor's column tells that few rows can be meant at all, they are looked up by it. What the database lets
+through is judged here (``conditions.Question``). Memory holds one batch.
 
 Invariant: each key once, in key order; a key that does not tell its record apart from every other stops the listing
 (IncompleteListingError), because then neither a purge nor "nothing is due" would be true.
@@ -12,48 +12,111 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from itertools import islice
+from itertools import compress
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select, tuple_
 
-from connectors.sql.anchors import anchored_day, sargable
-from connectors.sql.backend import Backend, KeyTable
+from connectors.sql.anchors import anchored_day
+from connectors.sql.backend import Backend, KeyTable, Row
 from connectors.sql.catalogue import Kind, bound, columns_of
 from connectors.sql.conditions import Question, ask, is_one_of, joined
 from connectors.sql.keys import Values, is_faithful, parse_keys, spell_key
 from connectors.sql.layout import Declared, Layout
-from connectors.sql.relations import References, Row, count_referring, fetch, refers
+from connectors.sql.relations import References, count_referring, refers
 from connectors.sql.sparing import Sparing
-from connectors.sql.versions import Versioner
-from ropa.connector import Batch, Found, Key, Referring, Selection
+from ropa.clock import monotonic
+from ropa.connector import Batch, Key, Note, Selection
 from ropa.errors import IncompleteListingError
 
+_SLOW_SECONDS = 0.25
+"""A statement that takes longer than this looks at too much at once."""
 _FEW = 50_000
-"""As many rows are rather looked up one by one than found by walking the whole table."""
+"""As many rows are rather looked up by an index than found by walking the whole table."""
+
+
+class Windows:
+    """Windows over whole numbers, from the least to the greatest, each as wide as is looked through in good time."""
+
+    def __init__(self, low: int, high: int, width: int) -> None:
+        self._low = low
+        self._high = high
+        self._width = width
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of the numbers were looked at."""
+        return self._low > self._high
+
+    def bounds(self) -> tuple[int, int]:
+        """Return the window to look at: first and last number."""
+        return self._low, min(self._low + self._width - 1, self._high)
+
+    def moved(self, last: int | None, started: float) -> None:
+        """Go on after ``last``, the last that was looked at where that was not the whole window."""
+        seconds = monotonic() - started
+        self._low = self.bounds()[1] + 1 if last is None else last + 1
+        if seconds > _SLOW_SECONDS:
+            self._width = max(1, self._width // 2)
+        elif seconds < _SLOW_SECONDS / 4 and last is None:
+            self._width *= 2
+
+
+class Fetched:
+    """What is fetched of the rows of a statement: every expression once, and where it stands."""
+
+    def __init__(self) -> None:
+        self.expressions: list[ColumnElement[Any]] = []
+        self._places: dict[int, int] = {}
+
+    def add(self, expressions: Sequence[ColumnElement[Any]]) -> tuple[int, ...]:
+        """Return the places of expressions, which are fetched from now on."""
+        for expression in expressions:
+            if id(expression) not in self._places:
+                self._places[id(expression)] = len(self.expressions)
+                self.expressions.append(expression)
+        return tuple(self._places[id(expression)] for expression in expressions)
+
+
+def taken(rows: list[Row], places: tuple[int, ...], width: int) -> list[Row]:
+    """Return these places of each row, of ``width`` places; the rows themselves where that is all of them."""
+    if places == tuple(range(width)):
+        return rows
+    return list(map(taker(places), rows))
+
+
+def taker(places: Sequence[int]) -> Any:
+    """Return the function that takes these places of a row, always as a tuple."""
+    if len(places) == 1:
+        only = places[0]
+        return lambda row: (row[only],)
+    return itemgetter(*places) if places else lambda _row: ()
 
 
 class Finder:
     """One listing over one open connection."""
 
-    def __init__(
-        self, selection: Selection, layout: Layout, backend: Backend, *, size: int, versioner: Versioner
-    ) -> None:
+    def __init__(self, selection: Selection, layout: Layout, backend: Backend, *, size: int) -> None:
         self._selection = selection
         self._layout = layout
         self._backend = backend
         self._size = size
         self._question = ask(selection, layout, backend)
         self._declared = self._question.declared
-        self._columns = columns_of(self._question.own, tuple(c.name for c in self._declared.table.columns))
-        names = [column.name for column in self._declared.table.columns]
-        self._key_places = tuple(names.index(name) for name in self._declared.key)
-        self._kinds = self._declared.kinds
-        self._versioner = versioner
+        self._versions = backend.versions(self._declared.table)
         self._sparing = Sparing(selection.spare, layout, backend)
         self._references = References(self._declared, layout, backend)
         self._is_referred_to = not selection.fields and bool(layout.links_to(self._declared.table.name))
-        self._is_number = self._kinds == (Kind.NUMBER,)
+        own, fetched = self._question.own, Fetched()
+        self._key_places = fetched.add(self._question.key)
+        self._version_places = fetched.add(self._versions.columns(own))
+        self._value_places = fetched.add(self._question.values())
+        self._content_of = None
+        if not self._sparing.is_idle or self._references.is_any:
+            names = tuple(column.name for column in self._declared.table.columns)
+            self._content_of = taker(fetched.add(columns_of(own, names)))
+        self._fetched = fetched.expressions
         self._days: dict[Row, tuple[date | None, ...]] = {}
 
     def batches(self, connection: Connection) -> Iterator[Batch]:
@@ -61,75 +124,63 @@ class Finder:
         with self._backend.snapshot(connection):
             self._check_key(connection)
             is_narrow = self._selection.keys is not None or self._selection.parents is not None
-            is_listed = is_narrow or self._is_few(connection)
-        rows = self._walk_keys(connection, is_narrow=is_narrow) if is_listed else self._walk_table(connection)
-        for found in rows:
-            if found:
-                yield Batch(self._declared.name, tuple(found))
-
-    # --- the two ways ---
-
-    def _walk_table(self, connection: Connection) -> Iterator[list[Found]]:
+            is_few = not is_narrow and self._is_few(connection)
+            windows = None if is_narrow or is_few else self._windows(connection)
+        waiting: list[Row] = []
         last: Values | None = None
-        while True:
-            with self._backend.snapshot(connection):
-                statement = (
-                    select(*self._columns, *self._question.anchors)
-                    .where(*self._question.conditions(self._backend, is_indexed=False), *self._after(last))
-                    .order_by(*self._question.key)
-                    .limit(self._size)
-                )
-                rows = fetch(connection, statement)
-                found = self._describe(connection, list(enumerate(rows)), None)
-            if rows:
-                last = self._key_of(rows[-1])
-            yield found
-            if len(rows) < self._size:
-                return
-
-    def _walk_keys(self, connection: Connection, *, is_narrow: bool) -> Iterator[list[Found]]:
-        last: Values | None = None
-        while True:
+        is_over = False
+        while not is_over:
+            window = windows.bounds() if windows is not None else None
+            started = monotonic()
             with self._backend.snapshot(connection):
                 narrow = self._narrowing(connection) if is_narrow else []
-                # Without the plus the database would rather walk the whole table than sort the few keys.
-                order = self._question.key if is_narrow else [self._backend.unhinted(c) for c in self._question.key]
-                statement = (
-                    select(*self._question.key)
-                    .where(
-                        *self._question.conditions(self._backend, is_indexed=not is_narrow), *narrow, *self._after(last)
-                    )
-                    .order_by(*order)
-                    .limit(_FEW)
-                )
-                keys = iter(fetch(connection, statement))
-            count = 0
-            while batch := list(islice(keys, self._size)):
-                count += len(batch)
-                last = batch[-1]
-                yield self._look_up(connection, batch)
-            if count < _FEW:
-                return
+                rows = self._page(connection, [*narrow, *self._within(window, last)], is_few=is_few)
+                if rows:
+                    last = tuple([rows[-1][place] for place in self._key_places])
+                if windows is not None:
+                    windows.moved(rows[-1][self._key_places[0]] if len(rows) == self._size else None, started)
+                is_over = windows.is_over if windows is not None else len(rows) < self._size
+                waiting += rows
+                is_full = is_over or len(waiting) >= self._size
+                batch = self._describe(connection, waiting[: self._size]) if is_full else None
+            if is_full:
+                del waiting[: self._size]
+            if batch is not None:
+                yield batch
+        if waiting:
+            with self._backend.snapshot(connection):
+                batch = self._describe(connection, waiting)
+            if batch is not None:
+                yield batch
 
-    def _look_up(self, connection: Connection, keys: Sequence[Values]) -> list[Found]:
-        with self._backend.snapshot(connection):
-            table = self._backend.load_keys(connection, "found", self._declared.kinds, list(enumerate(keys)))
-            statement = (
-                select(table.pos, *self._columns, *self._question.anchors)
-                .select_from(table.source)
-                .join(self._question.own, joined(self._question.key, table, self._backend))
-                .where(*self._question.conditions(self._backend, is_indexed=False))
-                .order_by(table.pos)
-            )
-            rows = [(row[0], row[1:]) for row in fetch(connection, statement)]
-            return self._describe(connection, rows, table)
+    def _page(self, connection: Connection, conditions: Sequence[ColumnElement[bool]], *, is_few: bool) -> list[Row]:
+        # Without the hint the database would rather walk the whole table than sort the few keys.
+        key = self._question.key
+        statement = (
+            select(*self._fetched)
+            .where(*self._question.hinted(None if is_few else self._backend), *self._question.conditions, *conditions)
+            .order_by(*([self._backend.unhinted(c) for c in key] if is_few else key))
+            .limit(self._size)
+        )
+        return self._backend.fetch(connection, statement)
 
-    def _after(self, last: Values | None) -> list[ColumnElement[bool]]:
-        if last is None:
-            return []
-        if len(last) == 1:
-            return [self._question.key[0] > bound(last[0])]
-        return [tuple_(*self._question.key) > tuple_(*(bound(value) for value in last))]
+    def _within(self, window: tuple[int, int] | None, last: Values | None) -> list[ColumnElement[bool]]:
+        key = self._question.key
+        if window is not None:
+            return [key[0] >= bound(window[0]), key[0] <= bound(window[1])]
+        return after(key, last)
+
+    def _windows(self, connection: Connection) -> Windows | None:
+        """Return windows over the keys where those are whole numbers, so that no statement looks at all of a table."""
+        if self._declared.kinds != (Kind.NUMBER,):
+            return None
+        key = self._question.key[0]
+        # Two statements, because an index answers each of them at once, but not every database both.
+        low, high = (
+            self._backend.fetch(connection, select(end(key)).select_from(self._question.own))[0][0]
+            for end in (func.min, func.max)
+        )
+        return Windows(low, high, 4 * self._size) if type(low) is int and type(high) is int else None
 
     def _narrowing(self, connection: Connection) -> list[ColumnElement[bool]]:
         conditions = []
@@ -142,59 +193,58 @@ class Finder:
 
     def _is_few(self, connection: Connection) -> bool:
         """Tell whether an index says that few rows can be meant at all."""
-        for name, limit in self._question.hints:
-            if name in self._declared.table.indexed:
-                some: Select[Any] = select(literal_column("1")).select_from(self._question.own)
-                some = some.where(sargable(self._question.own.c[name], limit)).limit(_FEW + 1)
+        for name, part, before in self._question.hints:
+            may = part.may_be_before(before, None)
+            if may is not None and name in self._declared.table.indexed:
+                some: Select[Any] = select(literal_column("1").label("one")).select_from(self._question.own)
+                some = some.where(may).limit(_FEW + 1)
                 if (connection.execute(select(func.count()).select_from(some.subquery())).scalar() or 0) <= _FEW:
                     return True
         return False
 
     # --- what is told of each ---
 
-    def _key_of(self, row: Row) -> Values:
-        return tuple([row[place] for place in self._key_places])
-
-    def _describe(self, connection: Connection, rows: list[tuple[int, Row]], keys: KeyTable | None) -> list[Found]:
-        """Return what is told of rows (position; all columns, then the anchors' numbers)."""
+    def _describe(self, connection: Connection, rows: list[Row]) -> Batch | None:
+        verdicts, numbers = self._question.judge(rows, self._value_places)
+        if verdicts is not None:
+            rows, numbers = list(compress(rows, verdicts)), list(compress(numbers, verdicts))
         if not rows:
-            return []
-        width = len(self._columns)
-        contents = {pos: row[:width] for pos, row in rows}
-        if keys is None and (self._is_referred_to or self._references.needs_keys):
-            named = [(pos, self._key_of(row)) for pos, row in rows]
-            keys = self._backend.load_keys(connection, "found", self._kinds, named)
+            return None
+        keys = self._spell(rows)
+        days = self._days
+        for number in set(numbers).difference(days):
+            days[number] = tuple([anchored_day(one) for one in number])
+        return Batch(
+            self._declared.name,
+            keys,
+            self._versions.texts(taken(rows, self._version_places, len(self._fetched))),
+            [days[number] for number in numbers],
+            self._notes(connection, rows),
+        )
+
+    def _notes(self, connection: Connection, rows: list[Row]) -> dict[int, Note]:
+        if self._content_of is None and not self._is_referred_to:
+            return {}
+        keys: KeyTable | None = None
+        if self._is_referred_to or self._references.needs_keys:
+            named = [(pos, tuple([row[place] for place in self._key_places])) for pos, row in enumerate(rows)]
+            keys = self._backend.load_keys(connection, "found", self._declared.key_columns, named)
+        contents = {} if self._content_of is None else {pos: self._content_of(row) for pos, row in enumerate(rows)}
         spared = self._sparing.spared(connection, self._declared.table, contents)
         refers_to = self._references.of_rows(connection, keys, contents)
-        referred_by: dict[int, list[Referring]] = {}
+        referred_by = {}
         if keys is not None and self._is_referred_to:
             referred_by = count_referring(connection, self._declared, self._layout, keys, self._backend)
-        version, spell, anchored = self._versioner.version, self._spell, self._anchored
-        return [
-            Found(
-                spell(row),
-                version(contents[pos]),
-                anchored(row[width:]),
-                pos in spared,
-                tuple(refers_to.get(pos, ())),
-                tuple(referred_by.get(pos, ())),
-            )
-            for pos, row in rows
-        ]
+        return {
+            pos: Note(pos in spared, tuple(refers_to.get(pos, ())), tuple(referred_by.get(pos, ())))
+            for pos in sorted(spared | refers_to.keys() | referred_by.keys())
+        }
 
-    def _anchored(self, numbers: Row) -> tuple[date | None, ...]:
-        days = self._days.get(numbers)
-        if days is None:
-            days = self._days[numbers] = tuple([anchored_day(number) for number in numbers])
-        return days
-
-    def _spell(self, row: Row) -> Key:
-        values = self._key_of(row)
-        if self._is_number and type(values[0]) is int:
-            return (str(values[0]),)
-        if not all(map(is_faithful, values, self._kinds)):
+    def _spell(self, rows: list[Row]) -> list[Key]:
+        keys = spell_keys(rows, self._key_places, self._declared.kinds)
+        if keys is None:
             raise self._incomplete("key-ambiguous", "holds values of different sorts")
-        return spell_key(values)
+        return keys
 
     # --- a key that can be trusted ---
 
@@ -204,12 +254,15 @@ class Finder:
             for name in self._declared.key
             if (found := self._declared.table.column(name)) is not None and found.is_nullable
         ]
+        fetch = self._backend.fetch
         if nullable and self._selection.keys is None:
+            # Whatever its anchor says: NULL is in no order, so such a row would be passed over without a word.
             nameless: Select[Any] = select(literal_column("1")).select_from(self._question.own)
-            nameless = nameless.where(or_(*(column.is_(None) for column in nullable)), *self._question.exact).limit(1)
+            matching = self._question.hinted() + list(self._question.conditions)
+            nameless = nameless.where(or_(*(column.is_(None) for column in nullable)), *matching).limit(1)
             if fetch(connection, nameless):
                 raise self._incomplete("key-null", "is NULL in some of them")
-        if not self._declared.is_key_primary:
+        if not self._declared.is_key_unique:
             twice: Select[Any] = (
                 select(literal_column("1"))
                 .select_from(self._question.own)
@@ -228,9 +281,35 @@ class Finder:
         )
 
 
+def spell_keys(rows: Sequence[Row], places: Sequence[int], kinds: tuple[Kind, ...]) -> list[Key] | None:
+    """Return the keys of rows as text; None where one cannot be told by its text alone."""
+    if kinds == (Kind.NUMBER,):
+        place = places[0]
+        numbers = [row[place] for row in rows]
+        if set(map(type, numbers)) <= {int}:
+            return list(zip(map(str, numbers)))
+    keys = []
+    for row in rows:
+        values = tuple([row[place] for place in places])
+        if not all(map(is_faithful, values, kinds)):
+            return None
+        keys.append(spell_key(values))
+    return keys
+
+
+def after(key: list[ColumnElement[Any]], last: Values | None) -> list[ColumnElement[bool]]:
+    """Return the condition that a key comes after another, in a form that an index on the key can answer."""
+    if last is None:
+        return []
+    bounds = [bound(value) for value in last]
+    if len(last) == 1:
+        return [key[0] > bounds[0]]
+    return [key[0] >= bounds[0], tuple_(*key) > tuple_(*bounds)]
+
+
 def load(connection: Connection, slot: str, declared: Declared, keys: Sequence[Key], backend: Backend) -> KeyTable:
     """Load keys given as text, each by its place in ``keys``; those that no record can have are left out."""
-    return backend.load_keys(connection, slot, declared.kinds, parse_keys(enumerate(keys), declared.kinds))
+    return backend.load_keys(connection, slot, declared.key_columns, parse_keys(enumerate(keys), declared.kinds))
 
 
 def belongs(

@@ -19,8 +19,8 @@ __all__ = ["is_faithful", "parse_key", "parse_keys", "spell", "spell_key"]
 Values = tuple[object, ...]
 """The values of a key's columns, as the database gives and takes them."""
 
-_SURELY_64_BITS = 19
-"""Fewer characters than this are always within 64 bits."""
+_INTEGERS = re.compile(r"(?:(?:0|-?[1-9]\d{0,17})(?:,|\Z))+", re.ASCII)
+"""Numbers that are surely within 64 bits."""
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 
 
@@ -41,16 +41,17 @@ def parse_key(key: Key, kinds: tuple[Kind, ...]) -> Values | None:
 
 def parse_keys(keys: Iterable[tuple[int, Key]], kinds: tuple[Kind, ...]) -> list[tuple[int, Values]]:
     """Return keys (position, text) as values; those that no record can have are left out."""
-    if kinds != (Kind.NUMBER,):
-        return [(pos, values) for pos, key in keys if (values := parse_key(key, kinds)) is not None]
-    parsed: list[tuple[int, Values]] = []
-    for pos, key in keys:
-        # Nearly every key of nearly every table: one number of a few digits.
-        if len(key) == 1 and len(key[0]) < _SURELY_64_BITS and _INTEGER.fullmatch(key[0]):
-            parsed.append((pos, (int(key[0]),)))
-        elif (values := parse_key(key, kinds)) is not None:
-            parsed.append((pos, values))
-    return parsed
+    if kinds == (Kind.NUMBER,):
+        listed = list(keys)
+        # Nearly every key of nearly every table: one number of a few digits. All of them are looked at in one go.
+        try:
+            texts = [text for _, (text,) in listed]
+        except ValueError:
+            texts = []
+        if texts and _INTEGERS.fullmatch(",".join(texts)) and not any("," in text for text in texts):
+            return [(pos, (number,)) for (pos, _), number in zip(listed, map(int, texts), strict=True)]
+        keys = listed
+    return [(pos, values) for pos, key in keys if (values := parse_key(key, kinds)) is not None]
 
 
 def _parse(text: str, kind: Kind) -> object:
@@ -60,7 +61,9 @@ def _parse(text: str, kind: Kind) -> object:
             raise ValueError
         return value
     text.encode()  # raises UnicodeEncodeError, a ValueError: such text is in no database
-    if kind is Kind.TEXT:
+    if kind is Kind.BOOLEAN:
+        return bool(("0", "1").index(text))
+    if kind not in {Kind.NUMBER, Kind.ANY}:
         return text
     if _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
         return int(text)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from connectors.sql.catalogue import Catalogue, Kind, Table
+from connectors.sql.catalogue import Catalogue, Kind, Table, TableColumn
 from ropa.connector import DatasetSpec, LocationSpec
 from ropa.errors import LocationError
 
@@ -43,9 +44,14 @@ class Declared:
         return tuple(found.kind if (found := self.table.column(name)) else Kind.ANY for name in self.key)
 
     @property
-    def is_key_primary(self) -> bool:
-        """Whether the key is the table's primary key."""
-        return frozenset(self.key) == frozenset(self.table.key)
+    def key_columns(self) -> tuple[TableColumn, ...]:
+        """The key columns, as the catalogue has them."""
+        return tuple(found for name in self.key if (found := self.table.column(name)) is not None)
+
+    @property
+    def is_key_unique(self) -> bool:
+        """Whether the database itself sees to it that no two rows have the same key (but for NULLs)."""
+        return frozenset(self.key) in {frozenset(self.table.key), *self.table.uniques}
 
     def parent_is(self, dataset: str) -> bool:
         """Tell whether ``dataset`` is the configured parent."""
@@ -61,6 +67,8 @@ class Layout:
     datasets: Mapping[str, Declared] = field(default_factory=dict)
     """Those whose table exists."""
     links: tuple[Link, ...] = ()
+    decisions: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What ``deciding.decide`` found out under this state of the schema."""
 
     def declared(self, name: str) -> Declared:
         """Return a dataset. Raises LocationError when it is not configured or its table does not exist."""

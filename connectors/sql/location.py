@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 from sqlalchemy import Connection, func, or_, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from connectors.sql import CAPABILITIES
 from connectors.sql.acting import Actor, refuse, why_refused
-from connectors.sql.backend import Backend
+from connectors.sql.backend import Backend, Row
 from connectors.sql.catalogue import Table, columns_of
-from connectors.sql.conditions import joined
+from connectors.sql.conditions import ask, joined
 from connectors.sql.faults import translated
-from connectors.sql.finding import Finder, load
-from connectors.sql.keys import spell_key
+from connectors.sql.finding import Finder, after, load
+from connectors.sql.keys import spell, spell_key
 from connectors.sql.layout import Declared, Layout, lay_out
-from connectors.sql.masking import is_pending
+from connectors.sql.opening import open_backend
 from connectors.sql.problems import find_problems
-from connectors.sql.relations import fetch
-from connectors.sql.sqlite import SqliteBackend
-from connectors.sql.versions import Versioner
+from connectors.sql.sparing import is_subject
+from connectors.sql.throttle import Throttle
 from ropa.connector import (
     Action,
     Batch,
@@ -39,7 +34,8 @@ from ropa.connector import (
     Health,
     Key,
     LocationSpec,
-    Outcome,
+    Look,
+    Outcomes,
     Record,
     Scalar,
     Selection,
@@ -47,15 +43,18 @@ from ropa.connector import (
 )
 from ropa.errors import LocationError
 
+_PAGE = 1000
+"""Rows read at once where all of a table are looked at."""
+
 
 class SqlLocation:
     """A database, as ``ropa.connector.Connector``."""
 
     def __init__(self, spec: LocationSpec) -> None:
-        self.capabilities = CAPABILITIES
         self._spec = spec
         self._backend: Backend = open_backend(spec)
-        self._versioner = Versioner()
+        self.capabilities = replace(CAPABILITIES, default_batch_size=self._backend.batch_size)
+        self._throttle = Throttle(spec, self._backend)
         self._lock = threading.Lock()
         self._known: Layout | None = None
 
@@ -102,7 +101,7 @@ class SqlLocation:
     def problems(self, dataset: str, selection: Selection | None = None) -> list[str]:
         """See ``Connector.problems``."""
         with translated(self._spec.name), self._backend.reading() as connection:
-            return find_problems(dataset, self._spec, self._layout(connection), selection)
+            return find_problems(dataset, self._spec, self._layout(connection), selection, self._backend)
 
     def find(self, selection: Selection) -> Iterator[Batch]:
         """See ``Connector.find``. No lock is held while the caller has a batch in hand."""
@@ -110,63 +109,103 @@ class SqlLocation:
         with translated(self._spec.name), self._backend.reading() as connection:
             layout = self._layout(connection)
             self._usable(layout, selection.dataset)
-            finder = Finder(selection, layout, self._backend, size=size, versioner=self._versioner)
-            yield from finder.batches(connection)
+            yield from Finder(selection, layout, self._backend, size=size).batches(connection)
 
-    def act(self, selection: Selection, batch: Batch, action: Action) -> list[Outcome]:
+    def act(self, selection: Selection, batch: Batch, action: Action) -> Outcomes:
         """See ``Connector.act``."""
         if (code := why_refused(selection, batch, action)) is not None:
-            return refuse(batch, code)
+            return Outcomes.of(refuse(batch, code))
         with translated(self._spec.name), self._backend.writing() as connection:
             layout = self._layout(connection)
             for name in (batch.dataset, *(part.dataset for part in batch.companions)):
                 self._usable(layout, name)
-            return Actor(selection, batch, action, layout, self._backend).outcomes(connection)
+            with self._throttle.paced(connection, len(batch)):
+                return Actor(selection, batch, action, layout, self._backend).outcomes(connection)
 
-    def settle(self, dataset: str) -> str:  # noqa: ARG002 - the whole file is settled at once
+    def inspect(self, source: str, look: Look, *, limit: int) -> Mapping[str, Mapping[str, int]]:
+        """See ``Connector.inspect``: of a table or view the first rows that the database gives."""
+        with translated(self._spec.name), self._backend.reading() as connection:
+            table = self._layout(connection).catalogue.tables.get(source)
+            if table is None or not table.columns:
+                return {}
+            statement = select(*columns_of(table.plain(), tuple(column.name for column in table.columns)))
+            with self._backend.snapshot(connection):
+                rows = self._backend.fetch(connection, statement.limit(limit))
+        found: dict[str, dict[str, int]] = {}
+        for column, *values in zip((column.name for column in table.columns), *rows, strict=True):
+            for value in values:
+                answer = None if value is None else look(column, spell(value))
+                if answer is not None:
+                    counts = found.setdefault(column, {})
+                    counts[answer] = counts.get(answer, 0) + 1
+        return found
+
+    def settle(self, dataset: str) -> str:  # noqa: ARG002 - the whole place is settled at once
         """See ``Connector.settle``."""
         with translated(self._spec.name):
             return self._backend.settle()
 
+    def finish(self, dataset: str) -> str:
+        """See ``Connector.finish``: what ``after_purge`` asks for."""
+        with translated(self._spec.name):
+            with self._backend.reading() as connection:
+                table = self._layout(connection).declared(dataset).table
+            return self._backend.finish(table)
+
     def remaining(self, selection: Selection, batch: Batch) -> set[Key]:
         """See ``Connector.remaining``: over a connection opened for this."""
-        keys = [record.key for record in batch.records]
+        keys = list(batch.keys)
+        if not keys:
+            return set()
         with translated(self._spec.name), self._backend.reading() as connection:
-            declared = self._layout(connection).declared(batch.dataset)
+            layout = self._layout(connection)
+            declared = layout.declared(batch.dataset)
+            question = ask(selection, layout, self._backend)
+            own, changes = question.own, question.changes
             with self._backend.snapshot(connection):
                 table = load(connection, "remaining", declared, keys, self._backend)
-                own = declared.table.plain()
                 statement = (
-                    select(table.pos)
-                    .distinct()
+                    select(table.pos, *columns_of(own, changes.columns))
                     .select_from(table.source)
                     .join(own, joined(columns_of(own, declared.key), table, self._backend))
                 )
-                if selection.fields:
-                    pending = (is_pending(own, declared.table, change, self._backend) for change in selection.fields)
-                    statement = statement.where(or_(*pending))
-                return {keys[row[0]] for row in fetch(connection, statement)}
+                rows = self._backend.fetch(connection, statement)
+        return {
+            keys[row[0]]
+            for row in rows
+            if not changes or changes.is_pending(row[1:])
+        }
 
     def read(self, dataset: str, subject: str) -> Iterator[Record]:
         """See ``Connector.read``: the records of this dataset that have the identifier in a ``subject`` column."""
-        identifier = normalise_identifier(subject)
-        size = self._spec.batch_size or self.capabilities.default_batch_size
+        persons = frozenset({normalise_identifier(subject)})
         with translated(self._spec.name), self._backend.reading() as connection:
-            layout = self._layout(connection)
-            declared = self._usable(layout, dataset)
-            own = declared.table.plain()
+            declared = self._usable(self._layout(connection), dataset)
             if not declared.spec.subject:
                 return
-            is_meant = or_(*(self._backend.is_identifier(own.c[name], identifier) for name in declared.spec.subject))
-            names = tuple(column.name for column in declared.table.columns)
-            key = columns_of(own, declared.key)
-            # Rows of one person are few; rows with a NULL in the key are theirs all the same.
-            statement = select(*key, *columns_of(own, names)).where(is_meant).order_by(*key)
-            result = connection.execution_options(yield_per=size).execute(statement)
-            with closing(result):
-                for row in result:
-                    values = {name: _readable(value) for name, value in zip(names, row[len(key) :], strict=True)}
-                    yield Record(spell_key(tuple(row[: len(key)])), values)
+            # How an identifier is compared no database knows, so all rows are looked at, a page at a time.
+            for row in self._all_rows(connection, declared):
+                values = dict(zip((column.name for column in declared.table.columns), row, strict=True))
+                if any(is_subject(values[name], persons) for name in declared.spec.subject):
+                    key = spell_key(tuple(values[name] for name in declared.key))
+                    yield Record(key, {name: _readable(value) for name, value in values.items()})
+
+    def _all_rows(self, connection: Connection, declared: Declared) -> Iterator[Row]:
+        """Yield every row with all its columns; those with a NULL in the key last, because they have no order."""
+        own = declared.table.plain()
+        key, everything = columns_of(own, declared.key), columns_of(own, tuple(c.name for c in declared.table.columns))
+        places = [everything.index(column) for column in key]
+        last: Row | None = None
+        while True:
+            statement = select(*everything).where(*(column.is_not(None) for column in key), *after(key, last))
+            with self._backend.snapshot(connection):
+                rows = self._backend.fetch(connection, statement.order_by(*key).limit(_PAGE))
+            yield from rows
+            if len(rows) < _PAGE:
+                break
+            last = tuple(rows[-1][place] for place in places)
+        with self._backend.snapshot(connection):
+            yield from self._backend.fetch(connection, select(*everything).where(or_(*(c.is_(None) for c in key))))
 
     def close(self) -> None:
         """See ``Connector.close``."""
@@ -190,35 +229,6 @@ class SqlLocation:
         return declared
 
 
-def open_backend(spec: LocationSpec) -> Backend:
-    """Return the engine behind a location's URL. Raises LocationError where there is none."""
-    options: Mapping[str, Any] = spec.options
-    try:
-        url = make_url(str(options["url"]))
-        engine, driver = url.get_backend_name(), url.get_driver_name()
-    except (KeyError, ArgumentError):
-        msg = f"location {spec.name}: url is missing or no SQLAlchemy URL"
-        raise LocationError(
-            msg, code="url", next_step='Write for instance url = "sqlite:///data/crm.sqlite".'
-        ) from None
-    except Exception:  # noqa: BLE001 - whatever a dialect plug-in raises when it is not installed
-        engine, driver = url.drivername, ""
-    if (engine, driver) != ("sqlite", "pysqlite"):
-        msg = f"location {spec.name}: the engine {engine!r} is not supported by this version"
-        raise LocationError(msg, code="unsupported", next_step="Use an SQLite file: sqlite:///path.")
-    if options.get("schema") not in {None, "main"}:
-        msg = f"location {spec.name}: SQLite has no schemas"
-        raise LocationError(msg, code="unsupported", next_step="Leave `schema` out.")
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:") or url.query:
-        msg = f"location {spec.name}: url must name an SQLite file by its plain path"
-        raise LocationError(msg, code="url", next_step='Write for instance url = "sqlite:///data/crm.sqlite".')
-    path = Path(str(options.get("folder", "."))).joinpath(url.database)
-    if not path.is_file():
-        msg = f"location {spec.name}: there is no file {path}; it is not created"
-        raise LocationError(msg, code="unreachable", next_step="Correct `url`, or put the database there.")
-    return SqliteBackend(spec.name, path.resolve())
-
-
 def _describe(table: Table, layout: Layout) -> DatasetInfo:
     names = layout.of_table(table.name)
     return DatasetInfo(
@@ -229,7 +239,7 @@ def _describe(table: Table, layout: Layout) -> DatasetInfo:
             CatalogueReference(key.columns, key.to_table, key.to_columns, key.on_delete, key.has_index)
             for key in table.foreign_keys
         ),
-        kind=table.kind,
+        kind="partition" if table.partition_of else table.kind,
         declared_as=names[0].name if names else None,
     )
 

@@ -1,80 +1,200 @@
-"""Anonymising as SQL: what a column becomes, and whether it still holds something that its mask would change.
+"""Anonymising: what a column becomes, and whether it still holds something that its mask would change.
 
-Invariant: after a change nothing is pending, so a second run changes nothing. NULL and empty text hold nothing. What
-cannot be NULL is cleared to empty text, or to a random text where the column is unique; columns for which neither
-will do are told as problems when planning, and left alone.
+A cleared column becomes NULL; where that is forbidden, the first of the documented constants (``blanks.py``) that type,
+length and every CHECK take; in a UNIQUE column a random value. What that is, is decided before the first row is read
+(``deciding.py``), and what cannot be is told as a problem when planning. Invariant: after a change nothing is pending,
+so a second run changes nothing. NULL and empty text hold nothing. A mask is ``connectors.masks``: the same everywhere.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, func, not_, null
+from sqlalchemy import ColumnElement, FromClause, and_, case, null, or_
 
-from connectors.sql.catalogue import Kind, Table, TableColumn, bound
-from ropa.connector import FieldChange, Mask
+from connectors.masks import REDACTED, mask_value
+from connectors.sql.backend import Row
+from connectors.sql.blanks import TEXTUAL, Filler, fits
+from connectors.sql.catalogue import Kind, TableColumn, bound
+from connectors.sql.identifiers import Needles, has_mark
+from ropa.connector import Mask
 
-if TYPE_CHECKING:
-    from connectors.sql.backend import Backend
-    from connectors.sql.layout import Layout
-
-
-def _needs_random(table: Table, column: TableColumn) -> bool:
-    """Tell whether a cleared column must still differ from row to row."""
-    return not column.is_nullable and any(column.name in unique for unique in table.uniques)
-
-
-def _column(table: Table, name: str) -> TableColumn:
-    found = table.column(name)
-    if found is None:
-        raise KeyError(name)
-    return found
+_KEPT = frozenset({Mask.YEAR, Mask.TRUNCATE_IP})
+"""Masks that leave a part of the value."""
 
 
-def is_pending(own: FromClause, table: Table, change: FieldChange, backend: Backend) -> ColumnElement[bool]:
-    """Return the condition that the column still holds something that the mask would change; never unknown."""
-    column, value = _column(table, change.column), own.c[change.column]
-    conditions: list[ColumnElement[bool]] = [value.is_not(None), value != bound("")]
-    if change.mask is not Mask.CLEAR:
-        conditions.append(not_(backend.is_masked(value, change.mask)))
-    if _needs_random(table, column):
-        # What an earlier run put in the place of a value holds nothing any more.
-        conditions.append(not_(backend.is_masked(value, Mask.RANDOM)))
-    return and_(*conditions)
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One column to be changed, and how."""
+
+    column: TableColumn
+    mask: Mask
+    filler: Filler
+    """What stands there afterwards; of a mask that keeps a part, where it finds none to keep."""
+    is_loose: bool = False
+    """Whether the column may hold values of any type (SQLite)."""
+    identifiers: tuple[str, ...] = ()
+    """Columns of the same row whose values alone are taken out of the text; empty: the whole of it goes."""
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether every row gets the same, so that the database can do it by itself."""
+        is_whole = self.mask is Mask.CLEAR or (self.mask is Mask.REDACT and not self.identifiers and not self.is_loose)
+        return is_whole and not self.filler.is_random
+
+    def may_be_pending(self, value: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Return a condition that holds wherever the column still holds something to change; exactly there where
+        ``is_constant``."""
+        conditions: list[ColumnElement[bool]] = [value.is_not(None)]
+        blanks: list[object] = [""] if self.is_loose or self.column.kind in TEXTUAL else []
+        if self.column.kind is Kind.BYTES:
+            blanks.append(b"")
+        if self.filler.value is not None and not self.filler.is_random:
+            blanks.append(self.filler.value)
+        conditions += [value != bound(blank) for blank in dict.fromkeys(blanks)]
+        return and_(*conditions)
+
+    def is_pending(self, value: Any, needles: Needles | None = None) -> bool:
+        """Tell whether what a row holds would be changed; ``needles``: of the row's identifiers."""
+        if value is None or value in ("", b"") or self.filler.is_own(value):
+            return False
+        if self.mask in _KEPT:
+            return bool(self._kept(value) != value)
+        if self.identifiers and needles is not None and isinstance(value, str):
+            return needles.is_in(value) if needles else not has_mark(value)
+        return True
+
+    def changed(self, value: Any) -> Any:
+        """Return what a row holds afterwards."""
+        if not self.is_pending(value):
+            return value
+        if self.mask in _KEPT:
+            left = self._kept(value)
+            if left is not None and fits(self.column, left):
+                return left
+        if self.mask is Mask.REDACT and isinstance(value, bytes) and self.column.is_nullable:
+            return None
+        return self.filler.make()
+
+    def cut(self, text: Any, needles: Needles, *, is_last: bool) -> Any:
+        """Return a text without what the identifiers hold. ``is_last``: they go with it, so a mark must tell from now
+        on that the text was looked through."""
+        if not isinstance(text, str) or not text or self.filler.is_own(text):
+            return text if text is None or text == "" or self.filler.is_own(text) else self.filler.make()
+        if not needles:
+            return text if has_mark(text) else self.filler.make()
+        left = needles.replaced(text)
+        if is_last and not has_mark(left):
+            left = f"{left} {REDACTED}"
+        return left if fits(self.column, left) else self.filler.make()
+
+    def _kept(self, value: Any) -> Any:
+        """Return what a mask leaves of a value; None where it can keep nothing."""
+        bare = self._bare(value)
+        left: Any = mask_value(self.mask, bare)
+        if isinstance(left, bytes) and self.column.type.lower().startswith("binary") and not any(left[4:]):
+            # BINARY(16) fills an IPv4 address up with zeros.
+            return left[:3] + bytes(len(left) - 3)
+        return f"{left}{value[len(bare) :]}" if isinstance(left, str) and bare is not value else left
+
+    def _bare(self, value: Any) -> Any:
+        """Return an address without the length of its network (PostgreSQL: ``192.0.2.7/24``)."""
+        is_long = self.column.kind is Kind.ADDRESS and isinstance(value, str) and "/" in value
+        return value.partition("/")[0] if is_long else value
+
+    def expression(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what the database makes of the column, where ``is_constant``; else an example of it."""
+        blank = null() if self.filler.value is None else bound(self.filler.value)
+        return case((self.may_be_pending(value), blank), else_=value)
 
 
-def changed(own: FromClause, table: Table, change: FieldChange, backend: Backend) -> ColumnElement[Any]:
-    """Return what the column becomes: masked where something is pending, itself otherwise."""
-    column, value = _column(table, change.column), own.c[change.column]
-    cleared: ColumnElement[Any] = null()
-    if _needs_random(table, column):
-        cleared = backend.random_text()
-    elif not column.is_nullable:
-        cleared = bound("")
-    new = cleared if change.mask is Mask.CLEAR else func.coalesce(backend.masked(value, change.mask), cleared)
-    return case((is_pending(own, table, change, backend), new), else_=value)
+@dataclass(frozen=True)
+class Changes:
+    """All that is changed in a row, in one statement."""
+
+    own: tuple[Change, ...] = ()
+    """The fields of the selection, in their order."""
+    beside: tuple[Change, ...] = ()
+    """Texts in which the value of a changed column may occur too: it goes from there with the column."""
+    problems: tuple[str, ...] = ()
+    """Why it cannot be carried out, one sentence each."""
+
+    def __bool__(self) -> bool:
+        return bool(self.own)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the database can do it by itself."""
+        return not self.beside and all(change.is_constant for change in self.own)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns that are written."""
+        return tuple(change.column.name for change in (*self.own, *self.beside))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that must be read to judge a row: what is written first, in that order."""
+        others = [name for change in (*self.own, *self.beside) for name in change.identifiers]
+        return tuple(dict.fromkeys([*self.targets, *others]))
+
+    def may_be_pending(self, own: FromClause) -> ColumnElement[bool]:
+        """Return a condition that holds for every row with something to change; exactly those where ``is_constant``."""
+        return or_(*(change.may_be_pending(own.c[change.column.name]) for change in self.own))
+
+    def expressions(self, own: FromClause) -> dict[Any, ColumnElement[Any]]:
+        """Return what the database makes of the columns, where ``is_constant``."""
+        return {own.c[c.column.name]: c.expression(own.c[c.column.name]) for c in self.own}
+
+    def is_pending(self, row: Row) -> bool:
+        """Tell whether anything in a row of ``columns`` would be changed."""
+        if not any(change.identifiers for change in self.own):
+            return any(change.is_pending(value) for change, value in zip(self.own, row, strict=False))
+        values = dict(zip(self.columns, row, strict=True))
+        return any(
+            change.is_pending(value, _needles(change, values) if change.identifiers else None)
+            for change, value in zip(self.own, row, strict=False)
+        )
+
+    def changed(self, row: Row) -> tuple[Any, ...]:
+        """Return what ``targets`` hold afterwards, of a row of ``columns``."""
+        before = dict(zip(self.columns, row, strict=True))
+        after = dict(before)
+        for change in self.own:
+            if not change.identifiers:
+                after[change.column.name] = change.changed(before[change.column.name])
+        for change in self.own:
+            if change.identifiers:
+                needles, later = _needles(change, before), _needles(change, after)
+                text = before[change.column.name]
+                after[change.column.name] = change.cut(text, needles, is_last=not later)
+        for change in self.beside:
+            text = before[change.column.name]
+            going = _needles(change, before).without(_needles(change, after))
+            if going and isinstance(text, str) and going.is_in(text):
+                after[change.column.name] = change.cut(text, going, is_last=False)
+        return tuple(after[name] for name in self.targets)
 
 
-def masking_problems(table: Table, change: FieldChange, layout: Layout, key: tuple[str, ...]) -> list[str]:
-    """Return why a column cannot be changed that way, one sentence each."""
-    column = table.column(change.column)
-    if column is None:
-        return []
-    named = f"column {column.name!r} of {table.name!r}"
-    if column.is_computed:
-        return [f"{named} is computed from others and cannot be changed"]
-    if column.name in key or column.name in table.key:
-        return [f"{named} is part of the key and cannot be changed"]
-    if any(column.name in link.parent_columns for links in layout.links_to(table.name).values() for link in links):
-        return [f"{named} is what other rows refer to and cannot be changed"]
-    problems = []
-    is_reference = any(column.name in link.child_columns for link in layout.links_from(table.name))
-    if is_reference and (change.mask is not Mask.CLEAR or not column.is_nullable):
-        problems.append(f"{named} refers to another table: it can only be cleared, and only where it may be NULL")
-    elif change.mask is Mask.CLEAR and not column.is_nullable and column.kind is not Kind.TEXT:
-        problems.append(f"{named} may not be NULL and is no text, so it cannot be cleared")
-    elif change.mask in {Mask.REDACT, Mask.RANDOM} and column.kind is not Kind.TEXT:
-        problems.append(f"{named} is no text, so it cannot take the mask {change.mask.value!r}")
-    elif change.mask is Mask.REDACT and table.is_unique(column.name):
-        problems.append(f'{named} is unique and cannot hold the same text twice; use mask "random"')
-    return problems
+def _needles(change: Change, values: Mapping[str, Any]) -> Needles:
+    return Needles(values[name] for name in change.identifiers)
+
+
+def named(table: str, column: str) -> str:
+    """Return how a column is called in a sentence."""
+    return f"column {column!r} of {table!r}"
+
+
+def texts_of(options: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the dataset option ``own_identifiers``: text column to the columns whose values are taken out of it."""
+    given = options.get("own_identifiers")
+    if not isinstance(given, Mapping):
+        return {}
+    return {
+        str(text): tuple(map(str, names))
+        if isinstance(names, Sequence) and not isinstance(names, str)
+        else (str(names),)
+        for text, names in given.items()
+    }

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from connectors.sql.catalogue import Table
+from connectors.sql.backend import Backend
+from connectors.sql.catalogue import Kind, Table
+from connectors.sql.conditions import ask
 from connectors.sql.layout import Declared, Layout
-from connectors.sql.masking import masking_problems
+from connectors.sql.masking import texts_of
 from ropa.connector import Anchor, LocationSpec, Selection
+from ropa.errors import LocationError
+
+_NOT_TABLES = {"view", "materialized view", "foreign table"}
 
 
-def find_problems(name: str, spec: LocationSpec, layout: Layout, selection: Selection | None) -> list[str]:
-    """Return every problem of a dataset, with a selection also those of carrying it out."""
+def find_problems(
+    name: str, spec: LocationSpec, layout: Layout, selection: Selection | None, backend: Backend | None = None
+) -> list[str]:
+    """Return every problem of a dataset, with a selection also those of carrying it out; with a backend also whether
+    the database takes what its fields are to become."""
     dataset = spec.datasets.get(name)
     if dataset is None:
         return [f"dataset {name!r} is not declared{_hint(name, spec.datasets)}"]
@@ -25,7 +34,9 @@ def find_problems(name: str, spec: LocationSpec, layout: Layout, selection: Sele
     found = [*_of_table(declared), *_of_columns(declared), *_of_anchors(declared, spec, layout)]
     found += _of_parent(declared, spec, layout)
     if selection is not None:
-        found += _of_selection(declared, layout, selection)
+        found += _of_selection(declared, selection)
+        if backend is not None:
+            found += _of_changes(declared, layout, selection, backend)
     return list(dict.fromkeys(found))
 
 
@@ -44,8 +55,8 @@ def _missing(table: Table, columns: Iterable[str], role: str) -> Iterator[str]:
 
 def _of_table(declared: Declared) -> Iterator[str]:
     table = declared.table
-    if table.kind == "view":
-        yield f"{table.name!r} is a view: a view cannot be purged; declare the tables behind it"
+    if table.kind in _NOT_TABLES:
+        yield f"{table.name!r} is a {table.kind}, which cannot be purged; declare the tables behind it"
     elif not table.columns:
         yield f"table {table.name!r} cannot be read"
     if not declared.key:
@@ -58,6 +69,15 @@ def _of_columns(declared: Declared) -> Iterator[str]:
     yield from _missing(table, spec.subject, "subject")
     for category, columns in spec.data.items():
         yield from _missing(table, columns, f"data.{category}")
+    texts = texts_of(spec.options)
+    for text, identifiers in texts.items():
+        role = f"own_identifiers.{text}"
+        yield from _missing(table, [text, *identifiers], role)
+        column = table.column(text)
+        if column is not None and column.kind is not Kind.TEXT:
+            yield f"{role}: column {text!r} of {table.name!r} is no text, so nothing can be found in it"
+        if not identifiers or text in identifiers or texts.keys() & set(identifiers):
+            yield f"{role} must name other columns of {table.name!r}, none of them a text of own_identifiers itself"
 
 
 def _of_anchors(declared: Declared, spec: LocationSpec, layout: Layout) -> Iterator[str]:
@@ -97,7 +117,16 @@ def _of_parent(declared: Declared, spec: LocationSpec, layout: Layout) -> Iterat
             yield f"parent.via names {len(parent.via)} columns, but the key of {parent.dataset!r} has {len(key)}"
 
 
-def _of_selection(declared: Declared, layout: Layout, selection: Selection) -> Iterator[str]:
+def _of_changes(declared: Declared, layout: Layout, selection: Selection, backend: Backend) -> tuple[str, ...]:
+    """Return why fields cannot be changed that way; those that do not exist are told elsewhere."""
+    fields = tuple(change for change in selection.fields if declared.table.column(change.column) is not None)
+    try:
+        return ask(replace(selection, fields=fields), layout, backend).changes.problems
+    except LocationError:
+        return ()  # what is missing is told already, and nothing can be tried without it
+
+
+def _of_selection(declared: Declared, selection: Selection) -> Iterator[str]:
     table, spec = declared.table, declared.spec
     yield from _missing(table, [condition.column for condition in selection.match], "where")
     for conditions in selection.exclude:
@@ -106,8 +135,6 @@ def _of_selection(declared: Declared, layout: Layout, selection: Selection) -> I
         if name not in spec.anchors:
             yield f"dataset {declared.name!r} has no anchor {name!r}{_hint(name, spec.anchors)}"
     yield from _missing(table, [change.column for change in selection.fields], "data")
-    for change in selection.fields:
-        yield from masking_problems(table, change, layout, declared.key)
     if not selection.fields:
         for trigger in table.deleting_triggers:
             yield f"trigger {trigger!r} deletes other rows with a row of {table.name!r}; they would go unrecorded"

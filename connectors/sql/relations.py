@@ -6,25 +6,16 @@ however many of its columns do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from sqlalchemy import ColumnElement, Connection, Executable, FromClause, and_, func, null, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, or_, select
 
-from connectors.sql.backend import Backend, KeyTable
+from connectors.sql.backend import Backend, KeyTable, Row
 from connectors.sql.catalogue import columns_of
 from connectors.sql.conditions import joined
 from connectors.sql.keys import spell_key
 from connectors.sql.layout import Declared, Layout, Link
-from ropa.connector import Reference, Referring
-
-Row = tuple[Any, ...]
-
-
-def fetch(connection: Connection, statement: Executable) -> list[Row]:
-    """Return rows as the driver gives them; SQLAlchemy's own row objects would cost as much as reading the row."""
-    cursor = connection.execute(statement).cursor
-    return [] if cursor is None else list(cursor.fetchall())
+from ropa.connector import Key, Reference, Referring
 
 
 def refers(link: Link, child: FromClause, parent: FromClause) -> ColumnElement[bool]:
@@ -78,6 +69,11 @@ class References:
         return {pos: sorted(refs, key=lambda ref: (ref.dataset, ref.key)) for pos, refs in found.items()}
 
     @property
+    def is_any(self) -> bool:
+        """Whether the dataset refers to a declared one at all."""
+        return bool(self._direct or self._joined)
+
+    @property
     def needs_keys(self) -> bool:
         """Whether some reference is not to the key of its target, so that the target must be looked up."""
         return bool(self._joined)
@@ -92,7 +88,7 @@ class References:
             .join(child, joined(columns_of(child, self._declared.key), keys, self._backend))
             .join(parent, refers(link, child, parent))
         )
-        return fetch(connection, statement)
+        return self._backend.fetch(connection, statement)
 
 
 def count_referring(
@@ -111,7 +107,7 @@ def count_referring(
         )
         names = layout.of_table(source)
         place, is_declared = (names[0].name, True) if names else (source, False)
-        for pos, count in fetch(connection, statement):
+        for pos, count in backend.fetch(connection, statement):
             found.setdefault(pos, []).append(Referring(place, is_declared, count))
     return found
 
@@ -121,31 +117,29 @@ def referring_rows(
     declared: Declared,
     layout: Layout,
     keys: KeyTable,
-    members: Sequence[tuple[Declared, KeyTable]],
+    known: Mapping[str, Mapping[Key, int]],
     *,
     backend: Backend,
 ) -> Iterable[tuple[int, int | None]]:
     """Yield (position of a record, position of the record that refers to it, None for one outside the batch).
 
-    ``members``: the datasets of the batch with their keys. Of rows outside, one per record is enough.
+    ``known``: the datasets of the batch, with their keys and positions. Of rows of other tables one per record is told.
     """
     for source, links in layout.links_to(declared.table.name).items():
         own, child = declared.table.aliased("own"), layout.catalogue.tables[source].aliased("child")
-        inside = [
-            select(other.pos)
-            .where(and_(*(c == p for c, p in zip(columns_of(child, member.key), other.parts, strict=True))))
-            .limit(1)
-            .correlate(child)
-            .scalar_subquery()
-            for member, other in members
-            if member.table.name == source
-        ]
-        position = func.coalesce(*inside, null()) if inside else null()
+        members = [layout.declared(name) for name in known if layout.declared(name).table.name == source]
+        columns = [column for member in members for column in columns_of(child, member.key)]
         statement = (
-            select(keys.pos, position)
+            select(keys.pos, *columns)
             .distinct()
             .select_from(keys.source)
             .join(own, joined(columns_of(own, declared.key), keys, backend))
             .join(child, or_(*(refers(link, child, own) for link in links)))
         )
-        yield from ((pos, other) for pos, other in fetch(connection, statement))
+        for pos, *values in backend.fetch(connection, statement):
+            found, start = None, 0
+            for member in members:
+                key = spell_key(tuple(values[start : start + len(member.key)]))
+                start += len(member.key)
+                found = known[member.name].get(key) if found is None else found
+            yield pos, found

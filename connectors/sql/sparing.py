@@ -11,12 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from connectors.sql.backend import Backend
-from connectors.sql.catalogue import Kind, Table, columns_of
+from connectors.sql.backend import Backend, Row
+from connectors.sql.catalogue import Table, columns_of
 from connectors.sql.conditions import joined
 from connectors.sql.keys import spell_key
 from connectors.sql.layout import Layout, Link
-from connectors.sql.relations import Row, fetch
 from ropa.connector import Spare, SubjectSet, normalise_identifier
 
 _REMEMBERED = 100_000
@@ -87,7 +86,7 @@ class Sparing:
         for key, keys in self._named[table.name]:
             if spell_key(tuple(values[column] for column in key)) in keys:
                 return True
-        return any(_is_subject(values.get(column), self._spare.subjects) for column in self._subjects[table.name])
+        return any(is_subject(values.get(column), self._spare.subjects) for column in self._subjects[table.name])
 
     def _parents(self, table: Table, row: Row) -> list[tuple[Place, Row]]:
         links = self._climbs[table.name]
@@ -129,15 +128,15 @@ class Sparing:
 
     def _look_up(self, connection: Connection, place: Place, names: list[Row]) -> list[tuple[Row, Row]]:
         table = self._layout.catalogue.tables[place[0]]
-        kinds = tuple(found.kind if (found := table.column(name)) else Kind.ANY for name in place[1])
-        keys = self._backend.load_keys(connection, "ancestors", kinds, list(enumerate(names)))
+        columns = [column for name in place[1] if (column := table.column(name)) is not None]
+        keys = self._backend.load_keys(connection, "ancestors", columns, list(enumerate(names)))
         own = table.aliased("own")
         statement = (
             select(keys.pos, *columns_of(own, tuple(column.name for column in table.columns)))
             .select_from(keys.source)
             .join(own, joined(columns_of(own, place[1]), keys, self._backend))
         )
-        return [(names[row[0]], row[1:]) for row in fetch(connection, statement)]
+        return [(names[row[0]], row[1:]) for row in self._backend.fetch(connection, statement)]
 
 
 def _spread(above: Mapping[Any, set[Any]], verdicts: dict[Any, bool]) -> None:
@@ -154,7 +153,8 @@ def _spread(above: Mapping[Any, set[Any]], verdicts: dict[Any, bool]) -> None:
                 waiting.append(child)
 
 
-def _is_subject(value: object, subjects: SubjectSet) -> bool:
+def is_subject(value: object, subjects: SubjectSet) -> bool:
+    """Tell whether what a ``subject`` column holds names one of these persons."""
     if value is None:
         return False
     text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)

@@ -7,29 +7,42 @@ before it looks at a record. Keys and sorted rows never reach a temporary file (
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Engine, column, create_engine, func, table
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Engine,
+    Executable,
+    TableClause,
+    column,
+    create_engine,
+    delete,
+    func,
+    select,
+    table,
+)
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 
-from connectors.sql.backend import KeyTable
-from connectors.sql.catalogue import Catalogue, Kind, bound
+from connectors.sql.backend import Dating, KeyTable, Row, UnevenError
+from connectors.sql.catalogue import Catalogue, Kind, Table, TableColumn
 from connectors.sql.faults import STOPPING, fault_code, location_error
 from connectors.sql.keys import Values
 from connectors.sql.sqlite_catalogue import read_catalogue, schema_version
-from connectors.sql.sqlite_functions import SqliteFunctions, as_bytes, spell_identifier
-from ropa.connector import Health, Mask
+from connectors.sql.sqlite_dates import SqliteDates
+from connectors.sql.versions import ContentVersions, new_salt
+from ropa.connector import Health
 
 BUSY_SECONDS = 2.0
 """How long one attempt waits for another program's lock."""
@@ -43,10 +56,13 @@ _AFFINITIES = {Kind.NUMBER: "NUMERIC", Kind.TEXT: "TEXT", Kind.BYTES: "BLOB", Ki
 class SqliteBackend:
     """One SQLite file."""
 
-    def __init__(self, location: str, path: Path) -> None:
+    batch_size = 30_000
+
+    def __init__(self, location: str, path: Path, *, is_vacuumed: bool = False) -> None:
         self._location = location
         self._path = path
-        self._functions = SqliteFunctions()
+        self._is_vacuumed = is_vacuumed
+        self._salt = new_salt()
         settings: dict[str, Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT"}
         self._reads: Engine = create_engine("sqlite://", creator=self._open_reading, poolclass=NullPool, **settings)
         self._writes: Engine = create_engine("sqlite://", creator=self._open_writing, poolclass=QueuePool, **settings)
@@ -67,8 +83,6 @@ class SqliteBackend:
             isolation_level=None,
             check_same_thread=False,
         )
-        # Text in a file need not be UTF-8; a row must be read, and be the same row again, all the same.
-        raw.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
         raw.execute("PRAGMA temp_store=MEMORY")
         raw.execute(f"PRAGMA cache_size=-{cache_kib}")
         return raw
@@ -86,14 +100,12 @@ class SqliteBackend:
             if not is_refused or os.access(self._path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
                 raise
             raw = self._open("mode=ro&immutable=1", _READ_CACHE_KIB)
-        self._functions.register(raw)
         return raw
 
     def _open_writing(self) -> sqlite3.Connection:
         raw = self._open("mode=rw", _WRITE_CACHE_KIB)
         raw.execute("PRAGMA foreign_keys=ON")
         raw.execute("PRAGMA secure_delete=ON")
-        self._functions.register(raw)
         return raw
 
     @contextmanager
@@ -111,7 +123,6 @@ class SqliteBackend:
     @contextmanager
     def snapshot(self, connection: Connection) -> Iterator[None]:
         """See ``Backend.snapshot``."""
-        self._functions.refresh(connection)
         connection.exec_driver_sql("BEGIN")
         try:
             yield
@@ -122,7 +133,6 @@ class SqliteBackend:
     @contextmanager
     def transaction(self, connection: Connection) -> Iterator[None]:
         """See ``Backend.transaction``."""
-        self._functions.refresh(connection)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
             connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
@@ -139,26 +149,25 @@ class SqliteBackend:
         """See ``Backend.schema_version``."""
         return schema_version(connection)
 
-    # --- keys ---
+    # --- statements ---
 
     def load_keys(
-        self,
-        connection: Connection,
-        slot: str,
-        kinds: tuple[Kind, ...],
-        keys: Iterable[tuple[int, Values]],
-        *,
-        is_searched: bool = False,
+        self, connection: Connection, slot: str, columns: Sequence[TableColumn], keys: Sequence[tuple[int, Values]]
     ) -> KeyTable:
-        """See ``Backend.load_keys``. The columns have the affinity of the key's, so that they compare alike."""
-        affinities = [_AFFINITIES[kind] for kind in kinds]
-        parts = [f"k{number}" for number in range(len(kinds))]
-        name = f"ropa_{slot}_" + "".join(word[0] for word in affinities) + "s" * is_searched
+        """See ``Backend.load_keys``: a temporary table, in memory. The columns have the affinity of the key's, so that
+        they compare alike."""
+        if len(columns) == 1 and columns[0].kind is Kind.NUMBER and all(pos == n for n, (pos, _) in enumerate(keys)):
+            numbers = [key[0] for _, key in keys]
+            if set(map(type, numbers)) <= {int}:
+                # The usual case, faster than a table that is filled row by row.
+                listed = func.json_each(json.dumps(numbers)).table_valued("key", "value", name=f"{slot}_keys")
+                return KeyTable(listed, listed.c.key, (listed.c.value,))
+        affinities = [_AFFINITIES.get(column.kind, "BLOB") for column in columns]
+        parts = [f"k{number}" for number in range(len(columns))]
+        name = f"ropa_{slot}_" + "".join(word[0] for word in affinities)
         declared = ", ".join(f"{part} {word}" for part, word in zip(parts, affinities, strict=True))
         run = connection.exec_driver_sql
         run(f"CREATE TEMP TABLE IF NOT EXISTS {name} (pos INTEGER PRIMARY KEY, {declared})")
-        if is_searched:
-            run(f"CREATE INDEX IF NOT EXISTS temp.{name}_keys ON {name} ({', '.join(parts)})")
         run(f"DELETE FROM temp.{name}")  # noqa: S608 - names made here, of letters and digits
         rows = [(pos, *values) for pos, values in keys]
         if rows:
@@ -167,53 +176,37 @@ class SqliteBackend:
         source = table(name, column("pos"), *(column(part) for part in parts), schema="temp").alias(f"{slot}_keys")
         return KeyTable(source, source.c.pos, tuple(source.c[part] for part in parts))
 
-    def drop_keys(self, connection: Connection, keys: KeyTable, positions: Iterable[int]) -> None:
-        """See ``Backend.drop_keys``."""
-        rows = [(pos,) for pos in positions]
-        if rows:
-            name = keys.source.element.name  # type: ignore[attr-defined]
-            connection.exec_driver_sql(f"DELETE FROM temp.{name} WHERE pos = ?", rows)  # noqa: S608 - made by load_keys
+    def fetch(self, connection: Connection, statement: Executable) -> list[Row]:
+        """See ``Backend.fetch``. Text that is no UTF-8 is read all the same, and is the same text again."""
+        try:
+            return rows_of(connection.execute(statement))
+        except (sqlite3.OperationalError, OperationalError) as error:
+            if not _is_about_text(error):
+                raise
+        _raw(connection).text_factory = _lenient
+        return rows_of(connection.execute(statement))
 
-    # --- expressions ---
+    def remove(
+        self, connection: Connection, own: TableClause, conditions: Sequence[Any], columns: Sequence[ColumnElement[Any]]
+    ) -> list[Row]:
+        """See ``Backend.remove``. Nobody else can write within a ``transaction``; and what RETURNING gives would be
+        kept in memory twice."""
+        rows = self.fetch(connection, select(*columns).select_from(own).where(*conditions))
+        if connection.execute(delete(own).where(*conditions)).rowcount != len(rows):
+            raise UnevenError
+        return rows
 
     def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """See ``Backend.unhinted``: a unary plus (https://sqlite.org/optoverview.html#disqualifying_where_clause_terms_using_unary_)."""
         return UnaryExpression(column, operator=operators.custom_op("+"))
 
-    def greatest(self, values: list[ColumnElement[Any]]) -> ColumnElement[Any]:
-        """See ``Backend.greatest``."""
-        return func.max(*values)
+    def dates(self, column: TableColumn, dating: Dating) -> SqliteDates:
+        """See ``Backend.dates``."""
+        return SqliteDates.of(column, dating)
 
-    def day_number(
-        self,
-        column: ColumnElement[Any],
-        kind: Kind,
-        *,
-        zone: ZoneInfo,
-        form: str | None,
-        local: ZoneInfo,
-        now: datetime,
-    ) -> ColumnElement[int]:
-        """See ``Backend.day_number``."""
-        return self._functions.day_number(column, kind, zone=zone, form=form, local=local, now=now)
-
-    def is_identifier(self, column: ColumnElement[Any], identifier: str) -> ColumnElement[bool]:
-        """See ``Backend.is_identifier``."""
-        return func.ropa_identifier(as_bytes(column)) == bound(spell_identifier(identifier))
-
-    def masked(self, column: ColumnElement[Any], mask: Mask) -> ColumnElement[Any]:
-        """See ``Backend.masked``."""
-        element: ColumnElement[Any] = getattr(func, f"ropa_mask_{mask.value.replace('-', '_')}")(as_bytes(column))
-        return element
-
-    def is_masked(self, column: ColumnElement[Any], mask: Mask) -> ColumnElement[bool]:
-        """See ``Backend.is_masked``."""
-        element: ColumnElement[int] = getattr(func, f"ropa_is_{mask.value.replace('-', '_')}")(as_bytes(column))
-        return element == 1
-
-    def random_text(self) -> ColumnElement[str]:
-        """See ``Backend.random_text``."""
-        return func.ropa_mask_random(bound("?"))
+    def versions(self, table: Table) -> ContentVersions:
+        """See ``Backend.versions``."""
+        return ContentVersions(table, self._salt)
 
     # --- what is true of the file ---
 
@@ -232,6 +225,17 @@ class SqliteBackend:
             else:
                 is_clean = mode in {"delete", "truncate", "memory", "off"}
         return "physical" if is_overwriting and is_clean else "logical"
+
+    def finish(self, table: Table) -> str:  # noqa: ARG002 - the whole file is settled at once
+        """See ``Backend.finish``: with ``after_purge = "vacuum"`` the file is written anew, without what is gone."""
+        if self._is_vacuumed:
+            with self.writing() as connection:
+                connection.exec_driver_sql("VACUUM")
+        return self.settle()
+
+    def replica_lag_seconds(self, connection: Connection) -> float | None:  # noqa: ARG002 - a file has no replicas
+        """See ``Backend.replica_lag_seconds``."""
+        return None
 
     def health(self) -> Health:
         """See ``Backend.health``. SQLite has no clock of its own."""
@@ -252,9 +256,26 @@ class SqliteBackend:
         self._writes.dispose()
 
 
+def rows_of(result: CursorResult[Any]) -> list[Row]:
+    """Return rows as the driver gives them; SQLAlchemy's own row objects would cost as much as reading the row."""
+    cursor = result.cursor
+    return [] if cursor is None else list(cursor.fetchall())
+
+
+def _lenient(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
+
+
+def _is_about_text(error: BaseException) -> bool:
+    return "decode to UTF-8" in str(error)
+
+
+def _raw(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
 def _undo(connection: Connection) -> None:
     """End what is still open; a commit that failed or a trigger that rolled back leaves different states behind."""
-    raw: Any = connection.connection.dbapi_connection
-    if raw.in_transaction:
+    if _raw(connection).in_transaction:
         with suppress(DBAPIError):
             connection.exec_driver_sql("ROLLBACK")

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from connectors.sql.catalogue import Catalogue, ForeignKey, Kind, Table, TableColumn
+from connectors.sql.sqlite_checks import read_checks
 
 _DELETES = re.compile(r"\bBEGIN\b.*\bDELETE\s+FROM\b", re.IGNORECASE | re.DOTALL)
+_LENGTH = re.compile(r"\(\s*(\d{1,9})\s*\)")
 _ON_DELETE = re.compile(r"\bDELETE\s+ON\b", re.IGNORECASE)
 
 
@@ -34,7 +37,7 @@ def read_catalogue(connection: Connection) -> Catalogue:
         if kind == "trigger" and _ON_DELETE.search(re.split(r"\bBEGIN\b", sql, maxsplit=1, flags=re.IGNORECASE)[0]):
             triggers.setdefault(of_table.lower(), []).append((name, sql))
     tables = [
-        _read_table(connection, name, _kind_of(kind, sql), triggers.get(name.lower(), []))
+        _read_table(connection, name, _kind_of(kind, sql), triggers.get(name.lower(), []), sql)
         for kind, name, _, sql in entries
         if kind in {"table", "view"} and not name.lower().startswith("sqlite_")
     ]
@@ -46,7 +49,7 @@ def _kind_of(kind: str, sql: str) -> str:
     return "virtual" if re.match(r"\s*CREATE\s+VIRTUAL\b", sql, re.IGNORECASE) else kind
 
 
-def _read_table(connection: Connection, name: str, kind: str, triggers: list[tuple[str, str]]) -> Table:
+def _read_table(connection: Connection, name: str, kind: str, triggers: list[tuple[str, str]], sql: str) -> Table:
     try:
         found = _rows(
             connection,
@@ -55,7 +58,7 @@ def _read_table(connection: Connection, name: str, kind: str, triggers: list[tup
         )
     except DBAPIError:
         # A view over a table that is gone, a virtual table whose module is not loaded: it exists and cannot be read.
-        return Table(name, kind, ())
+        return Table(name, kind, (), is_loose=True)
     found = [row for row in found if row[4] != 1]
     key = tuple(row[0] for row in sorted((r for r in found if r[3]), key=lambda r: r[3]))
     indexes = _read_indexes(connection, name) if kind == "table" else []
@@ -68,11 +71,14 @@ def _read_table(connection: Connection, name: str, kind: str, triggers: list[tup
             kind=kind_of_type(declared),
             is_nullable=not not_null and not (is_row_number and column == key[0]),
             is_computed=hidden in {2, 3},
+            length=_length_of(declared),
+            bounds=(-(2**63), 2**63 - 1) if "INT" in declared.upper() else None,
         )
         for column, declared, not_null, _, hidden in found
     )
     whole = [columns for columns, _, is_whole in indexes if is_whole and columns] + ([key] if key else [])
     return Table(
+        is_loose=True,
         name=name,
         kind=kind,
         columns=columns,
@@ -86,6 +92,7 @@ def _read_table(connection: Connection, name: str, kind: str, triggers: list[tup
         foreign_keys=_read_foreign_keys(connection, name, whole) if kind == "table" else (),
         deleting_triggers=tuple(trigger for trigger, sql in triggers if _DELETES.search(sql)),
         delete_triggers=tuple(trigger for trigger, _ in triggers),
+        checks=read_checks(sql, [column.name for column in columns]) if kind == "table" else (),
     )
 
 
@@ -140,17 +147,7 @@ def _with_spelling(table: Table, spelling: dict[str, Table]) -> Table:
             has_index=key.has_index,
         )
 
-    return Table(
-        name=table.name,
-        kind=table.kind,
-        columns=table.columns,
-        key=table.key,
-        uniques=table.uniques,
-        indexed=table.indexed,
-        foreign_keys=tuple(spelled(key) for key in table.foreign_keys),
-        deleting_triggers=table.deleting_triggers,
-        delete_triggers=table.delete_triggers,
-    )
+    return replace(table, foreign_keys=tuple(spelled(key) for key in table.foreign_keys))
 
 
 def kind_of_type(declared: str) -> Kind:
@@ -163,6 +160,12 @@ def kind_of_type(declared: str) -> Kind:
     if any(word in words for word in ("CHAR", "CLOB", "TEXT")):
         return Kind.TEXT
     return Kind.BYTES if "BLOB" in words else Kind.NUMBER
+
+
+def _length_of(declared: str) -> int | None:
+    """Return the length of a text column. SQLite does not insist on it; other programs that read it may."""
+    found = _LENGTH.search(declared)
+    return int(found[1]) if found and kind_of_type(declared) is Kind.TEXT else None
 
 
 def _rows(connection: Connection, statement: str, *values: str) -> list[Any]:

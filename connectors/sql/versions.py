@@ -6,46 +6,80 @@ its own salt. The salt travels in the version, because the process that acts is 
 
 from __future__ import annotations
 
+import marshal
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from operator import eq
+from typing import Any
 
-_SALT_BYTES = 8
+from sqlalchemy import ColumnElement, FromClause
+
+from connectors.sql.backend import Row
+from connectors.sql.catalogue import Table, columns_of
+
+SALT_BYTES = 8
 _DIGEST_BYTES = 10
+_PLAIN = 2
+"""The format of ``marshal`` in which equal values have equal bytes: without references between objects."""
 
 
-class Versioner:
-    """Makes versions under one salt, drawn at random unless given."""
-
-    def __init__(self, salt: bytes | None = None) -> None:
-        self._salt = secrets.token_bytes(_SALT_BYTES) if salt is None else salt
-        self._start = blake2b(key=self._salt, digest_size=_DIGEST_BYTES)
-        self._prefix = f"{self._salt.hex()}."
-
-    def version(self, row: Sequence[object]) -> str:
-        """Return the version of a row: all its columns, in the order of the catalogue."""
-        state = self._start.copy()
-        state.update(repr(row).encode())
-        return self._prefix + state.hexdigest()
+def new_salt() -> str:
+    """Return a fresh salt as it stands in versions."""
+    return secrets.token_hex(SALT_BYTES)
 
 
-class Comparer:
-    """Compares rows with versions made earlier, whatever their salt."""
+def salt_of(version: str) -> str | None:
+    """Return the salt of a salted version, None where that is none of ours."""
+    salt, dot, _ = version.partition(".")
+    try:
+        return salt if dot and len(bytes.fromhex(salt)) == SALT_BYTES else None
+    except ValueError:
+        return None
 
-    def __init__(self) -> None:
-        self._makers: dict[str, Versioner] = {}
 
-    def is_same(self, row: Sequence[object], version: str) -> bool:
-        """Tell whether a row still has that version; no version given means that none is asked for."""
-        return not version or self.version(row, version) == version
+class ContentVersions:
+    """Versions made here of all the columns of a row: for engines that have no version of their own."""
 
-    def version(self, row: Sequence[object], like: str) -> str | None:
-        """Return the version of a row under the salt of another version; None where that is not one of ours."""
-        salt = like.partition(".")[0]
-        maker = self._makers.get(salt)
-        if maker is None:
-            try:
-                maker = self._makers[salt] = Versioner(bytes.fromhex(salt))
-            except ValueError:
-                return None
-        return maker.version(row)
+    def __init__(self, table: Table, salt: str) -> None:
+        self._names = tuple(column.name for column in table.columns)
+        self._salt = salt
+
+    def columns(self, own: FromClause) -> list[ColumnElement[Any]]:
+        """See ``RowVersions.columns``: all of them."""
+        return columns_of(own, self._names)
+
+    def texts(self, rows: Sequence[Row]) -> list[str]:
+        """See ``RowVersions.texts``."""
+        return _texts(self._salt, rows)
+
+    def are_same(self, rows: Sequence[Row], planned: Sequence[str]) -> list[bool]:
+        """See ``RowVersions.are_same``."""
+        return are_same(rows, planned, _texts)
+
+    def whereabouts(self, own: FromClause, planned: Sequence[str]) -> ColumnElement[bool] | None:  # noqa: ARG002
+        """See ``RowVersions.whereabouts``: content tells nothing of the place."""
+        return None
+
+
+def _texts(salt: str, rows: Sequence[Row]) -> list[str]:
+    start, prefix = blake2b(key=bytes.fromhex(salt), digest_size=_DIGEST_BYTES), f"{salt}."
+    copy, dump, found = start.copy, marshal.dumps, []
+    for row in rows:
+        state = copy()
+        state.update(dump(row, _PLAIN))
+        found.append(prefix + state.hexdigest())
+    return found
+
+
+def are_same(
+    rows: Sequence[Row], planned: Sequence[str], texts: Callable[[str, Sequence[Row]], list[str]]
+) -> list[bool]:
+    """Compare rows with salted versions made earlier, nearly always all under one salt; ``texts``: makes versions."""
+    salts = {version[: 2 * SALT_BYTES] for version in planned}
+    if len(salts) == 1 and (salt := salt_of(planned[0])) is not None:
+        return list(map(eq, texts(salt, rows), planned))
+    return [
+        not version or ((salt := salt_of(version)) is not None and texts(salt, [row])[0] == version)
+        for row, version in zip(rows, planned, strict=True)
+    ]

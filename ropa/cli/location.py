@@ -8,6 +8,7 @@ import typer
 
 from ropa.cli.inputs import Json
 from ropa.cli.output import echo, result, site, table, use_json
+from ropa.errors import CallError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The places where data are: list, check, discover.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A location of config/retention.toml.")]
@@ -95,13 +96,29 @@ def _said(value: bool | None) -> str:
 
 
 @app.command()
-def discover(name: Name, as_json: Json = False) -> None:
-    """List what exists at a location, name what is not declared, and propose data categories as TOML to paste."""
-    use_json(as_json)
-    with site() as opened:
-        from ropa.sweep.discover import discover as discover_place
+def discover(
+    name: Name,
+    rows: Annotated[
+        int | None, typer.Argument(metavar="[N]", help="With --sample: how many records of each source; default: 200.")
+    ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Look at values too, where they are: N records of each source.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List what exists at a location, name what is not declared, and propose data categories as TOML to paste.
 
-        document = discover_place(opened, name)
+    Names and types decide, and no value is read. With --sample (or --sample N) the values of some records are looked
+    at; they are neither printed nor kept: what is told are counts.
+    """
+    use_json(as_json)
+    if rows is not None and not sample:
+        raise CallError("a number of records was given without --sample", next_step="Write --sample N.")
+    from ropa.sweep.discover import SAMPLE
+    from ropa.sweep.discover import discover as discover_place
+
+    with site() as opened:
+        document = discover_place(opened, name, sample=(SAMPLE if rows is None else rows) if sample else None)
     result(document, lambda: _print(document))
 
 
@@ -109,17 +126,36 @@ def _print(document: dict[str, Any]) -> None:
     for place in document["sources"]:
         declared = f"declared as {place['declared_as']}" if place["declared_as"] else "not declared"
         echo(f"{place['source']} ({place['kind']}, {declared})")
-        rows = [
-            (
-                "  " + c["name"],
-                c["type"],
-                "mapped to " + ", ".join(c["mapped"])
-                if c["mapped"]
-                else (f"looks like {c['proposed']}" if c["proposed"] else ""),
-            )
-            for c in place["columns"]
-        ]
+        if place["history_of"]:
+            echo(f"  looks like {_kin(place['history_of'])}: what is purged there lives on here")
+        if place["not_looked_into"]:
+            echo(f"  could not be looked into: {place['not_looked_into']}")
+        rows = [("  " + c["name"], c["type"], _told(c)) for c in place["columns"]]
         table(("  column", "type", ""), rows, empty="  no columns")
+    if document["sampled"] and all(c["seen"] is None for place in document["sources"] for c in place["columns"]):
+        echo("\nNothing was looked into: no values, or a kind of place where that cannot be done.")
     if document["toml"]:
         typer.echo("\n# proposal for config/retention.toml, to be checked by a person:")
         typer.echo(document["toml"])
+
+
+def _kin(dataset: str) -> str:
+    return "a trail of the changes of any table" if dataset == "*" else f"a history, an archive or a copy of {dataset}"
+
+
+def _told(column: dict[str, Any]) -> str:
+    """Say what a column is mapped to, what it looks like, and why."""
+    parts = ["mapped to " + ", ".join(column["mapped"])] if column["mapped"] else []
+    by_content = [found for found in column["evidence"] if found["by"] == "content"]
+    if column["proposed"]:
+        parts.append(f"looks like {column['proposed']}")
+    if by_content:
+        parts.append(", ".join(_counted(found) for found in by_content))
+    elif column["proposed"] and column["seen"] is not None:
+        parts.append("by its name")
+    return "; ".join(parts)
+
+
+def _counted(found: dict[str, Any]) -> str:
+    kind = "fields named so" if found["patterns"] == ["field"] else f"values ({', '.join(found['patterns'])})"
+    return f"{found['category']} in {found['matched']} of {found['seen']} {kind}"

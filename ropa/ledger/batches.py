@@ -23,6 +23,7 @@ from ropa.ledger.merkle import root
 BATCH_NAME = re.compile(r"[0-9a-f]{64}")
 OUTCOMES_NAME = re.compile(r"[0-9a-f]{64}\.outcomes")
 LEAF_LINE = 65
+_LEAF_LINES = re.compile(rb"(?:[0-9a-f]{64}\n)*+")
 _LONGEST_OUTCOME = 48
 
 
@@ -31,11 +32,11 @@ def format_batch(leaves: Sequence[bytes]) -> tuple[str, bytes]:
     bytes, each once."""
     if not 1 <= len(leaves) <= MAX_LEAVES:
         raise ValueError(f"a batch has 1 to {MAX_LEAVES} leaves")
-    if any(len(leaf) != 32 for leaf in leaves):
+    if set(map(len, leaves)) != {32}:
         raise ValueError("a leaf is 32 bytes")
     if len(set(leaves)) != len(leaves):
         raise ValueError("a leaf stands twice in the batch")
-    return root(leaves).hex(), "".join(f"{leaf.hex()}\n" for leaf in leaves).encode()
+    return root(leaves).hex(), b"".join(leaves).hex("\n", 32).encode("ascii") + b"\n"
 
 
 def format_outcomes(outcomes: Sequence[str]) -> tuple[str, bytes | None]:
@@ -43,17 +44,22 @@ def format_outcomes(outcomes: Sequence[str]) -> tuple[str, bytes | None]:
 
     Raises ValueError for no outcomes or one that is none.
     """
-    if not outcomes or any(outcome_word(outcome) is None for outcome in set(outcomes)):
+    different = set(outcomes)
+    if not outcomes or any(outcome_word(outcome) is None for outcome in different):
         raise ValueError("an outcome is a word, failed:<code> or recoverable:<YYYY-MM-DD>")
-    if len(set(outcomes)) == 1:
+    if len(different) == 1:
         return outcomes[0], None
-    content = "".join(f"{outcome}\n" for outcome in outcomes).encode()
+    content = ("\n".join(outcomes) + "\n").encode()
     return sha256(content).hexdigest(), content
 
 
 def count_outcomes(outcomes: Sequence[str]) -> dict[str, int]:
     """Return the receipt's ``counts``: outcome word to number, words with 0 left out."""
-    return dict(Counter(word for outcome in outcomes if (word := outcome_word(outcome)) is not None))
+    counts = Counter[str]()
+    for outcome, count in Counter(outcomes).items():
+        if (word := outcome_word(outcome)) is not None:
+            counts[word] += count
+    return dict(counts)
 
 
 def wrong_files(folder: Path, event: Mapping[str, Any], leaves: int, *, is_quick: bool = False) -> list[str]:
@@ -93,12 +99,13 @@ def count_debris(folder: Path, roots: AbstractSet[bytes], told: AbstractSet[byte
 def read_leaves(path: Path, count: int) -> list[bytes]:
     """Return the leaves of a batch file that should hold ``count``. Raises OSError or ValueError where it does not."""
     content = read_bounded(path, LEAF_LINE * min(count, MAX_LEAVES))
-    lines = content.split(b"\n")
-    if len(lines) != count + 1 or lines.pop() or not all(BATCH_NAME.fullmatch(line.decode("ascii")) for line in lines):
+    if len(content) != LEAF_LINE * count or _LEAF_LINES.fullmatch(content) is None:
         raise ValueError("not one leaf a line")
-    if len(set(lines)) != count:
+    joined = bytes.fromhex(content.decode("ascii"))
+    leaves = [joined[i : i + 32] for i in range(0, len(joined), 32)]
+    if len(set(leaves)) != count:
         raise ValueError("a leaf stands twice in the batch")
-    return [bytes.fromhex(line.decode("ascii")) for line in lines]
+    return leaves
 
 
 def read_outcomes(path: Path, count: int, digest: str) -> list[str]:

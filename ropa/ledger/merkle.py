@@ -53,7 +53,8 @@ class Tree:
 
 def root(leaves: Iterable[bytes]) -> bytes:
     """Return the root over leaves (the data itself, not yet hashed)."""
-    return root_of_hashes([leaf_hash(data) for data in leaves])
+    digest = sha256
+    return root_of_hashes([digest(b"\x00" + data).digest() for data in leaves])
 
 
 def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
@@ -68,7 +69,8 @@ def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
 
 def _next_level(level: Sequence[bytes]) -> list[bytes]:
     # Pairing neighbours and passing an odd last one upwards is the same tree as splitting at the largest power of two.
-    above = [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
+    digest, nodes = sha256, iter(level)
+    above = [digest(b"\x01%b%b" % pair).digest() for pair in zip(nodes, nodes, strict=False)]
     if len(level) & 1:
         above.append(level[-1])
     return above

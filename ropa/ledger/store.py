@@ -287,7 +287,10 @@ class Ledger:
         """Put the leaves of a batch (1 to 100,000, each once) durably in place and return their root, in hex; before
         its intent. Raises ValueError for leaves that are no batch; RefusedError (``ledger-write``) when the disk
         refuses."""
-        name, content = batches.format_batch(leaves)
+        return self.put_batch(*batches.format_batch(leaves))
+
+    def put_batch(self, name: str, content: bytes) -> str:
+        """Put what ``batches.format_batch`` made durably in place; as ``write_batch``."""
         self._require_file().beside(lambda: write_durably(self.folder / BATCHES / name, content))
         return name
 

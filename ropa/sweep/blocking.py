@@ -16,61 +16,65 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.orm import Session
 
+from ropa.sweep import blocks, reordering
 from ropa.sweep.site import Site
 
-_MORE_THAN_GO = """
-        FROM planned_referring f
-        WHERE f.target_id = planned_record.target_id AND f.seq = planned_record.seq AND f.count > (
-            SELECT count(*) FROM planned_reference r
-            JOIN planned_record c ON c.target_id = r.target_id AND c.seq = r.seq
-            JOIN plan_target ct ON ct.id = c.target_id
-            JOIN plan_target pt ON pt.id = planned_record.target_id
-            WHERE r.plan_id = :plan AND r.location = pt.location AND r.parent_dataset = pt.dataset
-              AND r.parent_key = planned_record.key AND ct.dataset = f.source AND f.is_declared
-              AND c.disposition = 'planned')"""
-_STUCK_ROWS = text(f"""
-    UPDATE planned_record
-    SET disposition = 'blocked', reason = (SELECT min('referred-to-by:' || f.source) {_MORE_THAN_GO})
-    WHERE disposition = 'planned'
-      AND target_id IN (SELECT id FROM plan_target WHERE plan_id = :plan AND scope = 'row' AND action = 'purge')
-      AND EXISTS (SELECT 1 {_MORE_THAN_GO})
-""")  # noqa: S608 - both parts stand above
+_STUCK_ROWS = text("""
+    INSERT INTO planned_stay (target_id, seq, disposition, reason)
+    SELECT f.target_id, f.seq, 'blocked', min('referred-to-by:' || f.source)
+    FROM planned_referring f
+    JOIN plan_target pt ON pt.id = f.target_id
+    JOIN planned_key k ON k.target_id = f.target_id AND k.seq = f.seq
+    WHERE pt.plan_id = :plan AND pt.scope = 'row' AND pt.action = 'purge'
+      AND NOT EXISTS (SELECT 1 FROM planned_stay s WHERE s.target_id = f.target_id AND s.seq = f.seq)
+      AND f.count > (
+        SELECT count(*) FROM planned_reference r
+        JOIN plan_target ct ON ct.id = r.target_id
+        WHERE r.plan_id = :plan AND r.location = pt.location AND r.parent_dataset = pt.dataset
+          AND r.parent_key = k.key AND ct.dataset = f.source AND f.is_declared
+          AND NOT EXISTS (SELECT 1 FROM planned_stay s WHERE s.target_id = r.target_id AND s.seq = r.seq))
+    GROUP BY f.target_id, f.seq
+""")
 """A record that more rows refer to than go with or before it."""
 
 _LEFT_BEHIND = text("""
-    UPDATE planned_record SET disposition = 'blocked', reason = 'parent-stays'
-    WHERE disposition = 'planned'
-      AND target_id IN (SELECT id FROM plan_target WHERE plan_id = :plan AND rides_with IS NOT NULL)
+    INSERT INTO planned_stay (target_id, seq, disposition, reason)
+    SELECT DISTINCT c.target_id, c.seq, 'blocked', 'parent-stays'
+    FROM planned_reference c
+    JOIN plan_target ct ON ct.id = c.target_id
+    WHERE ct.plan_id = :plan AND ct.rides_with IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM planned_stay s WHERE s.target_id = c.target_id AND s.seq = c.seq)
       AND NOT EXISTS (
         SELECT 1 FROM planned_reference r
-        JOIN plan_target ct ON ct.id = r.target_id
         JOIN plan_target pt ON pt.id = ct.rides_with AND pt.dataset = r.parent_dataset
-        JOIN planned_record p ON p.target_id = pt.id AND p.key = r.parent_key
-        WHERE r.target_id = planned_record.target_id AND r.seq = planned_record.seq AND p.disposition = 'planned')
+        JOIN planned_key p ON p.target_id = pt.id AND p.key = r.parent_key
+        WHERE r.target_id = c.target_id AND r.seq = c.seq
+          AND NOT EXISTS (SELECT 1 FROM planned_stay s WHERE s.target_id = p.target_id AND s.seq = p.seq))
 """)
-"""A child that goes with its parent, when the parent stays."""
+"""A child that goes with its parent, when the parent stays; each child in the plan refers to one."""
 
-_OF_OWN = """
-        FROM planned_reference r JOIN planned_record c ON c.target_id = r.target_id AND c.seq = r.seq
+_GOES = "NOT EXISTS (SELECT 1 FROM planned_stay s WHERE s.target_id = {0}.target_id AND s.seq = {0}.seq)"
+_OF_OWN = f"""
+        FROM planned_reference r JOIN planned_key c ON c.target_id = r.target_id AND c.seq = r.seq
         WHERE r.plan_id = :plan AND r.target_id = :target AND r.parent_dataset = :dataset
-          AND r.parent_key = planned_record.key AND r.seq <> planned_record.seq AND c.disposition = 'planned'"""
+          AND r.parent_key = planned_key.key AND r.seq <> planned_key.seq AND {_GOES.format("c")}"""
 _FIND_LEAVES = text(f"""
-    UPDATE planned_record SET rank = -1
-    WHERE target_id = :target AND disposition = 'planned' AND EXISTS (SELECT 1 {_OF_OWN})
+    UPDATE planned_key SET rank = -1
+    WHERE target_id = :target AND {_GOES.format("planned_key")} AND EXISTS (SELECT 1 {_OF_OWN})
 """)  # noqa: S608 - all parts stand above
 """What has rows of its own dataset below it waits; the rest has rank 0."""
 
 # SQLite shows a statement its own changes: what this one has ranked just now counts as not ranked yet.
 _RAISE_RANK = text(f"""
-    UPDATE planned_record SET rank = :rank
-    WHERE target_id = :target AND disposition = 'planned' AND rank = -1 AND key IN (
-        SELECT r.parent_key FROM planned_record c
+    UPDATE planned_key SET rank = :rank
+    WHERE target_id = :target AND rank = -1 AND key IN (
+        SELECT r.parent_key FROM planned_key c
         JOIN planned_reference r ON r.target_id = c.target_id AND r.seq = c.seq
-        WHERE c.target_id = :target AND c.disposition = 'planned' AND c.rank = :rank - 1
+        WHERE c.target_id = :target AND {_GOES.format("c")} AND c.rank = :rank - 1
           AND r.parent_dataset = :dataset)
       AND NOT EXISTS (SELECT 1 {_OF_OWN} AND c.rank IN (-1, :rank))
 """)  # noqa: S608 - all parts stand above
-_RANK_LAST = text("UPDATE planned_record SET rank = :rank WHERE target_id = :target AND rank = -1")
+_RANK_LAST = text("UPDATE planned_key SET rank = :rank WHERE target_id = :target AND rank = -1")
 
 
 def settle(session: Session, plan_id: int) -> None:
@@ -95,6 +99,7 @@ def _changed(session: Session, statement: TextClause, values: Mapping[str, objec
 
 
 def _order(session: Session, plan_id: int, target_id: int, dataset: str) -> None:
+    blocks.write_all_keys(session, target_id)
     values: dict[str, object] = {"target": target_id, "plan": plan_id, "dataset": dataset}
     if not _changed(session, _FIND_LEAVES, values):
         return
@@ -103,16 +108,7 @@ def _order(session: Session, plan_id: int, target_id: int, dataset: str) -> None
         rank += 1
     # A circle, and what it refers to: its members can only go together, in one batch, where the source allows it.
     session.execute(_RANK_LAST, {"target": target_id, "rank": rank})
-    # New numbers in the order of acting; first as negatives, so that no two rows meet on the way.
-    tables = ("planned_reference", "planned_referring", "planned_record")
-    for table in tables:
-        renumber = f"""
-            UPDATE {table} SET seq = -1 - (SELECT n.place FROM (
-                SELECT seq, row_number() OVER (ORDER BY rank, seq) - 1 AS place FROM planned_record
-                WHERE target_id = :target) n WHERE n.seq = {table}.seq) WHERE target_id = :target"""  # noqa: S608 - see tables
-        session.execute(text(renumber), {"target": target_id})
-    for table in tables:
-        session.execute(text(f"UPDATE {table} SET seq = -1 - seq WHERE target_id = :target"), {"target": target_id})  # noqa: S608 - see tables
+    reordering.put_in_order(session, target_id)
 
 
 def depths(site: Site, locations: Iterable[str]) -> dict[str, int]:

@@ -22,9 +22,13 @@ from ropa.register import Register, read_register
 from ropa.register.completeness import check as check_register
 from ropa.retention import Target, conflicts, partly_covered, uncovered
 from ropa.retention import select as select_due
+from ropa.sweep.discover import declared_sources, hinted, mapped_columns
+from ropa.sweep.histories import ANY_TABLE, holds_rows, kin_of
 from ropa.sweep.site import Site
 from ropa.sweep.tables import TargetRow
-from ropa.vocabulary import hint_category
+
+_MOST_NAMED = 12
+"""Columns that one finding names."""
 
 
 def offline_findings(site: Site) -> list[Finding]:
@@ -151,8 +155,12 @@ def _datasets(site: Site, location: str, connector: Connector, may_delete: bool 
             yield Finding(
                 "dataset-problem", Severity.ERROR, entry, message, "Mend config/retention.toml or the source."
             )
-    for info in connector.datasets():
+    infos = list(connector.datasets())
+    kin = kin_of(infos, declared_sources(site.config, location))
+    for info in infos:
         yield from undeclared(site.config, location, info)
+        if info.source in kin and info.declared_as is None:
+            yield living_on(location, info, kin[info.source].of)
 
 
 def _problems(site: Site, connector: Connector, dataset: str, targets: list[Target]) -> set[str]:
@@ -165,20 +173,52 @@ def _problems(site: Site, connector: Connector, dataset: str, targets: list[Targ
 
 
 def undeclared(config: Config, location: str, info: DatasetInfo) -> Iterator[Finding]:
-    """Yield a finding for every column that looks personal by its name and that no data category is mapped to."""
-    spec = config.locations[location].datasets.get(info.declared_as or "")
-    mapped = {column for columns in spec.data.values() for column in columns} if spec else set()
-    for column in info.columns:
-        category = hint_category(column.name)
-        if category is None or column.name in mapped or column.name in info.key:
-            continue
+    """Yield a finding where a table has columns that look personal by their names and that no data category is mapped
+    to: one for the table, which names the columns. An undeclared view holds nothing and has none."""
+    if info.declared_as is None and not holds_rows(info):
+        return
+    mapped = mapped_columns(config, location, info)
+    found = {column: category for column, category in hinted(info).items() if column not in mapped}
+    entry = f"{location}.{info.declared_as or info.source}"
+    if len(found) == 1:
+        (column, category), *_ = found.items()
         yield Finding(
             "undeclared-column",
             Severity.WARNING,
-            f"{location}.{info.declared_as or info.source}.{column.name}",
+            f"{entry}.{column}",
             f"The column looks like {category} and no rule knows it.",
             f"Map it (data.{category}) and give it a rule, or see `ropa location discover {location}`.",
         )
+    elif found:
+        named = [f"{column} ({category})" for column, category in found.items()]
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        yield Finding(
+            "undeclared-column",
+            Severity.WARNING,
+            entry,
+            f"{len(named)} columns look personal and no rule knows them: {', '.join(named[:_MOST_NAMED])}{more}.",
+            f"Map them and give them a rule; `ropa location discover {location}` writes the lines to paste.",
+        )
+
+
+def living_on(location: str, info: DatasetInfo, of: str) -> Finding:
+    """Return the finding on a table that keeps what is purged from another (``of``: a dataset, or ``*``)."""
+    entry = f"{location}.{info.source}"
+    if of == ANY_TABLE:
+        return Finding(
+            "history-table",
+            Severity.WARNING,
+            entry,
+            "It looks like a trail of the changes of any table: what is purged elsewhere lives on here.",
+            "Declare it as a dataset with a rule of its own, or let the source keep no contents in it.",
+        )
+    return Finding(
+        "history-table",
+        Severity.WARNING,
+        entry,
+        f"It looks like a history, an archive or a copy of {location}.{of}: what is purged there lives on here.",
+        "Declare it as a dataset with a rule of its own, or have the source do away with it.",
+    )
 
 
 def document(found: list[Finding]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from sqlmodel import col
 
 from ropa.clock import timestamp
 from ropa.ledger.canonical import canonical
+from ropa.sweep import blocks
 from ropa.sweep.site import Site
-from ropa.sweep.tables import PlannedRecord, PlannedReference, PlanRow, TargetRow
+from ropa.sweep.tables import PlannedReference, PlannedStay, PlanRow, TargetRow
 
 _DECIDING = (
     "identity",
@@ -50,7 +51,8 @@ def key_text(key: Sequence[str]) -> str:
 
 
 def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str:
-    """Return the plan's digest, 64 hex digits: SHA-256 over its canonical header and one line a record."""
+    """Return the plan's digest, 64 hex digits: SHA-256 over its canonical header and, target by target, each block as
+    it is packed, what stays and why, and with which records children go."""
     header = {
         "plan": plan.id,
         "as_of": plan.as_of.isoformat(),
@@ -65,21 +67,21 @@ def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str
     }
     state = hashlib.sha256(canonical(header) + b"\n")
     for row in rows:
-        query = (
-            select(
-                col(PlannedRecord.seq),
-                col(PlannedRecord.key),
-                col(PlannedRecord.version),
-                col(PlannedRecord.due_on),
-                col(PlannedRecord.disposition),
-                col(PlannedRecord.reason),
-            )
-            .where(col(PlannedRecord.target_id) == row.id)
-            .order_by(col(PlannedRecord.seq))
+        for block in blocks.blocks(session, row.id or 0):
+            parts = block.keys.encode(), block.versions.encode(), block.due_on
+            # How long each part is stands before it: no two plans make the same stream.
+            sizes = [row.position, block.first_seq, block.count, *map(len, parts)]
+            state.update(canonical(["block", *sizes]) + b"\n")
+            for part in parts:
+                state.update(part)
+        stays = (
+            select(col(PlannedStay.seq), col(PlannedStay.disposition), col(PlannedStay.reason))
+            .where(col(PlannedStay.target_id) == row.id)
+            .order_by(col(PlannedStay.seq))
             .execution_options(yield_per=5000)
         )
-        for record in session.execute(query):
-            state.update(f"{row.position}|{'|'.join(str(value) for value in record)}\n".encode())
+        for stay in session.execute(stays):
+            state.update(canonical(["stay", row.position, *stay]) + b"\n")
         if row.rides_with is not None:
             _add_references(state, session, row)
     return state.hexdigest()
@@ -99,7 +101,7 @@ def _add_references(state: hashlib._Hash, session: Session, row: TargetRow) -> N
         .execution_options(yield_per=5000)
     )
     for reference in session.execute(query):
-        state.update(f"{row.position}>{'|'.join(str(value) for value in reference)}\n".encode())
+        state.update(canonical(["with", row.position, *reference]) + b"\n")
 
 
 def ledger_fields(site: Site, plan: PlanRow, rows: Sequence[TargetRow], active_holds: int) -> dict[str, Any]:

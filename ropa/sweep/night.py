@@ -236,6 +236,7 @@ def _result(site: Site, journal: Journal, run: Run, plan_id: int, outcome: _Outc
                 "action": row.action,
                 "rules": row.rules,
                 "outcomes": row.outcomes,
+                "level": row.level,
                 "refused_by": row.refused_by or row.stopped_by,
             }
             for row in rows

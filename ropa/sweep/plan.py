@@ -10,41 +10,36 @@ Invariant: ``due = held + blocked + records`` for every target; a place that can
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.clock import timestamp
-from ropa.connector import Action, Batch, Found, Selection
+from ropa.connector import Action, Batch, Key, Note, Selection, Tally
 from ropa.errors import IncompleteListingError, LocationError
-from ropa.retention import Target, cutoffs, due_on_record
+from ropa.ledger.leaf import key_texts
+from ropa.retention import Target, cutoffs
 from ropa.retention import select as select_due
-from ropa.sweep import blocking, findings, holds, mandates, safety
+from ropa.sweep import blocking, blocks, findings, holds, mandates, safety
 from ropa.sweep.digest import digest_of, key_text, ledger_fields
 from ropa.sweep.journal import Journal
+from ropa.sweep.listing import LastDays, Listing, Plan
+from ropa.sweep.packing import unpack_days, unpack_keys
 from ropa.sweep.scope import Scope, check_register, check_sources, choose_targets
 from ropa.sweep.site import TOOL, Site
 from ropa.sweep.stops import INCOMPLETE, plan_findings
-from ropa.sweep.tables import (
-    FlaggedRecord,
-    PlannedRecord,
-    PlannedReference,
-    PlannedReferring,
-    PlanRow,
-    TargetRow,
-)
+from ropa.sweep.tables import PlannedStay, PlanRow, TargetRow
 
 Progress = Callable[[str, int], None]
 """Called with what is being read and how many records so far."""
 
 CHUNK = 1000
-"""Keys per question: parents whose children are listed, keys that are looked up."""
+"""Parents whose children are listed with one question."""
 
 
 class Planner:
@@ -58,6 +53,8 @@ class Planner:
         self.progress = progress or (lambda _what, _count: None)
         self.now = site.now()
         self.plan_id = 0
+        self.days: dict[int, Counter[int]] = {}
+        """Of each target, last day (an ordinal) to number of records."""
         self.coverage = holds.coverage(site)
         self.is_of_today = scope.as_of == site.today()
 
@@ -70,6 +67,7 @@ class Planner:
         """Plan everything in scope and record it in the ledger under ``run``. Returns the plan's number."""
         targets, unreachable = self.targets, self.unreachable
         self._open_plan(self.revision)
+        self.plan = Plan(self.plan_id, self.now, self.is_of_today)
         # Committed batch by batch, so that a hold can be placed meanwhile; until its end the plan is only "writing".
         with Session(self.site.engine, expire_on_commit=False) as session:
             for target in targets:
@@ -119,16 +117,17 @@ class Planner:
             target, as_of=self.scope.as_of, now=self.now, zone=self.site.config.timezone, spare=spare
         )
         connector = self.site.connector(target.location)
+        listing = Listing(session, self.plan, row, is_held=bool(self.coverage.holders(target)))
+        session.commit()  # nothing is locked while the place looks for its first batch
         try:
-            row.population = connector.count(target.dataset)
-            written = 0
-            for batch in connector.find(selection):
-                written = self._write_batch(session, target, row, batch, written)
-                session.commit()
-                self.progress(target.full_dataset, written)
-            row.unanchored = sum(len(b.records) for b in connector.find(replace(selection, before=(), undated=True)))
+            tally = self._list(listing, target, iter(connector.find(selection)))
+            if tally is None:  # counted last, because the listing might have done so on its way
+                population = connector.count(target.dataset)
+                undated = replace(selection, before=(), undated=True)
+                tally = Tally(population, sum(len(batch) for batch in connector.find(undated)))
+            row.population, row.unanchored = tally.population, tally.undated
             if row.action == Action.FLAG and self.is_of_today:
-                self._forget_flags(session, row)
+                listing.forget_flags([known.identity for known in self.site.targets])
         except IncompleteListingError:
             self._discard(session, row, "incomplete-listing")
         except LocationError:
@@ -157,110 +156,23 @@ class Planner:
         session.flush()
         return row
 
+    def _list(self, listing: Listing, target: Target, batches: Iterator[Batch]) -> Tally | None:
+        """Write down a listing, batch by batch. Returns what it tells of the whole, None where it tells nothing."""
+        last_days = LastDays(target)
+        self.days[listing.row.id or 0] = listing.days
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration as end:
+                return end.value if isinstance(end.value, Tally) else None
+            listing.add(batch.keys, batch.versions, last_days.of(batch.anchored, len(batch)), batch.notes)
+            listing.session.commit()
+            self.progress(target.full_dataset, listing.written)
+
     def _discard(self, session: Session, row: TargetRow, stopped_by: str) -> None:
-        for table in (PlannedRecord, PlannedReference, PlannedReferring):
-            session.execute(delete(table).where(col(table.target_id) == row.id))
+        blocks.discard(session, row.id or 0)
+        self.days.pop(row.id or 0, None)
         row.stopped_by, row.population, row.unanchored = stopped_by, None, 0
-
-    def _write_batch(self, session: Session, target: Target, row: TargetRow, batch: Batch, start: int) -> int:
-        texts = [key_text(found.key) for found in batch.records]
-        skipped = self._elsewhere(session, row, texts)
-        pairs = [(found, text) for found, text in zip(batch.records, texts, strict=True) if text not in skipped]
-        is_held = bool(self.coverage.holders(target))
-        rows = [
-            self._record(row, start + i, found, text, due_on_record(target, found.anchored), is_held=is_held)
-            for i, (found, text) in enumerate(pairs)
-        ]
-        if rows:
-            session.execute(insert(PlannedRecord), rows)
-        if row.scope == "row" and row.action == Action.PURGE:
-            self._write_references(session, row, [(start + i, found) for i, (found, _) in enumerate(pairs)])
-        return start + len(rows)
-
-    def _elsewhere(self, session: Session, row: TargetRow, texts: list[str]) -> set[str]:
-        """Keys that this target passes over: flagged before, or in the plan as whole rows that go (or must stay)."""
-        if row.action == Action.FLAG:
-            query = select(col(FlaggedRecord.key)).where(col(FlaggedRecord.identity) == row.identity)
-            flagged = _among(session, query, col(FlaggedRecord.key), texts)
-            row.already_flagged += len(flagged)
-            if self.is_of_today:
-                self._keep_flags(session, row, sorted(flagged))
-            return flagged
-        rivals = session.scalars(
-            select(col(TargetRow.id)).where(
-                col(TargetRow.plan_id) == self.plan_id,
-                col(TargetRow.location) == row.location,
-                col(TargetRow.dataset) == row.dataset,
-                col(TargetRow.scope) == "row",
-                col(TargetRow.action) != str(Action.FLAG),
-                col(TargetRow.id) != row.id,
-            )
-        ).all()
-        if not rivals:
-            return set()
-        query = select(col(PlannedRecord.key)).where(col(PlannedRecord.target_id).in_(rivals))
-        return _among(session, query, col(PlannedRecord.key), texts)
-
-    def _keep_flags(self, session: Session, row: TargetRow, texts: list[str]) -> None:
-        flags = update(FlaggedRecord).where(col(FlaggedRecord.identity) == row.identity).values(at=self.now)
-        for i in range(0, len(texts), CHUNK):
-            session.execute(flags.where(col(FlaggedRecord.key).in_(texts[i : i + CHUNK])))
-
-    def _forget_flags(self, session: Session, row: TargetRow) -> None:
-        """A whole listing has shown what is still due: the flags of the rest, and of targets that are no more, go."""
-        present = [target.identity for target in self.site.targets]
-        is_over = (col(FlaggedRecord.identity) == row.identity) & (col(FlaggedRecord.at) < self.now)
-        session.execute(delete(FlaggedRecord).where(is_over | col(FlaggedRecord.identity).not_in(present)))
-
-    def _record(
-        self, row: TargetRow, seq: int, found: Found, text: str, due_on: date | None, *, is_held: bool
-    ) -> dict[str, Any]:
-        disposition, reason = "planned", None
-        if is_held or found.is_spared:
-            disposition, reason = "held", "hold"
-        elif found.obstacle is not None:
-            disposition, reason = "blocked", found.obstacle
-        return {
-            "target_id": row.id,
-            "seq": seq,
-            "key": text,
-            "version": found.version,
-            "due_on": due_on,
-            "disposition": disposition,
-            "reason": reason,
-            "rank": 0,
-            "batch": None,
-            "own_version": None,
-        }
-
-    def _write_references(self, session: Session, row: TargetRow, pairs: list[tuple[int, Found]]) -> None:
-        references = {
-            (seq, ref.dataset, key_text(ref.key)): {
-                "target_id": row.id,
-                "seq": seq,
-                "parent_dataset": ref.dataset,
-                "parent_key": key_text(ref.key),
-                "plan_id": self.plan_id,
-                "location": row.location,
-            }
-            for seq, found in pairs
-            for ref in found.refers_to
-        }
-        if references:
-            session.execute(insert(PlannedReference), list(references.values()))
-        referring = [
-            {
-                "target_id": row.id,
-                "seq": seq,
-                "source": place.source,
-                "is_declared": place.is_declared,
-                "count": place.count,
-            }
-            for seq, found in pairs
-            for place in found.referred_by
-        ]
-        if referring:
-            session.execute(insert(PlannedReferring), referring)
 
     # --- children that go with their parents ---------------------------------------------------------------------
 
@@ -271,6 +183,7 @@ class Planner:
                 continue
             rider = self._add_target(session, target, name, "row", ["*"])
             rider.rides_with = parent.id
+            session.commit()
             try:
                 rider.population = self.site.connector(target.location).count(name)
                 self._list_riders(session, target, parent, rider, dataset)
@@ -285,49 +198,29 @@ class Planner:
     ) -> None:
         spare = self.coverage.spare(target.location)
         is_held = bool(self.coverage.companion_holders(f"{rider.location}.{rider.dataset}"))
-        connector, seq, after = self.site.connector(target.location), 0, -1
-        while True:
-            parents = session.execute(
-                select(col(PlannedRecord.seq), col(PlannedRecord.key), col(PlannedRecord.due_on))
-                .where(col(PlannedRecord.target_id) == parent.id, col(PlannedRecord.seq) > after)
-                .order_by(col(PlannedRecord.seq))
-                .limit(CHUNK)
-            ).all()
-            if not parents:
-                return
-            after = parents[-1].seq
-            order = {row.key: (row.seq, row.due_on) for row in parents}
-            selection = Selection(
-                dataset=rider.dataset,
-                zone=self.site.config.timezone,
-                now=self.now,
-                spare=spare,
-                parents=(parent_dataset, tuple(tuple(json.loads(row.key)) for row in parents)),
-                check_anchors=False,
-            )
-            found: list[tuple[int, date | None, Found, str]] = []
-            for batch in connector.find(selection):
-                for child in batch.records:
-                    of = [order[k] for ref in child.refers_to if (k := key_text(ref.key)) in order]
-                    found += [(of[0][0], of[0][1], child, key_text(child.key))] if of else []
-            texts = [text for *_, text in found]
-            taken = self._elsewhere(session, rider, texts) | self._listed(session, rider, texts)
-            found = sorted((f for f in found if f[3] not in taken), key=lambda f: f[0])
-            rows = [
-                self._record(rider, seq + i, child, text, due_on, is_held=is_held)
-                for i, (_, due_on, child, text) in enumerate(found)
-            ]
-            if rows:
-                session.execute(insert(PlannedRecord), rows)
-                self._write_references(session, rider, [(seq + i, child) for i, (*_, child, _t) in enumerate(found)])
-            seq += len(rows)
-            session.commit()
-            self.progress(f"{rider.location}.{rider.dataset}", seq)
-
-    def _listed(self, session: Session, rider: TargetRow, texts: list[str]) -> set[str]:
-        """Keys that are among the riders already: a child may belong to two records that go."""
-        query = select(col(PlannedRecord.key)).where(col(PlannedRecord.target_id) == rider.id)
-        return _among(session, query, col(PlannedRecord.key), texts)
+        listing = Listing(session, self.plan, rider, is_held=is_held)
+        self.days[rider.id or 0] = listing.days
+        parent_id = parent.id or 0
+        for block in blocks.blocks(session, parent_id):
+            keys = unpack_keys(block.keys, block.count)
+            days = unpack_days(block.due_on, block.count)
+            for i in range(0, block.count, CHUNK):
+                selection = Selection(
+                    dataset=rider.dataset,
+                    zone=self.site.config.timezone,
+                    now=self.now,
+                    spare=spare,
+                    parents=(parent_dataset, tuple(keys[i : i + CHUNK])),
+                    check_anchors=False,
+                )
+                family = _Family(parent_dataset, block.first_seq + i, keys[i : i + CHUNK], days[i : i + CHUNK])
+                for batch in self.site.connector(target.location).find(selection):
+                    family.add(batch)
+                # Who stays is asked by key of those who have children.
+                blocks.write_keys(session, parent_id, family.parents)
+                listing.add(*family.columns())
+                session.commit()
+                self.progress(f"{rider.location}.{rider.dataset}", listing.written)
 
     # --- totals, caps, digest ------------------------------------------------------------------------------------
 
@@ -363,32 +256,22 @@ class Planner:
         mandates.assign(session, site, self.plan_id, self.now, is_nightly=self.scope.is_nightly)
 
     def _count(self, session: Session, row: TargetRow) -> None:
-        counts = dict(
-            session.execute(
-                select(col(PlannedRecord.disposition), func.count())
-                .where(col(PlannedRecord.target_id) == row.id)
-                .group_by(col(PlannedRecord.disposition))
-            ).all()
-        )
-        row.records, row.held, row.blocked = (counts.get(word, 0) for word in ("planned", "held", "blocked"))
-        row.due = row.records + row.held + row.blocked
-        row.oldest_due_on = session.scalar(
-            select(func.min(col(PlannedRecord.due_on))).where(col(PlannedRecord.target_id) == row.id)
-        )
-        reasons = session.execute(
-            select(col(PlannedRecord.reason), func.count())
-            .where(col(PlannedRecord.target_id) == row.id, col(PlannedRecord.disposition) == "blocked")
-            .group_by(col(PlannedRecord.reason))
+        days = self.days.get(row.id or 0, Counter[int]())
+        stays = session.execute(
+            select(col(PlannedStay.disposition), col(PlannedStay.reason), func.count())
+            .where(col(PlannedStay.target_id) == row.id)
+            .group_by(col(PlannedStay.disposition), col(PlannedStay.reason))
         ).all()
-        row.blockers = {reason or "": count for reason, count in reasons}
-        by_day = session.execute(
-            select(col(PlannedRecord.due_on), func.count())
-            .where(col(PlannedRecord.target_id) == row.id)
-            .group_by(col(PlannedRecord.due_on))
-        ).all()
+        row.due = blocks.count(session, row.id or 0)
+        row.held = sum(count for disposition, _, count in stays if disposition == "held")
+        row.blockers = {reason: count for disposition, reason, count in stays if disposition == "blocked"}
+        row.blocked = sum(row.blockers.values())
+        row.records = row.due - row.held - row.blocked
+        dated = [day for day in days if day]
+        row.oldest_due_on = date.fromordinal(min(dated)) if dated else None
         ages = {"<=30": 0, "<=365": 0, ">365": 0}
-        for due_on, count in by_day:
-            late = (self.scope.as_of - due_on).days if due_on else 0
+        for day, count in days.items():
+            late = self.scope.as_of.toordinal() - day if day else 0
             ages["<=30" if late <= 30 else "<=365" if late <= 365 else ">365"] += count
         row.ages = ages
 
@@ -412,10 +295,34 @@ class Planner:
             plan.state = "pending"
 
 
-def _among(session: Session, query: Select[str], key: Any, texts: list[str]) -> set[str]:
-    """Return which of some keys a query has; asked in pieces, because databases bound the number of values."""
-    pieces = (texts[i : i + CHUNK] for i in range(0, len(texts), CHUNK))
-    return {found for piece in pieces for found in session.scalars(query.where(key.in_(piece)))}
+class _Family:
+    """Some parents, and the children that were found with them."""
+
+    def __init__(self, dataset: str, first_seq: int, keys: list[Key], days: tuple[int, ...]) -> None:
+        self._dataset = dataset
+        self._order = {text: (first_seq + pos, days[pos], text) for pos, text in enumerate(key_texts(keys))}
+        self.parents: dict[int, str] = {}
+        """Number to key text of those who have children."""
+        self._children: list[tuple[int, int, Key, str, Note]] = []
+
+    def add(self, batch: Batch) -> None:
+        """Take in children; what names none of the parents does not go with one."""
+        for pos in sorted(batch.notes):
+            note, found = batch.notes[pos], []
+            for reference in note.refers_to:
+                text = key_text(reference.key)
+                if reference.dataset == self._dataset and text in self._order:
+                    found.append(self._order[text])
+            self.parents |= {seq: text for seq, _, text in found}
+            if found:
+                version = batch.versions[pos] if batch.versions else ""
+                self._children.append((*found[0][:2], batch.keys[pos], version, note))
+
+    def columns(self) -> tuple[list[Key], list[str], list[int], dict[int, Note]]:
+        """Return keys, versions, last days (the parent's) and notes of the children, in the order of their parents."""
+        ordered = sorted(self._children, key=lambda child: child[0])
+        notes = {pos: child[4] for pos, child in enumerate(ordered)}
+        return [child[2] for child in ordered], [child[3] for child in ordered], [child[1] for child in ordered], notes
 
 
 def _previous_records(session: Session, row: TargetRow) -> int | None:

@@ -7,31 +7,20 @@ asked, the same person counts once and the plan's author is never the only one.
 from __future__ import annotations
 
 from dateutil.relativedelta import relativedelta
-from sqlalchemy import delete, func, select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.clock import timestamp
 from ropa.errors import CallError, RefusedError
+from ropa.sweep import blocks, own_changes
 from ropa.sweep.journal import Journal
 from ropa.sweep.site import TOOL, Site
 from ropa.sweep.state import actor_id
-from ropa.sweep.tables import (
-    ApprovalRow,
-    BatchRow,
-    PlannedRecord,
-    PlannedReference,
-    PlannedReferring,
-    PlanRow,
-    TargetRow,
-)
+from ropa.sweep.tables import ApprovalRow, BatchRow, PlannedBlock, PlanRow, TargetRow
 
 SPENT = frozenset({"rejected", "applied", "partly-applied", "lapsed", "stale"})
 """States from which a plan never returns; its keys have left."""
-
-
-PIECE = 10_000
-"""Records that are forgotten in one transaction."""
 
 
 def get_plan(site: Site, plan_id: int) -> PlanRow:
@@ -163,16 +152,12 @@ def spend(site: Site, plan_id: int, state: str) -> None:
 def drop_keys(site: Site, plan_id: int) -> None:
     """Remove the keys of a spent plan from the run database; its totals stay."""
     with Session(site.engine) as session:
-        targets = session.scalars(select(col(TargetRow.id)).where(col(TargetRow.plan_id) == plan_id)).all()
-        for target_id in targets:
-            last = session.scalar(
-                select(func.max(col(PlannedRecord.seq))).where(col(PlannedRecord.target_id) == target_id)
-            )
-            for start in range(0, (last or 0) + 1, PIECE):  # in pieces, so that memory stays flat
-                for table in (PlannedReference, PlannedReferring, PlannedRecord):
-                    is_piece = col(table.seq).between(start, start + PIECE - 1)
-                    session.execute(delete(table).where(col(table.target_id) == target_id, is_piece))
-                session.commit()
+        # Blocks last: while there are any, a later run comes back to what was cut off here.
+        own_changes.forget(session, plan_id)
+        session.execute(update(BatchRow).where(col(BatchRow.plan_id) == plan_id).values(members=None))
+        session.commit()
+        for target_id in session.scalars(select(col(TargetRow.id)).where(col(TargetRow.plan_id) == plan_id)).all():
+            blocks.forget(session, target_id or 0)
     erase_freed_pages(site)
 
 
@@ -191,9 +176,7 @@ def lapse_old_plans(site: Site) -> None:
     now = site.now()
     with Session(site.engine) as session:
         plans = session.scalars(select(PlanRow).where(col(PlanRow.state).in_(("pending", "approved", "writing")))).all()
-        with_keys = select(col(TargetRow.plan_id)).join(
-            PlannedRecord, col(PlannedRecord.target_id) == col(TargetRow.id)
-        )
+        with_keys = select(col(TargetRow.plan_id)).join(PlannedBlock, col(PlannedBlock.target_id) == col(TargetRow.id))
         spent = session.execute(
             select(col(PlanRow.id), col(PlanRow.state)).where(
                 col(PlanRow.state).in_(SPENT), col(PlanRow.id).in_(with_keys)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +10,14 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.clock import timestamp
-from ropa.sweep import review
+from ropa.connector import Key
+from ropa.sweep import blocks, review
+from ropa.sweep.packing import unpack_keys
 from ropa.sweep.site import Site
-from ropa.sweep.tables import ActorRow, PlannedRecord, PlanRow, TargetRow
+from ropa.sweep.tables import ActorRow, PlanRow, TargetRow
+
+_AT_ONCE = 250_000
+"""Records of a plan that are compared at a time."""
 
 
 def target_rows(site: Site, plan_id: int) -> list[TargetRow]:
@@ -68,6 +72,7 @@ def _target(row: TargetRow) -> dict[str, Any]:
         "ages": row.ages,
         "blockers": row.blockers,
         "outcomes": row.outcomes,
+        "level": row.level,
     }
 
 
@@ -116,26 +121,15 @@ def records(site: Site, plan_id: int) -> Iterator[dict[str, Any]]:
     """Stream the records of a plan; empty once it is spent, because then its keys have left."""
     for row in target_rows(site, plan_id):
         with Session(site.engine) as session:
-            query = (
-                select(
-                    col(PlannedRecord.key),
-                    col(PlannedRecord.due_on),
-                    col(PlannedRecord.disposition),
-                    col(PlannedRecord.reason),
-                )
-                .where(col(PlannedRecord.target_id) == row.id)
-                .order_by(col(PlannedRecord.seq))
-                .execution_options(yield_per=2000)
-            )
-            for key, due_on, disposition, reason in session.execute(query):
+            for record in blocks.walk(session, row.id or 0):
                 yield {
                     "dataset": f"{row.location}.{row.dataset}",
-                    "key": json.loads(key),
-                    "due_on": due_on.isoformat() if due_on else None,
+                    "key": list(record.key),
+                    "due_on": record.due_on.isoformat() if record.due_on else None,
                     "action": row.action,
                     "data": row.data,
-                    "disposition": disposition,
-                    "reason": reason,
+                    "disposition": record.disposition,
+                    "reason": record.reason,
                 }
 
 
@@ -170,21 +164,19 @@ def plan_diff(site: Site, before: int, after: int) -> dict[str, Any]:
 def _moved(site: Site, before: TargetRow | None, after: TargetRow | None) -> dict[str, int | None]:
     """Records that only one of the two targets has; None where the keys of one have left."""
     with Session(site.engine) as session:
-        sides = []
-        for one, other in ((after, before), (before, after)):
-            if one is None:
-                sides.append(0)
-                continue
-            other_keys = select(col(PlannedRecord.key)).where(
-                col(PlannedRecord.target_id) == (other.id if other else -1)
-            )
-            query = select(col(PlannedRecord.seq)).where(
-                col(PlannedRecord.target_id) == one.id, col(PlannedRecord.key).not_in(other_keys)
-            )
-            sides.append(len(session.scalars(query).all()))
-        for row in (before, after):
-            if row is not None and row.due:
-                query = select(col(PlannedRecord.seq)).where(col(PlannedRecord.target_id) == row.id).limit(1)
-                if session.scalar(query) is None:
-                    return {"came": None, "went": None}
-    return {"came": sides[0], "went": sides[1]}
+        if any(row is not None and row.due and not blocks.has_any(session, row.id) for row in (before, after)):
+            return {"came": None, "went": None}
+        came = went = 0
+        rounds = 1 + max(row.due for row in (before, after) if row is not None) // _AT_ONCE if before or after else 0
+        for part in range(rounds):  # a share of the keys at a time, so that memory stays flat
+            old, new = (_share(session, row, part, rounds) for row in (before, after))
+            came += len(new - old)
+            went += len(old - new)
+    return {"came": came, "went": went}
+
+
+def _share(session: Session, row: TargetRow | None, part: int, rounds: int) -> set[Key]:
+    if row is None:
+        return set()
+    keys = (key for block in blocks.blocks(session, row.id or 0) for key in unpack_keys(block.keys, block.count))
+    return {key for key in keys if hash(key) % rounds == part}

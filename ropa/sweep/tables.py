@@ -119,31 +119,66 @@ class TargetRow(Row, table=True):
     refused_by: str | None = None
     """Why it was left out when the plan was applied."""
     outcomes: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))
+    level: str | None = None
+    """``physical`` or ``logical``: what is true of all that was erased, once the last batch was followed up."""
 
 
-class PlannedRecord(Row, table=True):
-    """One record of a plan; leaves the database when the plan is spent."""
+class PlannedBlock(Row, table=True):
+    """Records of a plan, as many as a batch of the listing gave; leaves the database when the plan is spent.
 
-    __tablename__ = "planned_record"
-    __table_args__ = (
-        Index("ix_planned_record_key", "target_id", "key"),
-        Index("ix_planned_record_batch", "target_id", "batch"),
-    )
+    Planned is what lies in a block and has no ``PlannedStay``. How the columns are packed stands in ``blocks``.
+    """
+
+    __tablename__ = "planned_block"
     target_id: int = Field(primary_key=True, foreign_key="plan_target.id")
+    first_seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    """The number of its first record in the target; the others count on from there."""
+    count: int
+    keys: str
+    """JSON: for each key column, its text in every record."""
+    versions: str
+    """JSON: an array of text, or one text where all are the same."""
+    due_on: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    """Last days, four bytes each."""
+
+
+class PlannedStay(Row, table=True):
+    """A record of a block that stays where it is."""
+
+    __tablename__ = "planned_stay"
+    target_id: int = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    disposition: str
+    """held, blocked."""
+    reason: str
+
+
+class PlannedKey(Row, table=True):
+    """The key of a planned record that something else of the plan looks up; most records have none."""
+
+    __tablename__ = "planned_key"
+    __table_args__ = (Index("ix_planned_key_key", "target_id", "key"),)
+    target_id: int = Field(primary_key=True)
     seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     key: str
     """JSON array of text."""
-    version: str
-    due_on: date | None
-    disposition: str = "planned"
-    """planned, held, blocked."""
     rank: int = 0
     """Within a dataset that refers to itself: records that are referred to come after those that refer to them."""
-    batch: int | None = None
-    """``BatchRow.number`` once its intent is about to be written."""
-    own_version: str | None = None
-    """The version after our own change under another target of the same plan; ``version`` is what was approved."""
-    reason: str | None = None
+    place: int = 0
+    """Its number in that order, while the records are numbered anew."""
+
+
+class PlannedVersion(Row, table=True):
+    """How a record reads after our own change, for another field target of the same plan; ``PlannedBlock.versions``
+    is what was approved."""
+
+    __tablename__ = "planned_version"
+    plan_id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    location: str = Field(primary_key=True)
+    dataset: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    """JSON array of text."""
+    version: str
 
 
 class PlannedReference(Row, table=True):
@@ -181,7 +216,10 @@ class BatchRow(Row, table=True):
     """Batches of one unit are acted on in one transaction (a batch and its companions)."""
     number: int
     """``batch`` in the ledger: counts from 1 in its plan."""
+    first_seq: int = 0
     last_seq: int
+    members: str | None = None
+    """Of children that go with their parents: their numbers, as ranges; None: all planned ones of the range."""
     root: str = Field(index=True, unique=True)
     key: bytes | None = Field(sa_column=Column(LargeBinary))
     location: str

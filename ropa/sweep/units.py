@@ -2,48 +2,58 @@
 
 A portion is one intent's records; a unit is a batch of a target with the portions that ride with it. Invariant: a
 record is in at most one batch of its plan; a batch can be read back exactly as it was written, also after a crash.
+Preparing a unit writes nothing.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from ropa.connector import MAX_BATCH, Found, Key, Reference
+from ropa.connector import MAX_BATCH, Batch, Key, Note, Reference
 from ropa.errors import LedgerError
 from ropa.ledger.batches import format_batch
-from ropa.ledger.leaf import leaves
+from ropa.ledger.leaf import key_texts, leaves
+from ropa.sweep import own_changes
+from ropa.sweep.blocks import CHUNK, Columns, Reader
+from ropa.sweep.packing import pack_seqs, unpack_seqs
 from ropa.sweep.site import Site
-from ropa.sweep.tables import BatchRow, PlannedRecord, PlannedReference, PlanRow, TargetRow
-
-
-class Planned(NamedTuple):
-    """One planned record as it is read for acting; a plain tuple, because a batch may hold 100,000."""
-
-    seq: int
-    key: str
-    version: str
+from ropa.sweep.tables import BatchRow, PlannedReference, PlanRow, TargetRow
 
 
 @dataclass
 class Portion:
-    """One intent's records: a batch row, its target, its planned records."""
+    """One intent's records: a batch row, its target, its planned records in leaf order."""
 
     row: BatchRow
     target: TargetRow
-    records: list[Planned]
+    columns: Columns
+    notes: dict[int, Note]
+    """Of those that ride, by position: the record they go with."""
+    content: bytes
+    """The batch file."""
 
     @property
     def keys(self) -> list[Key]:
         """Keys in leaf order."""
-        return [tuple(json.loads(record.key)) for record in self.records]
+        return self.columns.keys
+
+    @cached_property
+    def key_texts(self) -> list[str]:
+        """Keys as the run database spells them, in leaf order."""
+        return key_texts(self.columns.keys)
+
+    def batch(self, companions: tuple[Batch, ...] = ()) -> Batch:
+        """Return the records as a connector takes them."""
+        columns = self.columns
+        return Batch(self.row.dataset, columns.keys, columns.versions, notes=self.notes, companions=companions)
 
 
 def to_do(site: Site, plan: PlanRow, family: list[TargetRow], run_id: str) -> Iterator[list[Portion]]:
@@ -51,84 +61,51 @@ def to_do(site: Site, plan: PlanRow, family: list[TargetRow], run_id: str) -> It
     before their parents, the main batch last. The next one is looked up when the one before has been written."""
     main = family[0]
     size = _batch_size(site, main.location)
+    reader = Reader(main.id or 0)
+    start, unit, number = _written(site, plan, main)
     while True:
         with Session(site.engine, expire_on_commit=False) as session:
-            last = session.scalar(select(func.max(col(BatchRow.last_seq))).where(col(BatchRow.target_id) == main.id))
-            query = _planned(main).where(col(PlannedRecord.seq) > (-1 if last is None else last)).limit(size)
-            records = _read(session, query)
+            records = reader.take(session, start, size)
             if not records:
                 return
-            unit, number = session.execute(
-                select(func.max(col(BatchRow.unit)), func.max(col(BatchRow.number))).where(
-                    col(BatchRow.plan_id) == plan.id
-                )
-            ).one()
+            start, unit = records.seqs[-1] + 1, unit + 1
+            records = own_changes.applied_to(session, main, records)
             groups = [(main, records), *_companions(session, family, main, records)]
-        portions: list[Portion] = []
-        for target, group in reversed(groups):
-            for i in range(0, len(group), MAX_BATCH):
-                records = group[i : i + MAX_BATCH]
-                row = BatchRow(
-                    plan_id=plan.id or 0,
-                    target_id=target.id or 0,
-                    unit=(unit or 0) + 1,
-                    number=(number or 0) + len(portions) + 1,
-                    last_seq=records[-1].seq,
-                    root="",
-                    key=secrets.token_bytes(32),
-                    location=target.location,
-                    dataset=target.dataset,
-                    leaves=len(records),
-                    run_id=run_id,
-                    created_at=site.now(),
-                )
-                portions.append(Portion(row, target, records))
+            portions: list[Portion] = []
+            for target, group in reversed(groups):
+                for i in range(0, len(group), MAX_BATCH):
+                    part = group.part(i, i + MAX_BATCH)
+                    row = BatchRow(
+                        plan_id=plan.id or 0,
+                        target_id=target.id or 0,
+                        unit=unit,
+                        number=number + len(portions) + 1,
+                        first_seq=part.seqs[0],
+                        last_seq=part.seqs[-1],
+                        members=None if target is main else pack_seqs(part.seqs),
+                        root="",
+                        key=secrets.token_bytes(32),
+                        location=target.location,
+                        dataset=target.dataset,
+                        leaves=len(part),
+                        run_id=run_id,
+                        created_at=site.now(),
+                    )
+                    portions.append(_portion(session, row, target, part))
+        for portion in portions:
+            portion.row.root, portion.content = _formatted(portion.row, portion.columns)
+        number += len(portions)
         yield portions
 
 
-def save(session: Session, portions: list[Portion]) -> None:
-    """Put batches with their keys into the run database, and note which records each of them has."""
-    for portion in portions:
-        session.add(portion.row)
-        session.execute(
-            update(PlannedRecord),
-            [
-                {"target_id": portion.target.id, "seq": record.seq, "batch": portion.row.number}
-                for record in portion.records
-            ],
-        )
-
-
-def note_own_changes(session: Session, portion: Portion, versions: Mapping[str, str]) -> None:
-    """Let the other field targets of the plan know how records read after our own change (key text to version)."""
-    target = portion.target
-    others = session.scalars(
-        select(col(TargetRow.id)).where(
-            col(TargetRow.plan_id) == target.plan_id,
-            col(TargetRow.location) == target.location,
-            col(TargetRow.dataset) == target.dataset,
-            col(TargetRow.id) != target.id,
-        )
-    ).all()
-    for other in others:
-        statement = (
-            update(PlannedRecord)
-            .where(col(PlannedRecord.target_id) == other, col(PlannedRecord.key) == bindparam("of_key"))
-            .values(own_version=bindparam("changed_to"))
-        )
-        session.connection().execute(
-            statement, [{"of_key": key, "changed_to": version} for key, version in versions.items()]
-        )
-
-
-def forget(session: Session, row: BatchRow) -> None:
-    """Take back a batch whose intent was never written; its records are free for another batch."""
-    session.execute(
-        update(PlannedRecord)
-        .where(col(PlannedRecord.target_id) == row.target_id, col(PlannedRecord.batch) == row.number)
-        .values(batch=None)
-    )
-    session.delete(row)
+def _written(site: Site, plan: PlanRow, main: TargetRow) -> tuple[int, int, int]:
+    """Return the first record of a target that no batch has yet, and the last unit and batch of the plan."""
+    with Session(site.engine) as session:
+        last = session.scalar(select(func.max(col(BatchRow.last_seq))).where(col(BatchRow.target_id) == main.id))
+        unit, number = session.execute(
+            select(func.max(col(BatchRow.unit)), func.max(col(BatchRow.number))).where(col(BatchRow.plan_id) == plan.id)
+        ).one()
+    return 0 if last is None else last + 1, unit or 0, number or 0
 
 
 def read_back(site: Site, row: BatchRow) -> Portion:
@@ -136,9 +113,14 @@ def read_back(site: Site, row: BatchRow) -> Portion:
     intent covers."""
     with Session(site.engine, expire_on_commit=False) as session:
         target = session.get_one(TargetRow, row.target_id)
-        records = _read(session, _planned(target).where(col(PlannedRecord.batch) == row.number))
-    portion = Portion(row, target, records)
-    if not records or row.key is None or _root(portion, row.key) != row.root:
+        reader = Reader(row.target_id)
+        if row.members is None:
+            records = reader.take(session, row.first_seq, row.leaves)
+        else:
+            records = reader.pick(session, unpack_seqs(row.members))
+        portion = _portion(session, row, target, own_changes.applied_to(session, target, records))
+    root = "" if not records or row.key is None else _formatted(row, records)[0]
+    if root != row.root:
         raise LedgerError(
             f"the records of batch {row.number} of plan {row.plan_id} are not the ones that its intent covers",
             next_step="The run database was changed by something else; restore its newest copy.",
@@ -147,78 +129,64 @@ def read_back(site: Site, row: BatchRow) -> Portion:
     return portion
 
 
-def _root(portion: Portion, key: bytes) -> str:
-    return format_batch(leaves(key, portion.row.location, portion.row.dataset, portion.keys))[0]
+def _portion(session: Session, row: BatchRow, target: TargetRow, records: Columns) -> Portion:
+    notes = {} if target.rides_with is None else _references(session, target, records.seqs)
+    return Portion(row, target, records, notes, b"")
 
 
-def found(site: Site, portion: Portion) -> tuple[Found, ...]:
-    """Return a portion's records as a connector takes them; those that ride name the record they go with."""
-    references: dict[int, list[Reference]] = {}
-    if portion.target.rides_with is not None:
-        with Session(site.engine) as session:
-            rows = session.execute(
-                select(
-                    col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key)
-                )
-                .join(PlannedRecord, _SAME_RECORD)
-                .where(
-                    col(PlannedRecord.target_id) == portion.target.id,
-                    col(PlannedRecord.batch) == portion.row.number,
-                )
-            ).all()
-        for seq, dataset, key in rows:
-            references.setdefault(seq, []).append(Reference(dataset, tuple(json.loads(key))))
-    return tuple(
-        Found(key=key, version=record.version, refers_to=tuple(references.get(record.seq, ())))
-        for key, record in zip(portion.keys, portion.records, strict=True)
-    )
+def _formatted(row: BatchRow, records: Columns) -> tuple[str, bytes]:
+    return format_batch(leaves(row.key or b"", row.location, row.dataset, records.keys))
 
 
-_SAME_RECORD = (col(PlannedReference.target_id) == col(PlannedRecord.target_id)) & (
-    col(PlannedReference.seq) == col(PlannedRecord.seq)
-)
-
-
-def _planned(target: TargetRow) -> Select[int, str, str]:
-    return (
-        select(
-            col(PlannedRecord.seq),
-            col(PlannedRecord.key),
-            func.coalesce(col(PlannedRecord.own_version), col(PlannedRecord.version)),
-        )
-        .where(col(PlannedRecord.target_id) == target.id, col(PlannedRecord.disposition) == "planned")
-        .order_by(col(PlannedRecord.seq))
-    )
-
-
-def _read(session: Session, query: Select[int, str, str]) -> list[Planned]:
-    return [Planned(*row) for row in session.execute(query)]
+def _references(session: Session, rider: TargetRow, seqs: Sequence[int]) -> dict[int, Note]:
+    """Return, by position, with what records some children go."""
+    found: dict[int, list[Reference]] = {}
+    for i in range(0, len(seqs), CHUNK):
+        query = select(
+            col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key)
+        ).where(col(PlannedReference.target_id) == rider.id, col(PlannedReference.seq).in_(seqs[i : i + CHUNK]))
+        for seq, dataset, key in session.execute(query):
+            found.setdefault(seq, []).append(Reference(dataset, tuple(json.loads(key))))
+    return {pos: Note(refers_to=tuple(found[seq])) for pos, seq in enumerate(seqs) if seq in found}
 
 
 def _companions(
-    session: Session, family: list[TargetRow], parent: TargetRow, records: list[Planned]
-) -> list[tuple[TargetRow, list[Planned]]]:
-    groups: list[tuple[TargetRow, list[Planned]]] = []
-    keys = [record.key for record in records]
-    for rider in family:
-        if rider.rides_with != parent.id:
-            continue
-        children: dict[int, Planned] = {}
-        for i in range(0, len(keys), 500):
-            query = (
-                _planned(rider)
-                .join(PlannedReference, _SAME_RECORD)
-                .where(
-                    col(PlannedRecord.batch).is_(None),  # of two parents it goes with the first
-                    col(PlannedReference.parent_dataset) == parent.dataset,
-                    col(PlannedReference.parent_key).in_(keys[i : i + 500]),
-                )
+    session: Session, family: list[TargetRow], parent: TargetRow, records: Columns
+) -> list[tuple[TargetRow, Columns]]:
+    groups: list[tuple[TargetRow, Columns]] = []
+    riders = [rider for rider in family if rider.rides_with == parent.id]
+    texts = key_texts(records.keys) if riders else []
+    for rider in riders:
+        children: set[int] = set()
+        for i in range(0, len(texts), CHUNK):
+            query = select(col(PlannedReference.seq)).where(
+                col(PlannedReference.target_id) == rider.id,
+                col(PlannedReference.plan_id) == rider.plan_id,
+                col(PlannedReference.location) == rider.location,
+                col(PlannedReference.parent_dataset) == parent.dataset,
+                col(PlannedReference.parent_key).in_(texts[i : i + CHUNK]),
             )
-            children |= {child.seq: child for child in _read(session, query)}
-        if children:
-            ordered = [children[seq] for seq in sorted(children)]
+            children |= set(session.scalars(query))
+        children = _without_taken(session, rider, children)  # of two parents it goes with the first
+        ordered = Reader(rider.id or 0).pick(session, sorted(children))
+        if ordered:
             groups += [(rider, ordered), *_companions(session, family, rider, ordered)]
     return groups
+
+
+def _without_taken(session: Session, rider: TargetRow, seqs: set[int]) -> set[int]:
+    """Return those of some children that no batch has yet."""
+    if not seqs:
+        return seqs
+    earlier = select(col(BatchRow.members)).where(
+        col(BatchRow.target_id) == rider.id,
+        col(BatchRow.first_seq) <= max(seqs),
+        col(BatchRow.last_seq) >= min(seqs),
+        col(BatchRow.members).is_not(None),
+    )
+    for members in session.scalars(earlier.execution_options(yield_per=10)):
+        seqs = seqs.difference(unpack_seqs(members or "[]"))
+    return seqs
 
 
 def _batch_size(site: Site, location: str) -> int:

@@ -5,7 +5,7 @@ where those say less than our key, ``is_lossy`` says so. The data stand in ``dat
 and are never changed. Nothing here decides: which findings follow from a dated fact is ``ropa.register.completeness``.
 """
 
-from ropa.vocabulary.hints import hint_category
+from ropa.vocabulary.hints import hint_category, hint_columns
 from ropa.vocabulary.terms import (
     LANGUAGES,
     UNKNOWN,
@@ -54,6 +54,7 @@ __all__ = [
     "conditions",
     "eea",
     "hint_category",
+    "hint_columns",
     "iso_countries",
     "label",
     "legal_bases",

@@ -108,6 +108,8 @@ class State:
     planned: dict[str, set[Item]] = field(default_factory=dict)
     """Digest to the records it would act on, while they are there."""
     held: dict[str, set[Item]] = field(default_factory=dict)
+    keyed: dict[str, int] = field(default_factory=dict)
+    """Digest to rows beside the planned records that hold a key."""
     integrity: str = ""
 
 
@@ -120,14 +122,25 @@ def read_state(database: Path) -> State:
         by_id = {row["id"]: dict(row) for row in copy.execute("SELECT * FROM plan")}
         state.plans = {row["digest"]: row for row in by_id.values() if row["digest"]}
         state.batches = [dict(row) for row in copy.execute("SELECT * FROM batch")]
+        stays = {
+            (row["target_id"], row["seq"]): row["disposition"] for row in copy.execute("SELECT * FROM planned_stay")
+        }
         for row in copy.execute(
-            "SELECT t.plan_id, t.dataset, r.key, r.disposition FROM planned_record r"
-            " JOIN plan_target t ON t.id = r.target_id"
+            "SELECT t.plan_id, t.dataset, b.* FROM planned_block b JOIN plan_target t ON t.id = b.target_id"
         ):
             digest = by_id[row["plan_id"]]["digest"]
-            where = {"planned": state.planned, "held": state.held}.get(row["disposition"])
-            if where is not None:
-                where.setdefault(digest, set()).add((row["dataset"], row["key"]))
+            for pos, key in enumerate(zip(*json.loads(row["keys"]), strict=True)):
+                disposition = stays.get((row["target_id"], row["first_seq"] + pos), "planned")
+                where = {"planned": state.planned, "held": state.held}.get(disposition)
+                if where is not None:
+                    where.setdefault(digest, set()).add((row["dataset"], spell(key)))
+        beside = " UNION ALL ".join(
+            f"SELECT t.plan_id FROM {name} k JOIN plan_target t ON t.id = k.target_id"
+            for name in ("planned_key", "planned_reference")
+        )
+        for (plan,) in copy.execute(f"{beside} UNION ALL SELECT plan_id FROM planned_version"):
+            digest = by_id[plan]["digest"]
+            state.keyed[digest] = state.keyed.get(digest, 0) + 1
     return state
 
 
@@ -216,7 +229,7 @@ def violations(case: Case, now: Mapping[Item, Any], ledger: Path, state: State, 
         row = state.plans[case.digest]
         if row["state"] not in SPENT:
             found.append(f"SUM the plan is {row['state']}")
-        if state.planned.get(case.digest) or state.held.get(case.digest):
+        if state.planned.get(case.digest) or state.held.get(case.digest) or state.keyed.get(case.digest):
             found.append("KEYS the keys of the spent plan are still in the run database")
     return found
 

@@ -38,7 +38,7 @@ def test_checking_says_that_a_person_does_the_work_and_who(cabinet):
 
 def test_nothing_is_claimed_about_what_is_in_there(cabinet):
     selection = due(dataset="folders")
-    batch = Batch("folders", (Found(("1",)),))
+    batch = Batch.of("folders", (Found(("1",)),))
     for ask in (
         lambda: cabinet.count("folders"),
         lambda: cabinet.find(selection),
@@ -51,7 +51,7 @@ def test_nothing_is_claimed_about_what_is_in_there(cabinet):
 
 
 def test_nothing_can_be_acted_on(cabinet):
-    batch = Batch("folders", (Found(("1",)), Found(("2",))), (Batch("papers", (Found(("3",)),)),))
+    batch = Batch.of("folders", (Found(("1",)), Found(("2",))), (Batch.of("papers", (Found(("3",)),)),))
     outcomes = cabinet.act(due(dataset="folders"), batch, Action.PURGE)
     assert words(outcomes) == [OutcomeWord.REFUSED] * 3
     assert [(o.dataset, o.key) for o in outcomes] == [(None, ("1",)), (None, ("2",)), ("papers", ("3",))]

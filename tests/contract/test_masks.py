@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import os
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +14,10 @@ from hypothesis import strategies as st
 
 from connectors.masks import REDACTED, is_masked, mask_value
 from ropa.connector import Mask
+
+VECTORS = (
+    Path(os.environ.get("ROPA_BEDS") or Path(__file__).parents[3] / "shared" / "beds") / "vectors/ip_mask_matomo.json"
+)
 
 # Vectors for one masked byte (IPv6: the last 64 bits), as published with the Matomo web analytics' own tests.
 ADDRESSES = {
@@ -54,6 +61,35 @@ def test_a_truncated_address_keeps_the_network_and_nothing_else(address):
 def test_what_is_no_address_is_cleared(text):
     assert mask_value(Mask.TRUNCATE_IP, text) is None
     assert mask_value(Mask.TRUNCATE_IP, 167772161) is None
+    assert mask_value(Mask.TRUNCATE_IP, b"10.0.0.1!") is None
+
+
+@pytest.mark.parametrize(("address", "expected"), ADDRESSES.items())
+def test_an_address_in_bytes_loses_its_host_too(address, expected):
+    packed, masked = (ipaddress.ip_address(text.partition("%")[0]).packed for text in (address, expected))
+    assert mask_value(Mask.TRUNCATE_IP, packed) == masked
+    assert is_masked(Mask.TRUNCATE_IP, packed) is (packed == masked)
+
+
+@pytest.mark.skipif(not VECTORS.is_file(), reason=f"{VECTORS} is absent")
+def test_addresses_are_masked_as_the_published_vectors_say():
+    vectors = json.loads(VECTORS.read_text())["vectors"]
+    assert vectors
+    for vector in vectors:
+        address = ipaddress.ip_address(vector["ip"])
+        is_four = address.version == 4 or address.ipv4_mapped is not None
+        if not is_four or vector["ip"].count(":") != 1:
+            masked = ipaddress.ip_address(vector["masked"]["1"])
+            assert ipaddress.ip_address(mask_value(Mask.TRUNCATE_IP, vector["ip"])) == masked
+            assert mask_value(Mask.TRUNCATE_IP, address.packed) == masked.packed
+
+
+@pytest.mark.parametrize(
+    "text", ["1984-01-01", "1984-01-01 00:00:00", "1984-01-01T00:00:00Z", "1984-01-01 00:00:00.000000+00"]
+)
+def test_the_first_of_a_year_holds_nothing_but_the_year_however_it_is_written(text):
+    assert mask_value(Mask.YEAR, text) == text
+    assert mask_value(Mask.YEAR, text.replace("01-01", "01-02")) == "1984-01-01"
 
 
 @pytest.mark.parametrize(
@@ -68,8 +104,14 @@ def test_what_is_no_address_is_cleared(text):
         (1984, 1984),
         ("17/05/1984", None),
         ("1984-02-30", None),
-        (19840517, None),
-        (455630400.0, None),
+        (19840517, 19840101),
+        (19841345, None),
+        (455630400.0, 441763200),
+        (455630400123, 441763200000),
+        (-415630400, -441849600),
+        (100000000, None),
+        (12345, None),
+        (float("inf"), None),
         (True, None),
     ],
 )
@@ -100,6 +142,8 @@ VALUES = st.one_of(
     st.dates().map(str),
     st.datetimes(timezones=st.just(UTC)),
     st.ip_addresses().map(str),
+    st.ip_addresses().map(lambda address: address.packed),
+    st.binary(max_size=17),
 )
 
 

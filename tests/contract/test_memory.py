@@ -15,6 +15,7 @@ from ropa.connector import (
     Action,
     Anchor,
     AnchorPart,
+    Batch,
     CatalogueReference,
     Condition,
     Connector,
@@ -303,7 +304,7 @@ def test_records_that_refer_to_each_other_go_together_or_not_at_all():
     (batch,) = connector.find(due(dataset="nodes"))
     alone = connector.act(due(dataset="nodes"), batch, Action.PURGE)
     assert words(alone) == [OutcomeWord.BLOCKED] * 3 + [OutcomeWord.PURGED]
-    ring = replace(batch, records=batch.records[:1], companions=(replace(batch, records=batch.records[1:3]),))
+    ring = Batch.of(batch.dataset, batch.records[:1], (Batch.of(batch.dataset, batch.records[1:3]),))
     assert words(connector.act(due(dataset="nodes"), ring, Action.PURGE)) == [OutcomeWord.PURGED] * 3
     assert rows == []
 

@@ -13,7 +13,7 @@ from kill_project import Project, approve, expect, make, today
 from ropa_runs import Server, dying
 
 APPEND = "ropa.sweep.journal:Journal.append"
-RECEIPT = "ropa.sweep.apply:Applier._write_receipt"
+RECEIPT = "ropa.sweep.acting:Actor.write_receipt"
 
 
 def outcomes(project: Project, dataset: str, scope: str = "row") -> dict[str, int]:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.files import TYPE
 from ropa.clock import start_of_day
-from ropa.connector import Action, Anchor, AnchorPart, Batch, Before, DatasetSpec, Found, LocationSpec, Selection
+from ropa.connector import Action, Anchor, AnchorPart, Batch, Before, DatasetSpec, Found, LocationSpec, Selection, Tally
 
 ZONE = ZoneInfo("Europe/Brussels")
 NOW = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)
@@ -60,9 +60,18 @@ def keys(connector, selection=None) -> list[str]:
     return [found.key[0] for found in find(connector, selection)]
 
 
+def counted(connector, selection) -> tuple[list[Batch], Tally | None]:
+    batches, listing = [], connector.find(selection)
+    while True:
+        try:
+            batches.append(next(listing))
+        except StopIteration as ended:
+            return batches, ended.value
+
+
 def purge(connector, found, selection=None) -> list[str]:
     selection = selection or due()
-    outcomes = connector.act(selection, Batch(selection.dataset, tuple(found)), Action.PURGE)
+    outcomes = connector.act(selection, Batch.of(selection.dataset, tuple(found)), Action.PURGE)
     assert [outcome.key for outcome in outcomes] == [record.key for record in found]
     return [f"{outcome.word}:{outcome.code}" if outcome.code else str(outcome.word) for outcome in outcomes]
 

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from share_on_disk import OLD, ZONE, as_nobody, due, find, keys, purge
+from share_on_disk import OLD, ZONE, as_nobody, counted, due, find, keys, purge
 
 from connectors.files import TYPE
-from connectors.files.roots import mounts_below, open_root
-from connectors.files.tree import Chain
+from connectors.files.roots import Root, mounts_below, open_root
+from connectors.files.tree import Purge
 from ropa.connector import (
     Action,
     Anchor,
@@ -31,6 +31,7 @@ from ropa.connector import (
     OutcomeWord,
     Parent,
     Spare,
+    Tally,
 )
 from ropa.errors import CallError, ConfigurationError, IncompleteListingError, LocationError
 
@@ -40,7 +41,7 @@ TRIES = int(os.environ.get("ROPA_CAMPAIGN", "2000"))
 
 
 def every_question(connector):
-    batch = Batch("cv", (Found(("cv/a",), "1:1:1:1:1"),))
+    batch = Batch.of("cv", (Found(("cv/a",), "1:1:1:1:1"),))
     return [
         connector.check,
         connector.datasets,
@@ -183,7 +184,7 @@ def test_links_pipes_and_sockets_are_never_opened_and_never_records(share, tmp_p
         batch = [replace(found, key=(f"cv/{name}",)) for name in others]
         before = share.tree()
         assert purge(connector, batch) == ["changed"] * 6
-        assert connector.remaining(due(), Batch("cv", tuple(batch))) == set()
+        assert connector.remaining(due(), Batch.of("cv", tuple(batch))) == set()
     assert share.tree() == before
     assert (outside / "precious").read_text() == "canary"
 
@@ -362,7 +363,7 @@ def test_a_file_that_may_not_be_removed_fails_and_the_others_go(share):
     found = find(connector)
     with as_nobody():
         assert purge(connector, found) == ["failed:eacces", "purged"]
-        assert connector.remaining(due(), Batch("cv", tuple(found))) == {("cv/closed/a",)}
+        assert connector.remaining(due(), Batch.of("cv", tuple(found))) == {("cv/closed/a",)}
 
 
 def test_a_name_that_no_disk_takes_fails_by_its_code(share):
@@ -404,7 +405,7 @@ def test_what_cannot_be_flushed_to_disk_is_not_called_purged(share, monkeypatch)
 def test_a_read_back_that_is_not_possible_is_an_error(share):
     share.add("closed/a")
     connector = share.open()
-    batch = Batch("cv", tuple(find(connector)))
+    batch = Batch.of("cv", tuple(find(connector)))
     (share.cv / "closed").chmod(0)
     with as_nobody(), pytest.raises(LocationError):
         connector.remaining(due(), batch)
@@ -417,15 +418,149 @@ def test_a_named_file_that_cannot_be_looked_at_makes_the_listing_incomplete(shar
         list(share.open().find(due(keys=(("cv/closed/a",),))))
 
 
-def test_a_file_that_goes_while_the_folder_is_listed_is_passed_over(share):
+class Going:
+    """An entry of a folder whose file goes, or becomes something else, after it was listed."""
+
+    def __init__(self, entry, go) -> None:
+        self._entry = entry
+        self._go = go
+        self.name = entry.name
+
+    def __getattr__(self, name):
+        return getattr(self._entry, name)
+
+    def stat(self, **how):
+        self._go(self.name)
+        return self._entry.stat(**how)
+
+
+def test_a_file_that_goes_while_the_folder_is_listed_is_passed_over(share, monkeypatch):
     for name in ("a", "b", "c", "d/e"):
         share.add(name)
-    batches = share.open(1).find(due())
-    assert next(batches).records[0].key == ("cv/a",)
-    (share.cv / "b").unlink()
-    (share.cv / "d" / "e").unlink()
-    (share.cv / "d").rmdir()
-    assert [batch.records[0].key for batch in batches] == [("cv/c",)]
+    scandir = os.scandir
+
+    def go(name):
+        if name == "b":
+            (share.cv / "b").unlink()
+        if name == "c":
+            (share.cv / "c").unlink()
+            (share.cv / "c").mkdir()
+        if name == "e":
+            (share.cv / "d" / "e").unlink()
+            (share.cv / "d").rmdir()
+
+    @contextlib.contextmanager
+    def late(descriptor):
+        with scandir(descriptor) as entries:
+            yield (Going(entry, go) for entry in entries)
+
+    monkeypatch.setattr(os, "scandir", late)
+    batches, tally = counted(share.open(), due())
+    assert [batch.keys for batch in batches] == [[("cv/a",)]]
+    assert tally == Tally(1, 0)
+
+
+@pytest.fixture
+def when_entered(monkeypatch):
+    """Have something done just before a folder is entered for the nth time."""
+
+    def plan(name, times, do):
+        enter, entered = Root.enter, []
+
+        def late(root, parent, other):
+            entered.append(other)
+            if other == name and entered.count(name) == times:
+                do()
+            return enter(root, parent, other)
+
+        monkeypatch.setattr(Root, "enter", late)
+
+    return plan
+
+
+def test_a_folder_that_goes_before_it_is_entered_is_passed_over(share, when_entered):
+    for name in ("a", "d/e/f", "f/g/h"):
+        share.add(name)
+    when_entered("d", 1, lambda: (share.cv / "d").rename(share.root / "d"))
+    assert keys(share.open()) == ["cv/a", "cv/f/g/h"]
+
+
+def test_of_a_folder_that_goes_after_it_was_listed_the_folders_are_passed_over(share, when_entered):
+    for name in ("b/c", "d/a", "d/e/f", "g/h/i"):
+        share.add(name)
+    when_entered("d", 2, lambda: (share.cv / "d").rename(share.root / "d"))
+    assert keys(share.open()) == ["cv/b/c", "cv/d/a", "cv/g/h/i"]
+
+
+def test_a_folder_that_was_exchanged_for_another_after_it_was_listed_makes_the_listing_incomplete(share, when_entered):
+    share.add("d/e/f")
+
+    def exchange():
+        (share.cv / "d").rename(share.root / "d")
+        share.add("d/e/f")
+
+    when_entered("d", 2, exchange)
+    with pytest.raises(IncompleteListingError, match="enotdir") as caught:
+        keys(share.open())
+    assert str((share.root / "d").stat().st_ino) in str(caught.value)
+
+
+def test_a_folder_that_becomes_a_link_after_it_was_listed_makes_the_listing_incomplete(share, when_entered):
+    share.add("d/e/f")
+
+    def exchange():
+        (share.cv / "d").rename(share.root / "d")
+        (share.cv / "d").symlink_to(share.root / "d")
+
+    when_entered("d", 2, exchange)
+    with pytest.raises(IncompleteListingError):
+        keys(share.open())
+
+
+def test_a_file_whose_status_cannot_be_told_makes_the_listing_incomplete_and_is_not_named(share, monkeypatch):
+    share.add("b")
+    scandir = os.scandir
+
+    def fail(name):
+        raise OSError(errno.EIO, "", name)
+
+    @contextlib.contextmanager
+    def broken(descriptor):
+        with scandir(descriptor) as entries:
+            yield (Going(entry, fail) for entry in entries)
+
+    monkeypatch.setattr(os, "scandir", broken)
+    with pytest.raises(IncompleteListingError, match=f"eio, inode {(share.cv / 'b').stat().st_ino}"):
+        keys(share.open())
+
+
+def test_a_folder_that_cannot_be_listed_to_the_end_makes_the_listing_incomplete(share, monkeypatch):
+    share.add("b")
+
+    @contextlib.contextmanager
+    def broken(_descriptor):
+        raise OSError(errno.EIO, "")
+        yield
+
+    monkeypatch.setattr(os, "scandir", broken)
+    connector = share.open()
+    for ask in (lambda: keys(connector), lambda: connector.count("cv")):
+        with pytest.raises(IncompleteListingError, match="eio"):
+            ask()
+
+
+def test_a_file_that_somebody_else_removes_in_the_last_moment_is_absent(share, monkeypatch):
+    path = share.add("a")
+    connector = share.open()
+    found = find(connector)
+    unlink = os.unlink
+
+    def late(name, *, dir_fd):
+        unlink(path)
+        unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", late)
+    assert purge(connector, found) == ["absent"]
 
 
 def test_a_folder_that_becomes_a_link_while_it_is_listed_makes_the_listing_incomplete(share, tmp_path):
@@ -484,10 +619,10 @@ def test_a_file_goes_as_a_whole_or_not_at_all(share):
     fields = due(fields=(FieldChange("*.pdf"),))
     assert len(connector.problems("cv", fields)) == 1
     assert connector.problems("cv", due()) == []
-    batch = Batch("cv", tuple(find(connector)))
+    batch = Batch.of("cv", tuple(find(connector)))
     assert [o.word for o in connector.act(fields, batch, Action.ANONYMISE)] == [OutcomeWord.REFUSED]
     assert [o.word for o in connector.act(fields, batch, Action.PURGE)] == [OutcomeWord.REFUSED]
-    riding = Batch("cv", batch.records, (Batch("x", batch.records),))
+    riding = Batch.of("cv", batch.records, (Batch.of("x", batch.records),))
     assert [(o.word, o.dataset) for o in connector.act(due(), riding, Action.PURGE)] == [
         (OutcomeWord.REFUSED, None),
         (OutcomeWord.REFUSED, "x"),
@@ -587,8 +722,9 @@ def test_a_folder_exchanged_with_a_link_all_the_time_leads_nowhere_else(share, t
     with Exchanger(share.cv / "folder", share.cv / "link") as exchanger:
         for number in range(TRIES):
             # Whatever is at that path would go: only the way to it protects what lies outside.
-            with open_root(str(share.root), ".ropa-root", "share") as root, Chain(root) as chain:
-                seen.add(chain.purge(("cv", "folder", str(number)), lambda _status: None)[0])
+            with open_root(str(share.root), ".ropa-root", "share") as root:
+                files = {("cv", "folder"): [(0, str(number))]}
+                seen |= {word for _, (word, _) in Purge(root, lambda _pos, _status: None).files(files)}
             time.sleep(0)
     assert exchanger.exchanges > 0
     assert seen <= {OutcomeWord.PURGED, OutcomeWord.CHANGED, OutcomeWord.ABSENT}

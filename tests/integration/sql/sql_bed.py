@@ -88,7 +88,7 @@ def keys(connector, selection):
 
 def whole(connector, selection):
     """Return everything found as one batch."""
-    return Batch(selection.dataset, tuple(r for batch in connector.find(selection) for r in batch.records))
+    return Batch.of(selection.dataset, tuple(r for batch in connector.find(selection) for r in batch.records))
 
 
 def act(connector, selection, action=Action.PURGE, *, companions=(), batch=None):

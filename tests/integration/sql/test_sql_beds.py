@@ -64,7 +64,7 @@ def test_exactly_the_old_invoices_of_chinook_go_with_their_lines(chinook):
                 for b in crm.find(every("lines", parents=("invoices", tuple(r.key for r in batch.records))))
                 for r in b.records
             )
-            outcomes = crm.act(selection, replace(batch, companions=(Batch("lines", riders),)), Action.PURGE)
+            outcomes = crm.act(selection, replace(batch, companions=(Batch.of("lines", riders),)), Action.PURGE)
             assert {o.word for o in outcomes} == {OutcomeWord.PURGED}
         assert crm.count("invoices") == 412 - len(expected)
         assert crm.count("lines") == lines - of_old
@@ -150,7 +150,7 @@ def test_northwind_has_text_keys_spaces_in_names_and_dates_that_are_null(northwi
             for r in b.records
         )
         assert all(len(r.key) == 2 for r in riders)
-        outcomes = crm.act(some, replace(batch, companions=(Batch("lines", riders),)), Action.PURGE)
+        outcomes = crm.act(some, replace(batch, companions=(Batch.of("lines", riders),)), Action.PURGE)
         assert {o.word for o in outcomes} == {OutcomeWord.PURGED}
         assert timedelta() < NOW.date() - day
         assert purge(crm, due("orders", "ShippedDate", date(1990, 1, 1))) == []

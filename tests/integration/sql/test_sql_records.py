@@ -337,7 +337,7 @@ def test_a_chain_of_three_levels_goes_together_deepest_first(chain):
         orders = parts_of(crm, every("orders"), parents=("customers", (("1",),)))
         lines = parts_of(crm, every("lines"), parents=("orders", tuple(r.key for r in orders)))
         assert ([r.key[0] for r in orders], [r.key[0] for r in lines]) == (["10", "11"], ["100", "101"])
-        batch = replace(customers, companions=(Batch("lines", lines), Batch("orders", orders)))
+        batch = replace(customers, companions=(Batch.of("lines", lines), Batch.of("orders", orders)))
         outcomes = crm.act(due("customers"), batch, Action.PURGE)
         assert outcomes == [Outcome(("1",), OutcomeWord.PURGED)] + [
             Outcome((key,), OutcomeWord.PURGED, dataset=name)
@@ -354,7 +354,7 @@ def test_one_row_that_stays_keeps_the_whole_chain_above_it_and_beside_it(chain):
         parents = ("customers", tuple(r.key for r in customers.records))
         orders = parts_of(crm, every("orders"), parents=parents)
         lines = parts_of(crm, every("lines"), parents=("orders", tuple(r.key for r in orders)))
-        batch = replace(customers, companions=(Batch("lines", lines), Batch("orders", orders)))
+        batch = replace(customers, companions=(Batch.of("lines", lines), Batch.of("orders", orders)))
         ask(chain, "UPDATE line SET created = '2020-01-03' WHERE id = 100")
         told = {o.key[0]: (o.word.value, o.code) for o in crm.act(due("customers"), batch, Action.PURGE)}
     assert told["100"] == ("changed", None)
@@ -373,7 +373,7 @@ def test_companions_of_a_parent_that_is_held_or_changed_get_its_word(chain):
         customers = whole(crm, due("customers"))
         orders = parts_of(crm, every("orders"), parents=("customers", (("1",), ("2",))))
         lines = parts_of(crm, every("lines"), parents=("orders", tuple(r.key for r in orders)))
-        batch = replace(customers, companions=(Batch("lines", lines), Batch("orders", orders)))
+        batch = replace(customers, companions=(Batch.of("lines", lines), Batch.of("orders", orders)))
         ask(chain, "UPDATE customer SET created = ? WHERE id = 2", NEW)
         spare = Spare(subjects=frozenset({normalise_identifier(" ZOE\u0301@X.BE")}))
         told = {o.key[0]: o.word.value for o in crm.act(due("customers", spare=spare), batch, Action.PURGE)}
@@ -385,7 +385,7 @@ def test_companions_of_a_parent_that_is_held_or_changed_get_its_word(chain):
 
 def test_a_companion_that_belongs_to_none_of_the_batch_stays(chain):
     with opened(chain, CUSTOMERS, ORDERS, LINES) as crm:
-        lost = Batch("lines", parts_of(crm, every("lines"), keys=(("102",),)))
+        lost = Batch.of("lines", parts_of(crm, every("lines"), keys=(("102",),)))
         given = act(crm, due("customers", keys=(("3",),)), companions=(lost,))
     assert words(given) == {"3": "purged", "102": "changed"}
 
@@ -419,7 +419,7 @@ def test_a_cycle_of_references_ends_and_goes_as_one(tmp_path):
         assert [r.is_spared for r in found(crm, due("a", spare=spare))] == [False, False]
         held = Spare(keys={"b": frozenset({("1",)})})
         assert [r.is_spared for r in found(crm, due("a", spare=held))] == [True, False]
-        rider = Batch("b", parts_of(crm, every("b")))
+        rider = Batch.of("b", parts_of(crm, every("b")))
         assert words(act(crm, due("a"), companions=(rider,))) == {"1": "purged", "2": "purged"}
 
 

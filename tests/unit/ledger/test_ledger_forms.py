@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ropa.ledger import events, merkle
 from ropa.ledger.batches import count_outcomes, format_batch, format_outcomes, read_leaves
 from ropa.ledger.canonical import LARGEST, MAX_LINE, canonical, parse_line
-from ropa.ledger.leaf import leaf, leaves, new_batch_key
+from ropa.ledger.leaf import key_texts, leaf, leaves, new_batch_key
 from ropa.ledger.note import parse_checkpoint
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -237,3 +237,25 @@ def test_outcomes_have_one_spelling() -> None:
 def test_a_note_of_any_bytes_is_read_or_refused(data: bytes) -> None:
     with pytest.raises(ValueError):
         parse_checkpoint(data)
+
+
+PLAIN = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8)
+PARTS = PLAIN | TEXT | st.sampled_from(["", '"', "\\", "\x7f", "\n", "é", '","', '"]]\n["'])
+KEYS = st.lists(
+    st.lists(PARTS, min_size=1, max_size=3).map(tuple) | st.lists(PARTS, min_size=1, max_size=2), max_size=6
+)
+
+
+@given(KEYS)
+def test_many_leaves_are_the_leaves_one_by_one_whatever_is_in_their_keys(keys: list[list[str]]) -> None:
+    secret = b"k" * 32
+    assert leaves(secret, "crm", "contacts", keys) == [leaf(secret, "crm", "contacts", key) for key in keys]
+    assert [text.encode() for text in key_texts(keys)] == [canonical(list(key)) for key in keys]
+
+
+@pytest.mark.parametrize(
+    "keys", [[("1",), ()], [("1",), "23"], [("1",), ("2", 3)], [("1",), (None,)], [("1",), ("\ud800",)]]
+)
+def test_a_key_that_is_none_has_no_leaf_also_among_many(keys: list[tuple[str, ...]]) -> None:
+    with pytest.raises(ValueError, match=r"key|surrogate"):
+        leaves(b"k" * 32, "crm", "contacts", keys)

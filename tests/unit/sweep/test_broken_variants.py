@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import delete
 from sqlmodel import col
 from sweep_kit import CAPS, CONTACTS, OLD, PROSPECTS, SIMPLE, contacts, person
 
@@ -18,10 +18,10 @@ from ropa.connector import Selection
 from ropa.errors import IncompleteListingError, LedgerError, RefusedError, RopaError
 from ropa.retention import compile as compiling
 from ropa.retention import covering, targets
-from ropa.sweep import apply, blocking, holds, mandates, review, safety, units
-from ropa.sweep.apply import Applier
+from ropa.sweep import acting, apply, blocking, holds, mandates, review, safety, units
+from ropa.sweep.acting import Actor
 from ropa.sweep.plan import Planner
-from ropa.sweep.tables import PlannedRecord, RuleRecord, TargetRow
+from ropa.sweep.tables import PlannedBlock, RuleRecord, TargetRow
 
 LETTERS = """
 [location.crm.dataset.letters]
@@ -105,11 +105,8 @@ def only_the_approved_records(make):
     plan = world.plan()
     world.approve(plan)
     world.update(101, created=OLD)
-    with world.site.engine.begin() as connection:
-        version = next(iter(world.crm.inner.find(_every("contacts", world)))).records[0].version
-        connection.execute(
-            text("UPDATE planned_record SET key = '[\"101\"]', version = :version WHERE seq = 1"), {"version": version}
-        )
+    version = next(iter(world.crm.inner.find(_every("contacts", world)))).records[0].version
+    world.rewrite(1, key=("101",), version=version)
     attempt(world.apply, plan)
     assert 101 in world.ids()
     assert world.crm.acts == []
@@ -263,9 +260,9 @@ SCENARIOS = [
 
 
 def intent_after_the_deletion(patch):
-    append, act = Applier._append_intent, Applier._act
+    append, act = Actor.append_intent, Actor._act
     late = []
-    patch.setattr(Applier, "_append_intent", lambda self, plan_id, portion: late.append((self, plan_id, portion)))
+    patch.setattr(Actor, "append_intent", lambda self, portion: late.append((self, portion)))
 
     def act_first(self, connector, selection, portions):
         results = act(self, connector, selection, portions)
@@ -273,12 +270,12 @@ def intent_after_the_deletion(patch):
             append(*late.pop(0))
         return results
 
-    patch.setattr(Applier, "_act", act_first)
+    patch.setattr(Actor, "_act", act_first)
 
 
 def no_hold_check_before_acting(patch):
     nothing = SimpleNamespace(coverage=lambda site: covering([], site.config, {}))
-    patch.setattr(apply, "holds", nothing)
+    patch.setattr(acting, "holds", nothing)
 
 
 def holds_read_once_for_the_run(patch):
@@ -288,7 +285,7 @@ def holds_read_once_for_the_run(patch):
         known[:] = known or [coverage(site)]
         return known[0]
 
-    patch.setattr(apply, "holds", SimpleNamespace(coverage=remembered))
+    patch.setattr(acting, "holds", SimpleNamespace(coverage=remembered))
 
 
 def unreadable_holds_are_no_holds(patch):
@@ -309,9 +306,8 @@ def cap_as_a_limit(patch):
     def cut(self, session):
         for row in session.query(TargetRow).filter_by(plan_id=self.plan_id):
             bound = self.site.config.safety.max_records
-            session.execute(
-                delete(PlannedRecord).where(col(PlannedRecord.target_id) == row.id, col(PlannedRecord.seq) >= bound)
-            )
+            last = col(PlannedBlock.first_seq) + col(PlannedBlock.count)
+            session.execute(delete(PlannedBlock).where(col(PlannedBlock.target_id) == row.id, last > bound))
         total(self, session)
 
     patch.setattr(Planner, "_total", cut)
@@ -356,7 +352,7 @@ def never_stale(patch):
 
 
 def no_read_back(patch):
-    patch.setattr(Applier, "_read_back", lambda _self, _connector, _selection, _portion, outcomes, **_: outcomes)
+    patch.setattr(Actor, "_read_back", lambda _self, _connector, _selection, _portion, outcomes, **_: outcomes)
 
 
 def fields_ask_one_rule_only(patch):

@@ -250,9 +250,10 @@ def test_a_column_name_that_says_nothing_suggests_nothing(column):
 def test_every_hint_leads_to_a_category_that_exists():
     from ropa.vocabulary.hints import _hints
 
-    words, ends, _ = _hints()
-    assert {*words.values(), *ends.values()} <= set(vocabulary.categories())
-    assert "" not in words
+    known = _hints()
+    assert {*known.words.values(), *known.ends.values()} <= set(vocabulary.categories())
+    assert "" not in {*known.words, *known.ends, *known.never, *known.weak, *known.persons, *known.keys, *known.values}
+    assert known.weak <= set(known.words) | {""}, "a weak word is a word"
 
 
 def test_a_measure_is_found_by_key_label_or_usual_word():

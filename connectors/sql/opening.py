@@ -1,0 +1,77 @@
+"""From a configured URL to the backend of its engine.
+
+Invariant: nothing is created or changed by opening; no URL, which may hold a password, is in any error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from connectors.sql.backend import Backend
+from ropa.connector import LocationSpec
+from ropa.errors import LocationError
+
+_POSTGRESQL = frozenset({"postgresql", "postgres"})
+_MARIADB = frozenset({"mariadb", "mysql"})
+
+
+def open_backend(spec: LocationSpec) -> Backend:
+    """Return the backend for ``spec.options``: ``url``, and ``apply.url`` for the credentials that may delete.
+
+    Raises LocationError for a URL that is none, a driver that is not installed, a place that cannot be reached.
+    """
+    url = _read_url(spec, spec.options.get("url"), "url")
+    apply = spec.options.get("apply")
+    write_url = _read_url(spec, apply.get("url"), "apply.url") if isinstance(apply, dict) else None
+    engine = url.drivername.partition("+")[0]
+    if write_url is not None and write_url.drivername.partition("+")[0] != engine:
+        msg = f"location {spec.name}: apply.url names another engine than url"
+        raise LocationError(msg, code="url", next_step="Give both the same engine, host and database.")
+    if engine == "sqlite":
+        return _open_sqlite(spec, url)
+    if engine in _POSTGRESQL:
+        from connectors.sql.postgres import PostgresBackend
+
+        return PostgresBackend(spec, url, write_url)
+    if engine in _MARIADB:
+        from connectors.sql.mariadb import MariadbBackend
+
+        return MariadbBackend(spec, url, write_url)
+    from connectors.sql.generic import GenericBackend
+
+    return GenericBackend(spec, url, write_url)
+
+
+def _read_url(spec: LocationSpec, text: Any, name: str) -> URL:
+    try:
+        return make_url(str(text))
+    except ArgumentError:
+        msg = f"location {spec.name}: {name} is missing or no SQLAlchemy URL"
+        raise LocationError(
+            msg, code="url", next_step='Write for instance url = "sqlite:///data/crm.sqlite".'
+        ) from None
+
+
+def _open_sqlite(spec: LocationSpec, url: URL) -> Backend:
+    from connectors.sql.sqlite import SqliteBackend
+
+    options = spec.options
+    if url.drivername not in {"sqlite", "sqlite+pysqlite"}:
+        msg = f"location {spec.name}: the driver {url.drivername!r} is not supported"
+        raise LocationError(msg, code="unsupported", next_step="Use an SQLite file: sqlite:///path.")
+    if options.get("schema") not in {None, "main"}:
+        msg = f"location {spec.name}: SQLite has no schemas"
+        raise LocationError(msg, code="unsupported", next_step="Leave `schema` out.")
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:") or url.query:
+        msg = f"location {spec.name}: url must name an SQLite file by its plain path"
+        raise LocationError(msg, code="url", next_step='Write for instance url = "sqlite:///data/crm.sqlite".')
+    path = Path(str(options.get("folder", "."))).joinpath(url.database)
+    if not path.is_file():
+        msg = f"location {spec.name}: there is no file {path}; it is not created"
+        raise LocationError(msg, code="unreachable", next_step="Correct `url`, or put the database there.")
+    return SqliteBackend(spec.name, path.resolve(), is_vacuumed=options.get("after_purge") == "vacuum")

@@ -1,0 +1,67 @@
+"""Versions of rows in PostgreSQL: the transaction that wrote a row is kept with it; nothing of its content is needed.
+
+Invariant: a row that was changed by anybody has another version; one that was only moved has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, any_, column
+
+from connectors.sql.backend import Row
+from connectors.sql.catalogue import Table
+from connectors.sql.postgres_catalogue import PostgresTable
+from connectors.sql.postgres_keys import typed
+
+_PAGE_DIGITS = 8
+"""Hexadecimal digits of a page in a version; four more are the line."""
+
+
+class TupleVersions:
+    """``x<xmin>.<page and line>``: which transaction wrote a row, and where it lies. Only the first decides."""
+
+    def __init__(self, table: Table) -> None:
+        self._has_any = table.kind in {"table", "materialized view"}
+        # One place is a row's in each of the partitions.
+        self._has_places = self._has_any and not (isinstance(table, PostgresTable) and table.is_spread)
+
+    def columns(self, own: FromClause) -> list[ColumnElement[Any]]:
+        """See ``RowVersions.columns``."""
+        return [_system(own, "xmin"), _system(own, "ctid")] if self._has_any else []
+
+    def texts(self, rows: Sequence[Row]) -> list[str]:
+        """See ``RowVersions.texts``."""
+        return [f"x{writer}.{place.hex()}" for writer, place in rows] if self._has_any else [""] * len(rows)
+
+    def are_same(self, rows: Sequence[Row], planned: Sequence[str]) -> list[bool]:
+        """See ``RowVersions.are_same``. A row that was only moved (VACUUM FULL, CLUSTER) is the same."""
+        if not self._has_any:
+            return [not version for version in planned]
+        return [version.startswith(f"x{row[0]}.") or not version for row, version in zip(rows, planned, strict=True)]
+
+    def whereabouts(self, own: FromClause, planned: Sequence[str]) -> ColumnElement[bool] | None:
+        """See ``RowVersions.whereabouts``: the rows' places."""
+        if not self._has_places:
+            return None
+        try:
+            places = [_place(version) for version in planned]
+        except ValueError:
+            return None
+        literal = '{"' + '","'.join(places) + '"}' if places else "{}"
+        found: ColumnElement[bool] = _system(own, "ctid") == any_(typed(literal, "pg_catalog.tid[]"))
+        return found
+
+
+def _place(version: str) -> str:
+    """Return the ``ctid`` of a version. Raises ValueError where there is none in it."""
+    place = version[version.index(".") + 1 :]
+    if len(place) != _PAGE_DIGITS + 4:
+        raise ValueError
+    return f"({int(place[:_PAGE_DIGITS], 16)},{int(place[_PAGE_DIGITS:], 16)})"
+
+
+def _system(own: FromClause, name: str) -> ColumnElement[Any]:
+    """Return a column that every table has and no catalogue lists."""
+    return column(name, _selectable=own)

@@ -1,0 +1,134 @@
+"""What a log is rewritten to: without some lines, or with some of them masked; everything else byte for byte.
+
+Invariant: what is not in one of the spans goes through as it is, in its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from hashlib import blake2b
+from typing import IO
+from zoneinfo import ZoneInfo
+
+from connectors.weblog.dataset import LogFolder
+from connectors.weblog.fields import blank_line, mask_line
+from connectors.weblog.ranges import open_pieces
+from connectors.weblog.rewriting import Log
+from connectors.weblog.streams import blocks, lines_of
+from connectors.weblog.versions import Version, digester, first_digest
+from ropa.connector import Mask
+
+
+class Spans:
+    """Parts of a log, (start, end) in bytes of the uncompressed log by position; they must not overlap."""
+
+    def __init__(self, parts: Mapping[int, tuple[int, int]]) -> None:
+        self._sorted = sorted((start, end, position) for position, (start, end) in parts.items())
+        self._next = 0
+
+    def parts(self) -> list[tuple[int, int]]:
+        """Return the parts in order."""
+        return [(start, end) for start, end, _ in self._sorted]
+
+    def cut(self, at: int, size: int) -> Iterator[tuple[int | None, int, int]]:
+        """Cut ``size`` bytes that stand at ``at`` into (position or None, start, end), relative to ``at``; to be asked
+        in the order of the log."""
+        here = 0
+        while here < size:
+            while self._next < len(self._sorted) and self._sorted[self._next][1] <= at + here:
+                self._next += 1
+            if self._next == len(self._sorted):
+                yield None, here, size
+                return
+            start, end, position = self._sorted[self._next]
+            if start > at + here:
+                stop = min(size, start - at)
+                yield None, here, stop
+            else:
+                stop = min(size, end - at)
+                yield position, here, stop
+            here = stop
+
+
+class Rest:
+    """A log without some of its lines."""
+
+    def __init__(self, log: Log, spans: Spans) -> None:
+        self._log, self._spans = log, spans
+
+    def write(self, target: IO[bytes]) -> None:
+        """See ``connectors.weblog.rewriting.Content``."""
+        at = 0
+        for block, size, _ in blocks(self._log.source()):
+            view = memoryview(block)
+            for position, start, end in self._spans.cut(at, size):
+                if position is None:
+                    target.write(view[start:end])
+            at += size
+
+
+class Masked:
+    """A log with some of its lines masked; afterwards it knows their new versions."""
+
+    def __init__(
+        self,
+        log: Log,
+        spans: Spans,
+        versions: Mapping[int, Version],
+        masks: Mapping[str, Mask],
+        *,
+        folder: LogFolder,
+        zone: ZoneInfo,
+    ) -> None:
+        self._log, self._spans, self._versions, self._masks = log, spans, versions, masks
+        self._folder, self._zone = folder, zone
+        self._made: dict[int, _Made] = {}
+
+    def write(self, target: IO[bytes]) -> None:
+        """See ``connectors.weblog.rewriting.Content``."""
+        at = written = 0
+        for reader, block, pieces in open_pieces(self._folder, self._zone, self._log.source()):
+            for _, begin, stop in pieces:
+                for position, start, end in self._spans.cut(at, stop - begin):
+                    if position is None:
+                        written += target.write(memoryview(block)[begin + start : begin + end])
+                        continue
+                    made = self._made.setdefault(position, _Made(self._versions[position].salt, written))
+                    for line in lines_of(block, begin + start, begin + end):
+                        spans = reader.fields(line)
+                        masked = mask_line(line, spans, self._masks)
+                        made.take(masked, blank_line(line, spans))
+                        written += target.write(masked)
+                at += stop - begin
+
+    def version(self, position: int, identity: str) -> Version:
+        """Return the version of masked lines, in a file of that identity."""
+        made = self._made[position]
+        return replace(
+            self._versions[position],
+            identity=identity,
+            start=made.start,
+            size=made.size,
+            first=made.first,
+            digest=made.digest.hexdigest(),
+            blank=made.blank.hexdigest(),
+        )
+
+
+class _Made:
+    """What was written of one range."""
+
+    __slots__ = ("blank", "digest", "first", "salt", "size", "start")
+
+    def __init__(self, salt: bytes, start: int) -> None:
+        self.salt, self.start, self.size, self.first = salt, start, 0, ""
+        self.digest: blake2b = digester(salt)
+        self.blank: blake2b = digester(salt)
+
+    def take(self, line: bytes, bare: bytes) -> None:
+        """Add a line as it was written, and without the columns that can be masked."""
+        self.first = self.first or first_digest(self.salt, bare)
+        self.size += len(line)
+        self.digest.update(line)
+        self.blank.update(bare)

@@ -1,0 +1,192 @@
+"""Where personal data stands in a line: spans of columns, and what masking does to them.
+
+Invariant: nothing outside a span is ever changed; masking a masked line changes nothing; a client that is no address (a
+host name) goes as a whole, as does whatever cannot keep a harmless part.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+
+from connectors.masks import mask_value
+from ropa.connector import Mask
+
+Span = tuple[str, int, int]
+"""Column, start and end in the line."""
+
+COLUMNS = ("ip", "user", "referer", "user-agent", "request")
+"""The columns of a line that can be masked."""
+
+PLACEHOLDER = b"-"
+_NOBODY = frozenset({b"", b"-", b"unknown", b"unix:"})
+_SEPARATOR = re.compile(rb"(,(?:%20|[ +])*)")
+_WITH_PORT = re.compile(rb"\[([0-9a-fA-F:.%]+)\](:[0-9]{1,5})?|([0-9.]+|[0-9a-fA-F:]+:[0-9.]+\.[0-9]+)(:[0-9]{1,5})")
+_TOKEN = re.compile(rb'"((?:[^"\\\n]|\\.)*)(?:"|$)|\[[^\]\n]*\]|([^\s"]+)')
+_WORD = re.compile(rb"\S+")
+_BLANK = re.compile(rb"(?:\xef\xbb\xbf|\0)*")
+_TRUNCATED: dict[bytes, bytes] = {}
+_KEPT = 100_000
+
+
+# --- addresses ----------------------------------------------------------------------------------------------------
+
+
+def split_address(text: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Split ``[2001:db8::1]:443`` into what stands before, the address, and after it; None where it is no address."""
+    for before, address, after in _readings(text):
+        try:
+            ipaddress.ip_address(address.decode("ascii"))
+        except ValueError:
+            continue
+        return before, address, after
+    return None
+
+
+def _readings(text: bytes) -> Iterable[tuple[bytes, bytes, bytes]]:
+    yield b"", text, b""
+    found = _WITH_PORT.fullmatch(text)
+    if found is not None:
+        bracketed, port, plain, plain_port = found.groups()
+        yield (b"[", bracketed, b"]" + (port or b"")) if bracketed is not None else (b"", plain, plain_port)
+
+
+def is_address_list(text: bytes) -> bool:
+    """Tell whether a text is a list of addresses, at least one, and nothing else (``X-Forwarded-For``)."""
+    parts = _SEPARATOR.split(text)[::2]
+    found = [split_address(part) is not None for part in parts]
+    return any(found) and all(is_one or part in _NOBODY for is_one, part in zip(found, parts, strict=True))
+
+
+def truncate(text: bytes) -> bytes:
+    """Return a list of addresses with each masked (24 bits of IPv4, 64 of IPv6), ports and separators as they are."""
+    known = _TRUNCATED.get(text)
+    if known is not None:
+        return known
+    pieces = _SEPARATOR.split(text)
+    pieces[::2] = [_truncate_one(part) for part in pieces[::2]]
+    if len(_TRUNCATED) > _KEPT:
+        _TRUNCATED.clear()
+    masked = _TRUNCATED[text] = b"".join(pieces)
+    return masked
+
+
+def _truncate_one(text: bytes) -> bytes:
+    if text in _NOBODY:
+        return text
+    found = split_address(text)
+    if found is None:
+        return PLACEHOLDER
+    before, address, after = found
+    masked = mask_value(Mask.TRUNCATE_IP, address.decode("ascii"))
+    return PLACEHOLDER if masked is None else before + str(masked).encode("ascii") + after
+
+
+def mask_line(line: bytes, spans: Iterable[Span], masks: Mapping[str, Mask]) -> bytes:
+    """Return a line with the spans of these columns masked, each by its mask; the line itself where nothing changes."""
+    pieces, end = [], 0
+    for column, start, stop in sorted(spans, key=_start):
+        if column not in masks or start < end:
+            continue
+        text = line[start:stop]
+        if not text:
+            continue
+        masked = truncate(text) if masks[column] is Mask.TRUNCATE_IP else PLACEHOLDER
+        if masked != text:
+            pieces += [line[end:start], masked]
+            end = stop
+    return line if not pieces else b"".join([*pieces, line[end:]])
+
+
+def blank_line(line: bytes, spans: Iterable[Span]) -> bytes:
+    """Return a line without any column that could be masked: what no masking of ours ever changes."""
+    pieces, end = [], 0
+    for _, start, stop in sorted(spans, key=_start):
+        if start >= end:
+            pieces.append(line[end:start])
+            end = stop
+    return b"\0".join([*pieces, line[end:]])
+
+
+def _start(span: Span) -> int:
+    return span[1]
+
+
+# --- formats ------------------------------------------------------------------------------------------------------
+
+
+def common_fields(line: bytes, day: int, after: int) -> list[Span]:
+    """Common, combined, with or without a virtual host before and more fields behind (nginx: X-Forwarded-For)."""
+    spans = _client_fields(line, day - 1)
+    spans += _quoted_fields(line, after - 1, ("request", "referer", "user-agent"))
+    return spans
+
+
+def _client_fields(line: bytes, end: int) -> list[Span]:
+    start = _BLANK.match(line).end()  # type: ignore[union-attr]
+    words = [(found.start(), found.end()) for found in _WORD.finditer(line, start, end)]
+    groups: list[tuple[int, int]] = []
+    for begin, stop in words:
+        # "1.2.3.4, 5.6.7.8": a list that came through proxies is one field.
+        if groups and line[groups[-1][1] - 1 : groups[-1][1]] == b",":
+            groups[-1] = (groups[-1][0], stop)
+        else:
+            groups.append((begin, stop))
+    if not groups:
+        return []
+    addresses = [is_address_list(line[begin:stop]) for begin, stop in groups]
+    client = 0
+    if not addresses[0] and len(groups) > 3 and (addresses[1] or line[slice(*groups[2])] == b"-"):
+        client = 1  # a virtual host stands before it
+    spans: list[Span] = [("ip", *groups[client])]
+    spans += [("ip", *group) for at, group in enumerate(groups) if addresses[at] and at != client]
+    others = [group for at, group in enumerate(groups) if at > client and not addresses[at]]
+    if others:
+        spans.append(("user", *others[0]))
+        if len(others) > 1:
+            spans.append(("user", others[1][0], others[-1][1]))
+    return spans
+
+
+def _quoted_fields(line: bytes, start: int, names: tuple[str, ...]) -> list[Span]:
+    """Quoted fields in their order; after the last named one, whatever is a list of addresses."""
+    spans: list[Span] = []
+    seen = 0
+    for found in _TOKEN.finditer(line, start):
+        if found.group(1) is not None:
+            if seen < len(names):
+                spans.append((names[seen], *found.span(1)))
+            elif is_address_list(found[1]):
+                spans.append(("ip", *found.span(1)))
+            seen += 1
+        elif seen >= len(names) and found[2] is not None and is_address_list(found[2]):
+            spans.append(("ip", *found.span(2)))
+    return spans
+
+
+def haproxy_fields(line: bytes, day: int, after: int) -> list[Span]:
+    """HAProxy's HTTP and TCP logs: the client stands before the date; captured headers in braces."""
+    start = line.rfind(b" ", 0, day - 2) + 1
+    spans: list[Span] = [("ip", start, day - 2)]
+    quote = line.find(b'"', after)
+    for braces in re.finditer(rb"\{([^}\n]*)\}", line[: quote if quote >= 0 else len(line)]):
+        parts = re.compile(rb"[^|]+").finditer(line, *braces.span(1))
+        spans += [("ip", *part.span()) for part in parts if is_address_list(part[0])]
+    return spans + _quoted_fields(line, after, ("request",))
+
+
+def s3_fields(line: bytes, day: int, after: int) -> list[Span]:  # noqa: ARG001 - one signature for all
+    """Amazon S3: client, requester, the object's name, then request, referrer and user agent in quotes."""
+    words = [found.span() for found in _WORD.finditer(line, after)][:5]
+    names = ("ip", "user", "", "", "request")
+    spans: list[Span] = [(name, *span) for name, span in zip(names, words, strict=False) if name]
+    # An object's name may hold anything but blanks and quotes: the quoted fields begin after it.
+    return spans + _quoted_fields(line, words[-1][1] if words else after, ("request", "referer", "user-agent"))
+
+
+def elb_fields(line: bytes, day: int, after: int) -> list[Span]:  # noqa: ARG001 - one signature for all
+    """Amazon's load balancers, classic and application: the client is the second field after the date."""
+    words = [found.span() for found in _WORD.finditer(line, after)][:2]
+    spans: list[Span] = [("ip", *words[1])] if len(words) > 1 else []
+    return spans + _quoted_fields(line, after, ("request", "user-agent"))

@@ -1,0 +1,122 @@
+"""Finding planned lines again in a log that has changed since: above all because lines further up went by our own hand.
+
+Invariant: what is found has the planned content (or, without the columns that can be masked, the planned rest), lies
+within one stretch of the planned day, and is found once; what is not found is never acted on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from zoneinfo import ZoneInfo
+
+from connectors.weblog.dataset import LogFolder
+from connectors.weblog.fields import blank_line
+from connectors.weblog.ranges import open_pieces
+from connectors.weblog.readers import STRUCTURE, Piece, Reader
+from connectors.weblog.streams import Source, lines_of
+from connectors.weblog.versions import Version, digester, first_digest
+
+_MOST_TRIES = 256
+"""So many places are tried at once; a line that is repeated more often than that is not looked for further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where planned lines stand now: bytes of the uncompressed log."""
+
+    start: int
+    end: int
+    is_same: bool
+    """False: the columns that can be masked are no longer what they were."""
+
+
+@dataclass(slots=True)
+class Located:
+    """What a search found: places by the position of the version asked for, and the days that are still in the log."""
+
+    spots: dict[int, Spot] = field(default_factory=dict)
+    days: set[int | None] = field(default_factory=set)
+
+
+def locate(folder: LogFolder, zone: ZoneInfo, source: Source, wanted: Sequence[tuple[int, Version]]) -> Located:
+    """Search a log for the lines of versions, given with their positions."""
+    search = _Search(wanted)
+    trace: re.Pattern[bytes] | None = None
+    for number, (reader, block, pieces) in enumerate(open_pieces(folder, zone, source)):
+        if number == 0 and None not in search.days:
+            trace = reader.trace(day for day in search.days if day is not None)
+        if trace is not None and trace.search(block) is None:
+            # No line here is of any day that is asked about.
+            search.skip(block.rfind(b"\n") + 1 or len(block))
+            continue
+        search.feed(reader, block, pieces)
+    return search.found
+
+
+class _Try:
+    """A place at which the first line is that of a version."""
+
+    __slots__ = ("blank", "digest", "left", "position", "start", "version")
+
+    def __init__(self, position: int, version: Version, start: int) -> None:
+        self.position, self.version, self.start = position, version, start
+        self.left = version.lines
+        self.digest: blake2b = digester(version.salt)
+        self.blank: blake2b | None = digester(version.salt) if version.blank else None
+
+
+class _Search:
+    def __init__(self, wanted: Sequence[tuple[int, Version]]) -> None:
+        self.days = {version.day for _, version in wanted}
+        self.found = Located()
+        self._firsts: dict[tuple[int | None, str], list[tuple[int, Version]]] = {}
+        for position, version in wanted:
+            self._firsts.setdefault((version.day, version.first), []).append((position, version))
+        self._salts = {(version.salt, bool(version.blank)) for _, version in wanted}
+        self._tries: list[_Try] = []
+        self._at = 0
+
+    def skip(self, size: int) -> None:
+        self._tries.clear()
+        self._at += size
+
+    def feed(self, reader: Reader, block: bytes, pieces: Iterator[Piece]) -> None:
+        base = self._at
+        for day, start, end in pieces:
+            self._tries = [one for one in self._tries if one.version.day == day]
+            if day != STRUCTURE:
+                self.found.days.add(day)
+            if day in self.days:
+                at = base + start
+                for line in lines_of(block, start, end):
+                    self._line(reader, day, line, at)
+                    at += len(line)
+            self._at = base + end
+
+    def _line(self, reader: Reader, day: int | None, line: bytes, at: int) -> None:
+        bare = None
+        for salt, is_blank in self._salts:
+            if is_blank and bare is None:
+                bare = blank_line(line, reader.fields(line) if day is not None else [])
+            first = first_digest(salt, bare if is_blank and bare is not None else line)
+            for position, version in self._firsts.get((day, first), ()):
+                if position not in self.found.spots and len(self._tries) < _MOST_TRIES:
+                    self._tries.append(_Try(position, version, at))
+        for one in tuple(self._tries):
+            one.digest.update(line)
+            if one.blank is not None and bare is not None:
+                one.blank.update(bare)
+            one.left -= 1
+            if one.left == 0 and one in self._tries:
+                self._tries.remove(one)
+                self._end(one, at + len(line))
+
+    def _end(self, one: _Try, end: int) -> None:
+        is_same = one.digest.hexdigest() == one.version.digest
+        if not is_same and (one.blank is None or one.blank.hexdigest() != one.version.blank):
+            return
+        self.found.spots[one.position] = Spot(one.start, end, is_same)
+        self._tries = [other for other in self._tries if other.start >= end and other.position not in self.found.spots]

@@ -1,0 +1,177 @@
+"""Reading logs by their dates, in large blocks.
+
+Invariant: a line belongs to the day that its own date field says, however many other dates stand in it; what stands in
+quotes was written by a stranger and is never taken for the date of a line. A line without such a field has no day.
+
+The speed: the first line of a stretch is read as a whole. From then on one expression, made for that very day, runs
+over the block and stops at the first line that does not have the same shape and a time of that day: that one is read
+as a whole again. So each line is looked at, but nothing is done for it in Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Protocol
+
+from connectors.weblog.fields import Span, common_fields, elb_fields, haproxy_fields, s3_fields
+from connectors.weblog.stamps import COMMON, ISO, LOCAL, UTC, Days, Notation
+
+STRUCTURE = -1
+"""In place of a day: a line without content of its own, such as ``#Fields`` or a blank one. No part of any record."""
+
+Piece = tuple[int | None, int, int]
+"""Day (an ordinal number, STRUCTURE, or None where it cannot be told), start and end in the block; whole lines."""
+
+_TIME = rb"[0-5][0-9]:[0-5][0-9]"
+_EMPTY = b" \t\r\n\0"
+
+
+class Reader(Protocol):
+    """One log file, from its first line to its last, in that order: what stands further up may matter."""
+
+    def pieces(self, block: bytes, start: int, end: int) -> Iterator[Piece]:
+        """Cut whole lines into consecutive pieces of one day each; neighbours may be of the same day."""
+
+    def fields(self, line: bytes) -> list[Span]:
+        """Return where the personal fields of a line with a date stand."""
+
+    def trace(self, days: Iterable[int]) -> re.Pattern[bytes] | None:
+        """Return an expression that is found in every block with a line of these days, faster than the block is read;
+        None where there is none."""
+
+
+class Shape:
+    """Where the date stands in the lines of a format.
+
+    ``head``: what may stand before it, as any line may have it; ``quick``: the same for nearly all lines, without
+    backtracking. ``between``: from the date to the hour. ``fraction``: after the seconds. ``zone``: an expression with
+    a group, or a fixed zone (``LOCAL``, ``UTC``). ``tail``: what must follow.
+    """
+
+    def __init__(
+        self,
+        notation: Notation,
+        head: bytes,
+        quick: bytes,
+        between: bytes,
+        *,
+        fraction: bytes = b"",
+        zone: bytes = LOCAL,
+        zone_between: bytes = b"",
+        tail: bytes = b"",
+    ) -> None:
+        self.notation = notation
+        self.quick, self.between, self.fraction, self.tail = quick, between, fraction, tail
+        self.zone_between = zone_between
+        self.fixed_zone = zone if zone in {LOCAL, UTC} else None
+        expression = b"" if self.fixed_zone is not None else zone_between + b"(?P<zone>" + zone + b")"
+        self.line = re.compile(
+            head + b"(?P<day>" + notation.expression + b")" + between
+            + rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})" + fraction + expression + tail
+        )  # fmt: skip
+
+    def other_than(self, days: Days, ordinal: int, zone: bytes) -> re.Pattern[bytes] | None:
+        """Return an expression that finds the next line that has another shape or another day."""
+        written = days.hours(self.notation, ordinal, zone)
+        if not written:
+            return None
+        times = b"|".join(re.escape(day) + self.between + _hours(hours) for day, hours in written)
+        suffix = b"" if self.fixed_zone is not None else self.zone_between + re.escape(zone)
+        return re.compile(
+            rb"\n(?!" + self.quick + b"(?:" + times + b"):" + _TIME + self.fraction + suffix + self.tail + b")"
+        )
+
+
+_UNQUOTED = rb"[\x00-\x09\x0b-\x21\x23-\x5a\x5c-\xff]*+\["
+"""Up to the first ``[``, in one line and before any quote; a set of many ranges is looked up in a table, and fast."""
+
+_PROXIED = rb'[^"\n]*?[^\s"]:[0-9]{1,5} \['
+_KIND = rb"(?:[a-z0-9]{1,8} )?"
+_FRACTION = rb"(?:\.[0-9]{1,9})?+"
+
+SHAPES = {
+    "combined": Shape(COMMON, rb'[^"\n]*\[', _UNQUOTED, b":", zone=rb"[-+][0-9]{4}", zone_between=b" ", tail=rb'\] "'),
+    "haproxy": Shape(
+        COMMON, _PROXIED, _PROXIED, b":", fraction=_FRACTION, tail=rb"\] "
+    ),
+    "s3": Shape(COMMON, rb"\S+ \S+ \[", rb"\S+ \S+ \[", b":", zone=rb"[-+][0-9]{4}", zone_between=b" ", tail=rb"\] "),
+    "elb": Shape(ISO, _KIND, _KIND, b"T", fraction=_FRACTION, zone=UTC, tail=rb"Z "),
+}  # fmt: skip
+_FIELDS = {"combined": common_fields, "haproxy": haproxy_fields, "s3": s3_fields, "elb": elb_fields}
+
+
+class TextReader:
+    """Lines with a date at a place that their format fixes."""
+
+    def __init__(self, days: Days, shape: Shape) -> None:
+        self.days, self.shape = days, shape
+        self._others: dict[tuple[int, bytes], re.Pattern[bytes] | None] = {}
+
+    def pieces(self, block: bytes, start: int, end: int) -> Iterator[Piece]:
+        """See ``Reader.pieces``."""
+        last = end - 1 if block[end - 1 : end] == b"\n" else end
+        shape, line, fixed = self.shape, self.shape.line, self.shape.fixed_zone
+        while start < end:
+            found = line.match(block, start, end)
+            zone = b""
+            day = None
+            if found is not None:
+                zone = fixed if fixed is not None else found["zone"]
+                day = self.days.of(
+                    shape.notation, found["day"], (found["hour"], found["minute"], found["second"]), zone
+                )
+            if day is None:
+                stop = block.find(b"\n", start, end) + 1 or end
+                yield self._undated(block[start:stop]), start, stop
+            else:
+                other = self._other_than(day, zone)
+                if other is None:
+                    stop = block.find(b"\n", start, end) + 1 or end
+                else:
+                    violation = other.search(block, start, last)
+                    stop = end if violation is None else violation.start() + 1
+                yield day, start, stop
+            start = stop
+
+    def _undated(self, line: bytes) -> int | None:
+        return None if line.strip(_EMPTY) else STRUCTURE
+
+    def _other_than(self, day: int, zone: bytes) -> re.Pattern[bytes] | None:
+        key = (day, zone)
+        if key not in self._others:
+            if len(self._others) > 2000:
+                self._others.clear()
+            self._others[key] = self.shape.other_than(self.days, day, zone)
+        return self._others[key]
+
+
+class CommonReader(TextReader):
+    """A format whose fields stand at fixed places: combined, HAProxy, S3, ELB."""
+
+    def __init__(self, days: Days, name: str) -> None:
+        super().__init__(days, SHAPES[name])
+        self._fields = _FIELDS[name]
+
+    def fields(self, line: bytes) -> list[Span]:
+        """See ``Reader.fields``."""
+        found = self.shape.line.match(line)
+        return [] if found is None else self._fields(line, found.start("day"), found.end())
+
+    def trace(self, days: Iterable[int]) -> re.Pattern[bytes] | None:
+        """See ``Reader.trace``; wherever the log was written, a day is at most one day away from ours."""
+        if self.shape.notation is not COMMON:
+            return None
+        dates = {day + by for day in days for by in (-1, 0, 1)}
+        months = {COMMON.spell(date.fromordinal(one))[3:] for one in dates if 0 < one <= date.max.toordinal()}
+        return re.compile(rb"\[[0-3][0-9]/(?:" + b"|".join(sorted(months)) + b"):")
+
+
+def _hours(hours: tuple[int, ...]) -> bytes:
+    if len(hours) == 24:
+        return b"(?:[01][0-9]|2[0-3])"
+    tens: dict[int, bytes] = {}
+    for hour in hours:
+        tens[hour // 10] = tens.get(hour // 10, b"") + b"%d" % (hour % 10)
+    return b"(?:" + b"|".join(b"%d[%s]" % (ten, units) for ten, units in tens.items()) + b")"

@@ -1,0 +1,159 @@
+"""Reconciling: what became of intents without a receipt; the first thing of every run that acts (design 5.3).
+
+Where the plan may still be carried out the batch is acted on again, which is safe to repeat; otherwise it is only
+looked at. Invariant: nothing is said of a record but what is seen of it now; a place that cannot be reached keeps its
+intents open.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from ropa.connector import Action, Connector, Outcome, Outcomes, OutcomeWord
+from ropa.errors import Finding, LedgerError, LocationError, Severity
+from ropa.ledger.batches import read_outcomes
+from ropa.ledger.chain import BATCHES
+from ropa.ledger.events import is_hash
+from ropa.sweep import findings, outcomes, units
+from ropa.sweep.acting import Actor
+from ropa.sweep.tables import BatchRow
+from ropa.sweep.units import Portion
+
+MayAct = Callable[[int, Portion], bool]
+"""Asked with a plan's number and the main batch of a unit, whether it may still be acted on."""
+
+_LEFT_ALONE = (OutcomeWord.HELD, OutcomeWord.CHANGED, OutcomeWord.FAILED)
+
+
+class Reconciler:
+    """Settles open intents; used once."""
+
+    def __init__(self, actor: Actor, may_act: MayAct) -> None:
+        self.actor = actor
+        self.journal = actor.journal
+        self.site = actor.site
+        self.may_act = may_act
+        self.is_unreachable = False
+        """Whether a place went away meanwhile."""
+
+    def settle_open(self) -> None:
+        """Settle every intent without a receipt by asking its source. Raises LedgerError for an intent whose batch this
+        database does not know."""
+        intents = {event["root"]: event for _seq, event in self.journal.ledger.open_intents()}
+        with Session(self.site.engine, expire_on_commit=False) as session, session.begin():
+            query = select(BatchRow).where(col(BatchRow.settled_at).is_(None)).order_by(col(BatchRow.number))
+            unsettled = session.scalars(query).all()
+            known = {row.root for row in unsettled}
+            if missing := set(intents) - known:
+                raise LedgerError(
+                    f"{len(missing)} open intents of the ledger are not in this database",
+                    next_step="This database is older than the ledger: put its newest copy back.",
+                    code="database-behind",
+                )
+            receipts = self._receipts({row.root for row in unsettled} - set(intents)) if unsettled else {}
+            unfinished: dict[tuple[int, int], list[BatchRow]] = {}
+            for row in unsettled:
+                if row.root in receipts:
+                    self.actor.note_settled(session, row.id or 0, receipts[row.root]["counts"])
+                    self._note_flagged(session, row, receipts[row.root])
+                else:
+                    unfinished.setdefault((row.plan_id, row.unit), []).append(row)
+            for key, rows in list(unfinished.items()):
+                if not any(row.root in intents for row in rows):
+                    for row in rows:
+                        session.delete(row)  # no intent was written: nothing was touched, its records are free again
+                    del unfinished[key]
+        for (plan_id, _unit), rows in unfinished.items():
+            self._settle_unit(plan_id, rows, intents)
+        findings.record(self.site, "reconcile", self._still_open())
+
+    def _still_open(self) -> list[Finding]:
+        batches = Counter(f"{e['location']}.{e['dataset']}" for _seq, e in self.journal.ledger.open_intents())
+        return [
+            Finding(
+                "intent-open",
+                Severity.ERROR,
+                dataset,
+                f"{count} batches were begun, and what became of them is not known: the place could not be asked.",
+                "Make the place reachable, or put it back into config/retention.toml; then `ropa sweep`.",
+            )
+            for dataset, count in batches.items()
+        ]
+
+    def _receipts(self, roots: set[str]) -> dict[str, Mapping[str, Any]]:
+        return {e["root"]: e for e in self.journal.ledger.events("receipt") if e["root"] in roots}
+
+    def _note_flagged(self, session: Session, row: BatchRow, receipt: Mapping[str, Any]) -> None:
+        """Remember what a receipt says was flagged, where the run was cut off before it had done so itself."""
+        if OutcomeWord.FLAGGED not in receipt["counts"]:
+            return
+        portion = units.read_back(self.site, row)
+        said, file = receipt["outcomes"], self.site.ledger_folder / BATCHES / f"{row.root}.outcomes"
+        told = read_outcomes(file, row.leaves, said) if is_hash(said) else [said] * row.leaves
+        flagged = [pos for pos, word in enumerate(told) if word == OutcomeWord.FLAGGED]
+        self.actor.note_flagged(session, portion, flagged)
+
+    def _settle_unit(self, plan_id: int, rows: list[BatchRow], intents: Mapping[str, Mapping[str, object]]) -> None:
+        if not all(self._is_configured(row) for row in rows):
+            return  # stays open: what is no longer in the configuration cannot be asked
+        portions = [units.read_back(self.site, row) for row in rows]
+        may_act = self.may_act(plan_id, portions[-1])
+        if not may_act:
+            portions = [portion for portion in portions if portion.row.root in intents]
+            with Session(self.site.engine) as session, session.begin():
+                for row in rows:
+                    if row.root not in intents:
+                        session.delete(session.get_one(BatchRow, row.id))
+        else:
+            for portion in portions:
+                if portion.row.root not in intents:
+                    self.actor.append_intent(portion)
+        try:
+            if may_act:
+                self.actor.act_on(portions, self._observed)
+            else:
+                self._look_at(portions)
+        except LocationError:
+            self.is_unreachable = True  # stays open: the next run asks again
+
+    def _is_configured(self, row: BatchRow) -> bool:
+        location = self.site.config.locations.get(row.location)
+        return location is not None and row.dataset in location.datasets
+
+    def _look_at(self, portions: list[Portion]) -> None:
+        for portion in portions:
+            connector = self.site.connector(portion.row.location)
+            odd = {pos: Outcome(key, OutcomeWord.FAILED, "interrupted") for pos, key in enumerate(portion.keys)}
+            seen = self._observed(connector, portion, Outcomes(portion.keys, OutcomeWord.FAILED, odd))
+            self.actor.write_receipt(portion, seen, connector.settle(portion.row.dataset), is_reconciled=True)
+
+    def _observed(self, connector: Connector, portion: Portion, told: Outcomes) -> Outcomes:
+        """Say of records that a run which was cut off may have reached what is seen of them now, where "left alone"
+        would be untrue: gone is ``absent``; there, but without what a field target takes away, is ``anonymised``;
+        where the configuration no longer tells which fields those were, ``unverified``."""
+        left_alone = outcomes.positions(told, _LEFT_ALONE)
+        if not left_alone:
+            return told
+        selection = self.actor.bare_selection(portion.target)
+        batch = portion.batch()
+        untouched = connector.remaining(selection, batch)
+        present = connector.remaining(replace(selection, fields=()), batch) if selection.fields else untouched
+        is_change = portion.target.scope == "field" or portion.target.action == Action.ANONYMISE
+        is_unclear = is_change and not selection.fields
+        seen = {}
+        for pos in left_alone:
+            key = portion.keys[pos]
+            if key in untouched and not is_unclear:
+                continue
+            if key not in present:
+                seen[pos] = Outcome(key, OutcomeWord.ABSENT)
+            else:
+                seen[pos] = Outcome(key, OutcomeWord.UNVERIFIED if is_unclear else OutcomeWord.ANONYMISED)
+        return outcomes.changed(told, seen)

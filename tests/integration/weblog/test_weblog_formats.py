@@ -1,0 +1,310 @@
+"""Reading lines: formats, dates, what is masked. The fast reading is held against a slow one."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from datetime import date, datetime, time, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from log_place import BEDS, IP, ZONE, days, line, mask
+
+from connectors.weblog import streams
+from connectors.weblog.fields import truncate
+from ropa.clock import calendar_day, in_zone, read_moment
+from ropa.connector import FieldChange, Mask
+
+BED = BEDS / "logs"
+needs_beds = pytest.mark.skipif(not BED.exists(), reason=f"beds absent: {BED}")
+ALL = (*IP, *(FieldChange(name, Mask.REDACT) for name in ("user", "referer", "user-agent", "request")))
+
+
+# --- the samples --------------------------------------------------------------------------------------------------
+
+SAMPLES = {
+    "amazon_cloudfront_web": (["#", "#", "2014-05-23"], ["192.0.2.10"]),
+    "caddy_json": (["2023-12-24"] * 3, ["1.2.3.4"]),
+    "common": (["2012-02-10"], ["1.2.3.4", "theuser"]),
+    "common_complete": (["2012-02-10"], ["1.2.3.4", "theuser"]),
+    "common_encoding_big5": (["2012-02-10"], ["1.2.3.4", "theuser"]),
+    "elb": (["2015-05-14", None, "2015-05-14"], ["1.2.3.4", "192.168.131.39"]),
+    "haproxy": (["2018-09-25"], ["4.3.2.1"]),
+    "iis": (["#"] * 4 + ["2012-04-01"], ["1.2.3.4", "theuser"]),
+    "incapsula_w3c": (["#"] * 4 + ["2017-06-28", "2017-06-26"], ["123.123.123.123"]),
+    "ncsa_extended": (["2012-02-10"], ["1.2.3.4", "theuser"]),
+    "nginx_json": (["2013-10-10"] * 2, ["1.2.3.4"]),
+    "s3": (["2012-02-10"], ["1.2.3.4", "phillip.boss"]),
+    "traefik_json": (["2023-08-11"], ["1.2.3.4"]),
+}
+
+
+@needs_beds
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_of_each_format_is_recognised_dated_and_masked_once(name):
+    text = (BED / f"matomo_{name}.log").read_bytes()
+    expected, personal = SAMPLES[name]
+    assert days(text) == expected
+    masked = mask(text, ALL)
+    assert not any(word.encode() in masked for word in personal)
+    assert mask(masked, ALL) == masked
+    assert days(masked) == expected
+    only_addresses = mask(text)
+    # Whatever was changed was an address: the rest, put back, is the sample.
+    assert len(re.findall(rb"\n", only_addresses)) == len(re.findall(rb"\n", text))
+    assert re.sub(rb"[0-9.]+", b"", only_addresses) == re.sub(rb"[0-9.]+", b"", text)
+
+
+@needs_beds
+def test_every_sample_is_there():
+    assert {path.name for path in BED.glob("*.log")} == {f"matomo_{name}.log" for name in SAMPLES}
+
+
+@needs_beds
+def test_addresses_are_masked_to_24_and_64_bits_as_the_vectors_say():
+    vectors = json.loads((BEDS / "vectors" / "ip_mask_matomo.json").read_text())["vectors"]
+    compared = 0
+    for vector in vectors:
+        address = vector["ip"]
+        # Theirs masks whole bytes of IPv4 ("1": the last one), and 64 bits of IPv6 at "1".
+        expected = vector["masked"]["1"]
+        assert truncate(address.encode()).decode() == expected, address
+        assert truncate(expected.encode()).decode() == expected
+        compared += 1
+    assert compared
+
+
+# --- dates --------------------------------------------------------------------------------------------------------
+
+
+def test_the_day_is_the_controllers_and_an_offset_counts():
+    text = b"".join(
+        line(day, clock, zone=zone).encode()
+        for day, clock, zone in (
+            ("31/Dec/2025", "23:30:00", "-0500"),
+            ("31/Dec/2025", "23:30:00", "+0100"),
+            ("01/Jan/2026", "04:29:59", "+0530"),
+            ("01/Jan/2026", "04:30:00", "+0530"),
+            ("01/Jul/2026", "00:30:00", "+0000"),
+            ("30/Jun/2026", "22:00:00", "+0000"),
+            ("30/Jun/2026", "21:59:59", "+0000"),
+        )
+    )
+    assert days(text) == [
+        "2026-01-01",
+        "2025-12-31",
+        "2025-12-31",
+        "2026-01-01",
+        "2026-07-01",
+        "2026-07-01",
+        "2026-06-30",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("day", "clock", "zone"),
+    [
+        ("30/Feb/2026", "10:00:00", "+0100"),
+        ("01/Feb/2026", "24:00:00", "+0100"),
+        ("01/Feb/2026", "10:60:00", "+0100"),
+        ("01/Feb/2026", "10:00:60", "+0100"),
+        ("01/Fev/2026", "10:00:00", "+0100"),
+        ("01/Feb/2026", "10:00:00", "+0199"),
+        ("01/Feb/2026", "10:00:00", "CET"),
+    ],
+)
+def test_a_date_that_cannot_be_is_no_date(day, clock, zone):
+    good = line().encode()
+    assert days(good + line(day, clock, zone=zone).encode() + good, "combined") == ["2026-02-01", None, "2026-02-01"]
+
+
+def test_a_date_that_a_stranger_wrote_into_a_field_is_not_the_lines_date():
+    forged = "[01/Jan/1990:00:00:00 +0000] "
+    text = (
+        line(agent=f"x {forged}")
+        + line(agent=forged)
+        + line(user=f"x {forged[:-1]}")
+        + f'192.0.2.7 - - no date "GET /{forged}" 200 5 "-" "{forged}"\n'
+        + line()
+    ).encode()
+    assert days(text, "combined") == ["2026-02-01", "2026-02-01", "2026-02-01", None, "2026-02-01"]
+
+
+_ZONES = ("+0100", "+0200", "+0000", "-0500", "+0530", "+1400")
+_LINES = st.one_of(
+    st.builds(
+        lambda minutes, zone, user, agent, ip: (minutes, zone, user, agent, ip),
+        st.integers(-3000, 3000),
+        st.sampled_from(_ZONES),
+        st.sampled_from(["-", "bob", "Jan [x] Peeters", "a, b"]),
+        st.sampled_from(["Mozilla", "[01/Jan/2026:00:00:00 +0100] ", "]", 'a\\" [02/Jan/2026:00:00:00 +0100] ']),
+        st.sampled_from(["192.0.2.7", "2001:db8::1", "a.example", "1.2.3.4, 5.6.7.8"]),
+    ),
+    st.sampled_from([b"garbage\n", b"\n", b"\r\n", b"\0\0\n", b'no date "[x" here\n', b"[\n", b'] "\n', b" - - \n"]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(_LINES, min_size=1, max_size=40),
+    st.booleans(),
+    st.sampled_from(["Europe/Brussels", "America/St_Johns", "UTC"]),
+)
+def test_the_fast_reading_says_of_every_line_what_reading_it_alone_says(parts, is_cut, zone):
+    texts, expected = [], []
+    start = datetime(2026, 3, 29, tzinfo=ZONE)
+    for part in parts:
+        if isinstance(part, bytes):
+            texts.append(part)
+            expected.append("#" if not part.strip(b"\r\n\0") else None)
+            continue
+        minutes, offset, user, agent, ip = part
+        sign = -1 if offset[0] == "-" else 1
+        distance = sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
+        moment = (start + timedelta(minutes=minutes)).astimezone(timezone(distance))
+        texts.append(
+            f'{ip} - {user} [{moment:%d/%b/%Y:%H:%M:%S} {offset}] "GET / HTTP/1.1" 200 5 "-" "{agent}"\n'.encode()
+        )
+        read = read_moment(f"{moment:%d/%b/%Y:%H:%M:%S} {offset}", zone=ZONE, form="%d/%b/%Y:%H:%M:%S %z")
+        expected.append(calendar_day(read, ZoneInfo(zone)).isoformat())
+    text = b"".join(texts)
+    if is_cut and len(texts[-1].strip()) > 1:
+        text = text[:-1]
+    assert days(text, "combined", zone=ZoneInfo(zone)) == expected
+
+
+@pytest.mark.parametrize("local", ["Europe/Brussels", "America/New_York", "Australia/Lord_Howe", "UTC"])
+def test_times_without_a_zone_are_read_in_the_datasets_also_when_clocks_change(local):
+    chance = random.Random(local)
+    zone = ZoneInfo(local)
+    texts, expected = [], []
+    for start in (date(2026, 3, 28), date(2026, 10, 24), date(2026, 4, 4), date(2026, 10, 3)):
+        for minutes in sorted(chance.sample(range(4000), 150)):
+            naive = datetime.combine(start, time()) + timedelta(minutes=minutes)
+            texts.append(f"x haproxy[1]: 4.3.2.1:55 [{naive:%d/%b/%Y:%H:%M:%S}.584] ft bk/a 0/0 200\n")
+            expected.append(calendar_day(in_zone(naive, zone), ZONE).isoformat())
+    assert days("".join(texts).encode(), "haproxy", local=zone) == expected
+
+
+def test_w3c_fields_say_what_stands_where_and_may_change():
+    text = (
+        b"2026-02-01 10:00:00 192.0.2.7\n"
+        b"#Fields: date time c-ip\n2026-02-01 10:00:00 192.0.2.7\n\n2026-02-01 23:30:00 192.0.2.7\n"
+        b"#Fields: c-ip s-ip date time x\n198.51.100.9 10.0.0.1 2026-02-03 10:00:00 -\n"
+        b"2026-02-03 10:00:00 192.0.2.7\n#Fields: time c-ip\n10:00:00 192.0.2.7\n"
+    )
+    assert days(text, "iis") == [None, "#", "2026-02-01", "#", "2026-02-02", "#", "2026-02-03", None, "#", None]
+    assert mask(text, form="iis") == text.replace(
+        b":00 192.0.2.7\n\n2026-02-01 23:30:00 192.0.2.7", b":00 192.0.2.0\n\n2026-02-01 23:30:00 192.0.2.0"
+    ).replace(b"198.51.100.9", b"198.51.100.0")
+
+
+def test_json_that_says_a_date_twice_or_is_no_json_has_no_date():
+    text = (
+        b'{"ts": 1700000000.5, "remote_ip": "1.2.3.4"}\n{"ts": 1700000000, "ts": 1}\n{"ts": 17\n'
+        b'{"time_local": "10/Oct/2013:23:30:00 -0500", "msg": "\xff"}\n{"time": "2026-02-01T10:00:00"}\n[1]\n{"time": 5}\n'
+    )
+    assert days(text, "json") == ["2023-11-14", None, None, "2013-10-11", "2026-02-01", None, None]
+
+
+# --- masking ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"192.0.2.77 - - [", b"192.0.2.0 - - ["),
+        (b"2001:db8:1:2:3:4:5:6 - - [", b"2001:db8:1:2:: - - ["),
+        (b"::ffff:192.0.2.77 - - [", b"::ffff:192.0.2.0 - - ["),
+        (b"192.0.2.77, 198.51.100.7 - - [", b"192.0.2.0, 198.51.100.0 - - ["),
+        (b"www.example.org:443 192.0.2.77 - bob [", b"www.example.org:443 192.0.2.0 - bob ["),
+        (b"pc7.isp.example - - [", b"- - - ["),
+        (b"unix: - - [", b"unix: - - ["),
+        (b"\x00\x00192.0.2.77 - - [", b"\x00\x00192.0.2.0 - - ["),
+        (b"\xef\xbb\xbf192.0.2.77 - - [", b"\xef\xbb\xbf192.0.2.0 - - ["),
+        (b"192.0.2.77:8080 - - [", b"192.0.2.0:8080 - - ["),
+        (b"[2001:db8::7]:8080 - - [", b"[2001:db8::]:8080 - - ["),
+    ],
+)
+def test_the_client_is_masked_and_every_other_byte_stays(before, after):
+    rest = b'01/Feb/2026:10:00:00 +0100] "GET /?ip=192.0.2.77\xff\r HTTP/1.1" 200 5 "-" "\xb8\xea"\r\n'
+    masked = mask(before + rest, form="combined")
+    assert masked == after + rest
+    assert mask(masked, form="combined") == masked
+
+
+def test_a_list_of_proxies_behind_the_user_agent_is_masked_too():
+    head = b'192.0.2.77 - - [01/Feb/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "1.2.3.4" '
+    assert mask(head + b'"192.0.2.77, 2001:db8::5" "x" 1.5\n', form="combined") == (
+        head.replace(b"2.77", b"2.0") + b'"192.0.2.0, 2001:db8::" "x" 1.5\n'
+    )
+
+
+def test_named_fields_are_replaced_and_others_are_not():
+    text = b'192.0.2.7 ident Jan Peeters [01/Feb/2026:10:00:00 +0100] "GET /a\\"b HTTP/1.1" 200 5 "http://r/" "UA"\n'
+    got = {
+        name: mask(text, (FieldChange(name),), "combined")
+        for name in ("ip", "user", "referer", "user-agent", "request")
+    }
+    assert got == {
+        "ip": text.replace(b"192.0.2.7", b"-"),
+        "user": text.replace(b"ident Jan Peeters", b"- -"),
+        "referer": text.replace(b"http://r/", b"-"),
+        "user-agent": text.replace(b"UA", b"-"),
+        "request": text.replace(b'GET /a\\"b HTTP/1.1', b"-"),
+    }
+
+
+def test_json_values_are_masked_in_place_and_names_in_values_are_no_names():
+    text = (
+        b'{"ts":1700000000,"a":"\\"client_ip\\":\\"9.9.9.9\\"","request":{"client_ip":"192.0.2.77","uri":"/x",'
+        b'"headers":{"X-Forwarded-For":["192.0.2.9, 198.51.100.7","2001:db8::7"],"User-Agent":["UA \xff"]}},"port":"9.9.9.9"}\n'
+    )
+    assert mask(text, form="json") == (
+        text.replace(b"2.77", b"2.0")
+        .replace(b"192.0.2.9, 198.51.100.7", b"192.0.2.0, 198.51.100.0")
+        .replace(b"db8::7", b"db8::")
+    )
+    assert mask(text, (FieldChange("user-agent"), FieldChange("request")), "json") == text.replace(
+        b"UA \xff", b"-"
+    ).replace(b'"/x"', b'"-"')
+
+
+def test_headers_that_haproxy_captured_are_masked():
+    text = b'x haproxy[6801]: 4.3.2.1:55008 [25/Sep/2018:06:05:27.584] f b/a 0/0 200 7 - - {192.0.2.77|UA} {|x} "GET /{192.0.2.77} HTTP/1.1"\n'
+    assert mask(text, form="haproxy") == text.replace(b"4.3.2.1", b"4.3.2.0").replace(b"{192.0.2.77|", b"{192.0.2.0|")
+
+
+# --- blocks -------------------------------------------------------------------------------------------------------
+
+
+class _Text:
+    def __init__(self, text):
+        self.text, self.at = text, 0
+
+    def read(self, size):
+        self.at += size
+        return self.text[self.at - size : self.at]
+
+    def take_back(self, data, start):
+        return data[start:]
+
+
+@given(
+    st.lists(st.sampled_from([b"a\n", b"\n", b"bb\r\n", b"x" * 50 + b"\n", b"y" * 7]), max_size=20), st.integers(1, 30)
+)
+def test_blocks_hold_whole_lines_and_nothing_is_lost(parts, size):
+    text = b"".join(parts)
+    saved = streams.BLOCK, streams.LONGEST_LINE
+    streams.BLOCK, streams.LONGEST_LINE = size, 20
+    try:
+        found = [(block[:end], is_fragment) for block, end, is_fragment in streams.blocks(_Text(text))]
+    finally:
+        streams.BLOCK, streams.LONGEST_LINE = saved
+    assert b"".join(block for block, _ in found) == text
+    for number, (block, is_fragment) in enumerate(found):
+        assert is_fragment or block.endswith(b"\n") or number == len(found) - 1
+        assert is_fragment or max(map(len, block.split(b"\n"))) <= 20 + 2 * size
