@@ -31,6 +31,8 @@ class KeyTable:
     source: FromClause
     pos: ColumnElement[int]
     parts: tuple[ColumnElement[Any], ...]
+    values: ColumnElement[Any] | None = None
+    """The keys of one column as one value with which the engine compares faster (``= ANY(…)``); None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,6 +227,8 @@ def _spellings(value: Scalar, kind: Kind) -> Sequence[object]:
 
 def is_one_of(columns: list[ColumnElement[Any]], keys: KeyTable) -> ColumnElement[bool]:
     """Return the condition that these columns hold one of the loaded keys."""
+    if keys.values is not None:
+        return columns[0] == keys.values
     if len(columns) == 1:
         return columns[0].in_(select(keys.parts[0]))
     return tuple_(*columns).in_(select(*keys.parts))

@@ -19,7 +19,7 @@ from connectors.sql.anchors import NO_DATE, number_of
 from connectors.sql.backend import Dating
 from ropa.clock import calendar_day, start_of_day
 
-_FIRST, _LAST = date(1970, 1, 1), date(2100, 1, 1)
+_FIRST, _LAST = date(1985, 1, 1), date(2040, 1, 1)
 """The days that are looked up; others are computed."""
 _REMEMBERED = 1 << 17
 
@@ -73,7 +73,7 @@ _DAYS: dict[str, int] = {}
 
 def _day_of(text: str) -> int:
     found = 0
-    if len(text) == 10 and text.isascii() and text[4] == text[7] == "-" and "1970-01-02" <= text < "2099-12-31":
+    if len(text) == 10 and text.isascii() and text[4] == text[7] == "-" and "1985-01-02" <= text < "2039-12-31":
         with suppress(ValueError):
             found = date.fromisoformat(text).toordinal()
     if len(_DAYS) >= _REMEMBERED:

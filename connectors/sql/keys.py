@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from operator import itemgetter
 
 from connectors.evaluate import spell
 from connectors.sql.catalogue import Kind
@@ -19,6 +20,7 @@ __all__ = ["is_faithful", "parse_key", "parse_keys", "spell", "spell_key"]
 Values = tuple[object, ...]
 """The values of a key's columns, as the database gives and takes them."""
 
+_FIRST, _SECOND = itemgetter(0), itemgetter(1)
 _INTEGERS = re.compile(r"(?:(?:0|-?[1-9]\d{0,17})(?:,|\Z))+", re.ASCII)
 """Numbers that are surely within 64 bits."""
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
@@ -44,12 +46,11 @@ def parse_keys(keys: Iterable[tuple[int, Key]], kinds: tuple[Kind, ...]) -> list
     if kinds == (Kind.NUMBER,):
         listed = list(keys)
         # Nearly every key of nearly every table: one number of a few digits. All of them are looked at in one go.
-        try:
-            texts = [text for _, (text,) in listed]
-        except ValueError:
-            texts = []
-        if texts and _INTEGERS.fullmatch(",".join(texts)) and not any("," in text for text in texts):
-            return [(pos, (number,)) for (pos, _), number in zip(listed, map(int, texts), strict=True)]
+        if set(map(len, map(_SECOND, listed))) == {1}:
+            texts = list(map(_FIRST, map(_SECOND, listed)))
+            joined = ",".join(texts)
+            if joined.count(",") == len(texts) - 1 and _INTEGERS.fullmatch(joined):
+                return list(zip(map(_FIRST, listed), zip(map(int, texts)), strict=True))
         keys = listed
     return [(pos, values) for pos, key in keys if (values := parse_key(key, kinds)) is not None]
 

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, func, or_, select
 from connectors.sql import CAPABILITIES
 from connectors.sql.acting import Actor, refuse, why_refused
 from connectors.sql.backend import Backend, Row
-from connectors.sql.catalogue import Table, columns_of
-from connectors.sql.conditions import ask, joined
+from connectors.sql.catalogue import Kind, Table, columns_of
+from connectors.sql.conditions import ask, is_one_of, joined
 from connectors.sql.faults import translated
 from connectors.sql.finding import Finder, after, load
 from connectors.sql.keys import spell, spell_key
@@ -164,17 +164,15 @@ class SqlLocation:
             own, changes = question.own, question.changes
             with self._backend.snapshot(connection):
                 table = load(connection, "remaining", declared, keys, self._backend)
-                statement = (
-                    select(table.pos, *columns_of(own, changes.columns))
-                    .select_from(table.source)
-                    .join(own, joined(columns_of(own, declared.key), table, self._backend))
-                )
-                rows = self._backend.fetch(connection, statement)
-        return {
-            keys[row[0]]
-            for row in rows
-            if not changes or changes.is_pending(row[1:])
-        }
+                key, content = columns_of(own, declared.key), columns_of(own, changes.columns)
+                if declared.kinds == (Kind.NUMBER,):
+                    # A number has one spelling, so which key it was need not be asked.
+                    rows = self._backend.fetch(connection, select(*key, *content).where(is_one_of(key, table)))
+                    there = {spell_key(row[:1]) for row in rows if not changes or changes.is_pending(row[1:])}
+                    return there.intersection(keys)
+                joined_rows = select(table.pos, *content).select_from(table.source)
+                rows = self._backend.fetch(connection, joined_rows.join(own, joined(key, table, self._backend)))
+        return {keys[row[0]] for row in rows if not changes or changes.is_pending(row[1:])}
 
     def read(self, dataset: str, subject: str) -> Iterator[Record]:
         """See ``Connector.read``: the records of this dataset that have the identifier in a ``subject`` column."""

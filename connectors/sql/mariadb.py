@@ -68,7 +68,7 @@ _DRIVERS = frozenset({"mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql"})
 class MariadbBackend:
     """One database of a MariaDB or MySQL server."""
 
-    batch_size = 10_000
+    batch_size = 20_000
     """See ``Backend.batch_size``."""
 
     def __init__(self, spec: LocationSpec, url: URL, write_url: URL | None = None) -> None:

@@ -34,7 +34,7 @@ from connectors.sql.postgres_queries import (
 )
 from connectors.sql.postgres_triggers import Functions, is_deleting
 
-_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign"}
+_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 _RANGED = frozenset({"btree", "brin"})
 """Kinds of index that find what is less than a value."""

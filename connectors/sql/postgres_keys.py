@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, cast, func
+from sqlalchemy import ColumnElement, any_, cast, func
 from sqlalchemy.types import NullType, UserDefinedType
 
 from connectors.sql.backend import KeyTable
@@ -69,7 +69,8 @@ def key_table(slot: str, columns: Sequence[TableColumn], keys: Sequence[tuple[in
     # Only by this plain name does the server take several arrays at once.
     source = func.unnest(*arrays, type_=NullType()).table_valued(*names, name=f"{slot}_keys")
     source = source.render_derived(name=f"{slot}_keys")
-    return KeyTable(source, source.c.pos, tuple(source.c[name] for name in names[1:]))
+    values = any_(arrays[1]) if len(columns) == 1 else None
+    return KeyTable(source, source.c.pos, tuple(source.c[name] for name in names[1:]), values)
 
 
 def array_literal(texts: Sequence[str]) -> str:

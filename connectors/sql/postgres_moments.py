@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from connectors.sql.anchors import FUTURE, NO_DATE, UNREADABLE, number_of, remembering
@@ -26,9 +27,8 @@ class MomentReader:
         self._dating = dating
         self._zone = zone
         self._days = Days(zone, dating.local)
-        self._known: dict[int, tuple[int, int, int]] = {}
-        self._odd: set[int] = set()
         self._this_day = (dating.now - EPOCH) // timedelta(days=1)
+        self._known, self._odd, self.by_prefix = _memory(zone, dating.local, self._this_day)
         self._exactly = remembering(dating, self._ask)
 
     def read(self, microseconds: int) -> int:
@@ -69,13 +69,23 @@ class MomentReader:
         return number_of(moment if self._zone is None else moment.replace(tzinfo=None), dating)
 
 
+@lru_cache(maxsize=8)
+def _memory(
+    zone: ZoneInfo | None,  # noqa: ARG001 - one memory each
+    local: ZoneInfo,  # noqa: ARG001 - the same
+    this_day: int,  # noqa: ARG001 - the same: what is in it is two days from now at least, at any hour of this day
+) -> tuple[dict[int, tuple[int, int, int]], set[int], dict[bytes, int]]:
+    """Return what is known already: a run asks about the same days in each of its batches."""
+    return {}, set(), {}
+
+
 def reader_of_bytes(reader: MomentReader) -> Callable[[bytes | None], int]:
     """Return the function from the eight bytes of a moment to the number.
 
     The first four bytes tell the moment to within 72 minutes. Nearly always all of these lie on one day, and the rest
     need not be looked at: this runs once for every row.
     """
-    known: dict[bytes, int] = {}
+    known = reader.by_prefix
     find, from_bytes = known.get, int.from_bytes
 
     def look(raw: bytes) -> int:

@@ -17,7 +17,7 @@ from connectors.sql.masking import texts_of
 from ropa.connector import Anchor, LocationSpec, Selection
 from ropa.errors import LocationError
 
-_NOT_TABLES = {"view", "materialized view", "foreign table"}
+_NOT_TABLES = {"view", "materialized view", "foreign table", "table without transactions"}
 
 
 def find_problems(

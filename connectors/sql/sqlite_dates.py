@@ -84,7 +84,7 @@ class SqliteDates:
         if self.dating.form is None:
             latest = (self.dating.now - _WIDEST).date().isoformat()
             # Only where it has to compute does SQLite see that 30 February is none.
-            as_is = literal_column("'+0 days'")
+            as_is: ColumnElement[str] = literal_column("'+0 days'")
             is_plain = or_(func.datetime(column, as_is) == column, func.date(column, as_is) == column)
             return or_(
                 column.is_(None),

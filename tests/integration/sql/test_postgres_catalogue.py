@@ -105,7 +105,7 @@ def test_kinds_of_relations_are_told(database):
     )
     tables = tables_of(database)
     assert {name: table.kind for name, table in tables.items()} == {
-        "t": "table", "v": "view", "m": "materialized view", "f": "foreign",
+        "t": "table", "v": "view", "m": "materialized view", "f": "foreign table",
     }  # fmt: skip
     with backend_on(database.url) as backend:
         assert backend.versions(tables["v"]).columns(tables["v"].plain()) == []
