@@ -2,7 +2,8 @@
 
 The table is walked in key order, a batch at a time, each starting after the last key of the one before; where an index
 on the anchor's column tells that few rows can be meant at all, they are looked up by it. What the database lets
-through is judged here (``conditions.Question``). Memory holds one batch.
+through is judged here (``conditions.Question``). Memory holds the content of ``AT_ONCE`` rows, and of a batch what
+is told of it.
 
 Invariant: each key once, in key order; a key that does not tell its record apart from every other stops the listing
 (IncompleteListingError), because then neither a purge nor "nothing is due" would be true.
@@ -30,6 +31,8 @@ from ropa.clock import monotonic
 from ropa.connector import Batch, Key, Note, Selection
 from ropa.errors import IncompleteListingError
 
+AT_ONCE = 10_000
+"""Rows whose content is in memory at a time."""
 _SLOW_SECONDS = 0.25
 """A statement that takes longer than this looks at too much at once."""
 _FEW = 50_000
@@ -61,6 +64,36 @@ class Windows:
             self._width = max(1, self._width // 2)
         elif seconds < _SLOW_SECONDS / 4 and last is None:
             self._width *= 2
+
+
+class Gathered:
+    """What was found and not handed out yet: keys and what is told of them, without the rows' content."""
+
+    def __init__(self, dataset: str) -> None:
+        self._dataset = dataset
+        self._keys: list[Key] = []
+        self._versions: list[str] = []
+        self._anchored: list[tuple[date | None, ...]] = []
+        self._notes: dict[int, Note] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, batch: Batch) -> None:
+        """Put what was found behind the rest."""
+        start = len(self._keys)
+        self._keys += batch.keys
+        self._versions += batch.versions
+        self._anchored += batch.anchored
+        self._notes |= {start + pos: note for pos, note in batch.notes.items()}
+
+    def take(self, size: int) -> Batch:
+        """Return the first so many as a batch, and keep the rest."""
+        notes = {pos: note for pos, note in self._notes.items() if pos < size}
+        batch = Batch(self._dataset, self._keys[:size], self._versions[:size], self._anchored[:size], notes)
+        del self._keys[:size], self._versions[:size], self._anchored[:size]
+        self._notes = {pos - size: note for pos, note in self._notes.items() if pos >= size}
+        return batch
 
 
 class Fetched:
@@ -102,6 +135,7 @@ class Finder:
         self._layout = layout
         self._backend = backend
         self._size = size
+        self._at_once = min(size, AT_ONCE)
         self._question = ask(selection, layout, backend)
         self._declared = self._question.declared
         self._versions = backend.versions(self._declared.table)
@@ -126,7 +160,7 @@ class Finder:
             is_narrow = self._selection.keys is not None or self._selection.parents is not None
             is_few = not is_narrow and self._is_few(connection)
             windows = None if is_narrow or is_few else self._windows(connection)
-        waiting: list[Row] = []
+        gathered = Gathered(self._declared.name)
         last: Values | None = None
         is_over = False
         while not is_over:
@@ -138,20 +172,13 @@ class Finder:
                 if rows:
                     last = tuple([rows[-1][place] for place in self._key_places])
                 if windows is not None:
-                    windows.moved(rows[-1][self._key_places[0]] if len(rows) == self._size else None, started)
-                is_over = windows.is_over if windows is not None else len(rows) < self._size
-                waiting += rows
-                is_full = is_over or len(waiting) >= self._size
-                batch = self._describe(connection, waiting[: self._size]) if is_full else None
-            if is_full:
-                del waiting[: self._size]
+                    windows.moved(rows[-1][self._key_places[0]] if len(rows) == self._at_once else None, started)
+                is_over = windows.is_over if windows is not None else len(rows) < self._at_once
+                batch = self._describe(connection, rows)
             if batch is not None:
-                yield batch
-        if waiting:
-            with self._backend.snapshot(connection):
-                batch = self._describe(connection, waiting)
-            if batch is not None:
-                yield batch
+                gathered.add(batch)
+            while len(gathered) >= self._size or (is_over and len(gathered)):
+                yield gathered.take(self._size)
 
     def _page(self, connection: Connection, conditions: Sequence[ColumnElement[bool]], *, is_few: bool) -> list[Row]:
         # Without the hint the database would rather walk the whole table than sort the few keys.
@@ -160,7 +187,7 @@ class Finder:
             select(*self._fetched)
             .where(*self._question.hinted(None if is_few else self._backend), *self._question.conditions, *conditions)
             .order_by(*([self._backend.unhinted(c) for c in key] if is_few else key))
-            .limit(self._size)
+            .limit(self._at_once)
         )
         return self._backend.fetch(connection, statement)
 

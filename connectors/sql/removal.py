@@ -1,6 +1,6 @@
 """Removing a whole batch in one statement: the swift way of ``act``, for what nothing hangs on.
 
-Design. Of a table to which nothing refers, with nothing riding along, a batch goes by one DELETE that carries the
+Design. Of a table to which nothing refers, with nothing riding along, a batch goes by a DELETE or a few that carry the
 selection's conditions and gives back what it removed: by the window of keys from the first to the last where the due
 records lie close together, else by where the rows lay, else by their keys. Then, still in the transaction, what came
 back is compared with the plan: exactly the planned keys, each with its planned version, each still selected, none to be
@@ -12,14 +12,13 @@ Invariant: a record that was not planned, or that changed, is never gone after t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection
 
-from connectors.sql.backend import Backend, Row, UnevenError
+from connectors.sql.backend import Backend, Row, RowVersions, UnevenError
 from connectors.sql.catalogue import Kind, bound, columns_of
 from connectors.sql.conditions import Question, is_one_of
-from connectors.sql.finding import Fetched, load, spell_keys, taken, taker
+from connectors.sql.finding import AT_ONCE, Fetched, load, spell_keys, taken, taker
 from connectors.sql.keys import parse_keys
 from connectors.sql.layout import Layout
 from connectors.sql.sparing import Sparing
@@ -61,7 +60,14 @@ class Removal:
         """Remove the batch, within a transaction. Raises UnevenError where anything else went than was planned."""
         if self._backend.schema_version(connection) != self._layout.catalogue.version:
             raise UnevenError  # the careful way says so
+        for start in range(0, len(self._batch), AT_ONCE):
+            self._remove(connection, start, min(start + AT_ONCE, len(self._batch)))
+        return True
+
+    def _remove(self, connection: Connection, start: int, end: int) -> None:
+        """Remove the records from one position up to another, and compare them with the plan."""
         question, backend = self._question, self._backend
+        planned, keys = self._batch.versions[start:end], list(self._batch.keys[start:end])
         own, versions = question.own, backend.versions(question.declared.table)
         fetched = Fetched()
         key_places = fetched.add(question.key)
@@ -71,45 +77,45 @@ class Removal:
         if not self._sparing.is_idle:
             names = tuple(column.name for column in question.declared.table.columns)
             content_of = taker(fetched.add(columns_of(own, names)))
-        where = self._whereabouts(connection, versions)
+        where = self._whereabouts(connection, versions, keys, planned)
         conditions = [*where, *question.hinted(backend, is_close=True), *question.conditions]
         rows = backend.remove(connection, own, conditions, fetched.expressions)
-        rows = self._in_order(rows, key_places)
+        rows = self._in_order(rows, key_places, keys)
         if question.judge(rows, value_places)[0] is not None:
             raise UnevenError
-        if not all(versions.are_same(taken(rows, version_places, len(fetched.expressions)), self._batch.versions)):
+        if not all(versions.are_same(taken(rows, version_places, len(fetched.expressions)), planned)):
             raise UnevenError
         if content_of is not None:
             contents = {pos: content_of(row) for pos, row in enumerate(rows)}
             if self._sparing.spared(connection, question.declared.table, contents):
                 raise UnevenError
-        return True
 
-    def _whereabouts(self, connection: Connection, versions: Any) -> list[ColumnElement[bool]]:
-        question, batch = self._question, self._batch
+    def _whereabouts(
+        self, connection: Connection, versions: RowVersions, keys: Sequence[Key], planned: Sequence[str]
+    ) -> list[ColumnElement[bool]]:
+        question = self._question
         if question.declared.kinds == (Kind.NUMBER,):
-            window = window_of(batch.keys)
+            window = window_of(keys)
             if window is not None:
                 return [question.key[0] >= bound(window[0]), question.key[0] <= bound(window[1])]
-        found = versions.whereabouts(question.own, batch.versions)
+        found = versions.whereabouts(question.own, planned)
         if found is not None:
             return [found]
-        keys = load(connection, "leaving", question.declared, batch.keys, self._backend)
-        return [is_one_of(question.key, keys)]
+        table = load(connection, "leaving", question.declared, keys, self._backend)
+        return [is_one_of(question.key, table)]
 
-    def _in_order(self, rows: list[Row], places: tuple[int, ...]) -> list[Row]:
+    def _in_order(self, rows: list[Row], places: tuple[int, ...], wanted: list[Key]) -> list[Row]:
         """Return the removed rows in the order of the batch."""
-        batch = self._batch
-        if len(rows) != len(batch.keys):
+        if len(rows) != len(wanted):
             raise UnevenError
         keys = spell_keys(rows, places, self._question.declared.kinds)
         if keys is None:
             raise UnevenError
-        if keys == list(batch.keys):
+        if keys == wanted:
             return rows
         by_key = dict(zip(keys, rows, strict=True))
         try:
-            return [by_key[key] for key in batch.keys]
+            return [by_key[key] for key in wanted]
         except KeyError:
             raise UnevenError from None
 

@@ -47,7 +47,7 @@ from ropa.connector import Health
 BUSY_SECONDS = 2.0
 """How long one attempt waits for another program's lock."""
 _READ_CACHE_KIB = 16 * 1024
-_WRITE_CACHE_KIB = 64 * 1024
+_WRITE_CACHE_KIB = 32 * 1024
 """With the default of 2 MiB the pages of a table and its indexes are read and written again and again in one batch."""
 
 _AFFINITIES = {Kind.NUMBER: "NUMERIC", Kind.TEXT: "TEXT", Kind.BYTES: "BLOB", Kind.ANY: "BLOB"}
