@@ -89,4 +89,4 @@ def is_faithful(value: object, kind: Kind) -> bool:
         back = _parse(spell(value), kind)
     except ValueError:
         return False
-    return type(back) is type(value) and back == value
+    return (type(back) is type(value) or kind is Kind.BOOLEAN) and back == value

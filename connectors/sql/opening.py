@@ -26,13 +26,15 @@ def open_backend(spec: LocationSpec) -> Backend:
     Raises LocationError for a URL that is none, a driver that is not installed, a place that cannot be reached.
     """
     url = _read_url(spec, spec.options.get("url"), "url")
-    apply = spec.options.get("apply")
-    write_url = _read_url(spec, apply.get("url"), "apply.url") if isinstance(apply, dict) else None
+    write_url = _read_write_url(spec)
     engine = url.drivername.partition("+")[0]
     if write_url is not None and write_url.drivername.partition("+")[0] != engine:
         msg = f"location {spec.name}: apply.url names another engine than url"
         raise LocationError(msg, code="url", next_step="Give both the same engine, host and database.")
     if engine == "sqlite":
+        if write_url is not None:
+            msg = f"location {spec.name}: SQLite has no credentials, so `apply` means nothing"
+            raise LocationError(msg, code="option", next_step="Leave `apply` out; rights are those on the file.")
         return _open_sqlite(spec, url)
     if engine in _POSTGRESQL:
         from connectors.sql.postgres import PostgresBackend
@@ -45,6 +47,17 @@ def open_backend(spec: LocationSpec) -> Backend:
     from connectors.sql.generic import GenericBackend
 
     return GenericBackend(spec, url, write_url)
+
+
+def _read_write_url(spec: LocationSpec) -> URL | None:
+    """Return the URL for applying, None where there is no other."""
+    apply = spec.options.get("apply")
+    if not isinstance(apply, dict):
+        return None
+    if unknown := sorted(set(apply) - {"url"}):
+        msg = f"location {spec.name}: apply.{unknown[0]} is unknown"
+        raise LocationError(msg, code="option", next_step='Write apply = { url = "env:NAME" }.')
+    return _read_url(spec, apply.get("url"), "apply.url")
 
 
 def _read_url(spec: LocationSpec, text: Any, name: str) -> URL:
@@ -70,6 +83,9 @@ def _open_sqlite(spec: LocationSpec, url: URL) -> Backend:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:") or url.query:
         msg = f"location {spec.name}: url must name an SQLite file by its plain path"
         raise LocationError(msg, code="url", next_step='Write for instance url = "sqlite:///data/crm.sqlite".')
+    if options.get("after_purge") not in {None, "vacuum"}:
+        msg = f'location {spec.name}: after_purge is "vacuum", or not there at all'
+        raise LocationError(msg, code="option", next_step="Correct `after_purge`.")
     path = Path(str(options.get("folder", "."))).joinpath(url.database)
     if not path.is_file():
         msg = f"location {spec.name}: there is no file {path}; it is not created"

@@ -278,7 +278,7 @@ def test_state_cannot_be_a_file(ropa: Ropa, tmp_path: Path) -> None:
     "url",
     [
         "nonsense", "://", "sqlite", "http://x", "mysql://u:c4n4ry@h/x", "oracle+cx://x", "postgresql+nodriver://u:c4n4ry@h/x",
-        "postgresql+psycopg://u:c4n4ry@127.0.0.1:1/x", "postgresql://u:c4n4ry@127.0.0.1:port/x", "sqlite://", "sqlite:///:memory:",
+        "postgresql://u:c4n4ry@127.0.0.1:port/x", "sqlite://", "sqlite:///:memory:",
         "sqlite:///file:x?mode=memory&uri=true", "sqlite+pysqlcipher:///x", "sqlite:///x?timeout=c4n4ry", " ", "env:X", "sqlite:///",
     ],
 )  # fmt: skip
@@ -293,6 +293,13 @@ def test_a_state_database_that_cannot_be_used_is_refused_and_its_password_kept(
             assert error["next_step"]
     (bare.folder / "config" / "retention.toml").unlink()
     bare.refused("init")
+
+
+def test_a_state_database_where_nobody_listens_is_5_and_its_password_kept(ropa: Ropa) -> None:
+    ropa.env = {"ROPA_DATABASE_URL": "postgresql+psycopg://u:c4n4ry@127.0.0.1:1/x"}
+    for words in (("plan",), ("hold", "list"), ("init",)):
+        answer = ropa(*words, code=5)
+        assert "c4n4ry" not in answer.out + answer.err
 
 
 def test_a_state_database_that_does_not_answer_is_5(ropa: Ropa, monkeypatch: pytest.MonkeyPatch) -> None:
