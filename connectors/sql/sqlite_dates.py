@@ -15,7 +15,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, case, func, literal_column, or_
+from sqlalchemy import ColumnElement, and_, case, func, literal_column, or_
 
 from connectors.sql.anchors import NO_DATE, UNREADABLE, number_of, remembering
 from connectors.sql.backend import Dating
@@ -85,12 +85,12 @@ class SqliteDates:
             latest = (self.dating.now - _WIDEST).date().isoformat()
             # Only where it has to compute does SQLite see that 30 February is none.
             as_is: ColumnElement[str] = literal_column("'+0 days'")
-            is_plain = or_(func.datetime(column, as_is) == column, func.date(column, as_is) == column)
+            read = [function(column, as_is) for function in (func.datetime, func.date)]
             return or_(
-                column.is_(None),
                 column > bound(latest),
+                and_(*(back.is_distinct_from(column) for back in read)),
+                column.is_(None),
                 column < bound("0001-01-01"),  # the year 0, which SQLite knows, is in no calendar here
-                func.coalesce(is_plain, literal_column("0")) == literal_column("0"),
             )
         if self.dating.form in _EPOCHS and self.is_number:
             unit = _EPOCHS[self.dating.form]
