@@ -418,8 +418,12 @@ class MariaDB(Server):
             "CREATE USER IF NOT EXISTS root@'127.0.0.1';\nGRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n"
         )
         data = str(server.folder / "data")
+        # Of its own: a server that starts removes what it takes for leftovers, also those of another that is running.
+        temporary = server.folder / "tmp"
+        temporary.mkdir()
         given = {
             "datadir": data,
+            "tmpdir": temporary,
             "socket": server.socket,
             "pid_file": server.folder / "pid",
             "port": server.port,
@@ -433,7 +437,13 @@ class MariaDB(Server):
             "innodb_fast_shutdown": 2,  # nobody opens these files again
         } | settings
         options = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-        make = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+        make = [
+            install,
+            "--no-defaults",
+            f"--datadir={data}",
+            f"--tmpdir={temporary}",
+            "--auth-root-authentication-method=normal",
+        ]
         make += ["--skip-test-db", "--skip-name-resolve", f"--user={user}"]
         command = [mariadbd, "--no-defaults", "--skip-name-resolve", *options]
         server.kept = Kept(server.folder, [make], command, None, signal.SIGTERM)
