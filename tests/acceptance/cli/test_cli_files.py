@@ -182,8 +182,7 @@ def test_a_bomb_is_refused_in_good_time(ropa: Ropa, name: str) -> None:
     write(ropa, BOMBS[name])
     started = time.process_time()
     answer = ropa("plan", code=2)
-    # A bomb that goes off takes minutes; a busy machine takes some times as long as an idle one.
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < (1 if name in {"dots", "brackets"} else 2)
     assert len(answer.err) < 200_000
     assert answer.out == ""
 
