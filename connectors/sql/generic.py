@@ -50,7 +50,7 @@ LOCK_SECONDS = 5.0
 CATALOGUE_SECONDS = 10.0
 """How long the catalogue is taken as read, outside transactions that write."""
 _INSTALL = {
-    "mssql": "pip install 'ropa[mssql]'",
+    "mssql": "pip install mssql-python",
     "oracle": "pip install oracledb",
 }
 _USER = {"oracle": "USER"}

@@ -70,16 +70,6 @@ def open_sink(file: IO[bytes], kind: str, descriptor: int) -> IO[bytes]:
     return file
 
 
-def is_readable(kind: str) -> bool:
-    """Tell whether what this compression needs is installed."""
-    if kind == ZSTD:
-        try:
-            _zstandard()
-        except UnreadableError:
-            return False
-    return True
-
-
 def lines_of(block: bytes, start: int, end: int) -> Iterator[bytes]:
     """Cut bytes at their newlines, and at nothing else; each line with its newline."""
     while start < end:

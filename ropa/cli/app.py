@@ -119,8 +119,7 @@ def main() -> None:
     """Run the command line and exit with the contract's code (``ropa --help`` lists them)."""
     # The memory of a process that crashes holds keys and records: it is never written to a core file.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    # A run makes millions of small values and no circles worth looking for: to look through all of them again and again
-    # would be a seventh of its time.
+    # A run makes millions of small values and no circles worth looking for, so they are looked through rarely.
     gc.set_threshold(200_000, 20, 100)
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)

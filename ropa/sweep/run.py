@@ -22,7 +22,6 @@ from ropa.sweep.journal import Journal
 from ropa.sweep.site import TOOL
 from ropa.sweep.tables import RunRow
 
-ACTED = frozenset({"purged", "anonymised", "flagged", "recoverable"})
 FALLEN_SHORT = frozenset({"changed", "blocked", "refused", "failed", "unverified"})
 """Outcomes that make the exit code 3; ``held`` and ``absent`` do not."""
 

@@ -256,7 +256,7 @@ def test_a_reference_from_another_schema_is_seen(postgres_url):
     ("url", "code", "step"),
     [
         ("nosuchbase://canary-secret@host/db", "unsupported", "install the SQLAlchemy dialect"),
-        ("mssql://canary-secret:canary-secret@host/db", "driver", "pip install 'ropa[mssql]'"),
+        ("mssql://canary-secret:canary-secret@host/db", "driver", "pip install mssql-python"),
         ("oracle://canary-secret:canary-secret@host/db", "driver", "pip install oracledb"),
     ],
 )
