@@ -27,6 +27,8 @@ MAX_BRACKETS = 16
 """How deep arrays and inline tables may stand in one another."""
 MAX_DOTS = 16
 """How many dots one key may have."""
+MAX_KEYS = 30_000
+"""How many values one file may give; the parser takes its time for each of them."""
 _LARGEST_INTEGER = 2**63 - 1
 
 _TOKEN = re.compile(
@@ -113,7 +115,7 @@ def _past_a_bound(text: str) -> str | None:
     for number, line in enumerate(text.split("\n"), start=1):
         if len(line) > MAX_LINE:
             return f"line {number}: is longer than {MAX_LINE:,} characters"
-    depth = dots = 0
+    depth = dots = keys = 0
     for token in _TOKEN.finditer(text):
         match text[token.start()]:
             case "[" | "{":
@@ -122,9 +124,12 @@ def _past_a_bound(text: str) -> str | None:
                 dots += 1
             case "]" | "}" | "=" | "," | "\n":
                 run = token[0]
+                keys += run.count("=")
                 depth, dots = max(depth - run.count("]") - run.count("}"), 0), 0
-        if depth > MAX_BRACKETS or dots > MAX_DOTS:
+        if depth > MAX_BRACKETS or dots > MAX_DOTS or keys > MAX_KEYS:
             line_number = text.count("\n", 0, token.start()) + 1
+            if keys > MAX_KEYS:
+                return f"line {line_number}: gives more than {MAX_KEYS:,} values"
             what = "brackets are nested" if depth > MAX_BRACKETS else "a key has more dots, or is nested,"
             bound = MAX_BRACKETS if depth > MAX_BRACKETS else MAX_DOTS
             return f"line {line_number}: {what} deeper than {bound}"

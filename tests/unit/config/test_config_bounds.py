@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ropa.config import Config, load, parse_toml, raise_unusable_values, read_toml
-from ropa.config.bounds import MAX_BRACKETS, MAX_BYTES, MAX_DOTS, MAX_LINE
+from ropa.config.bounds import MAX_BRACKETS, MAX_BYTES, MAX_DOTS, MAX_KEYS, MAX_LINE
 from ropa.errors import ConfigurationError, RegisterError
 
 BOMBS = {
@@ -60,6 +60,13 @@ def test_nesting_up_to_the_bounds_is_read_and_one_more_is_not(write):
 def test_a_line_up_to_the_bound_is_read(write):
     file = write("#" * MAX_LINE + "\nx = 1") / "config" / "retention.toml"
     assert read_toml(file)[0] == {"x": 1}
+
+
+def test_as_many_values_as_the_bound_are_read_and_one_more_is_not(write):
+    text = "\n".join(f"a{number} = 1" for number in range(MAX_KEYS))
+    assert len(read_toml(write(text) / "config" / "retention.toml")[0]) == MAX_KEYS
+    with pytest.raises(ConfigurationError, match=f"line {MAX_KEYS + 1}: gives more than 30,000 values"):
+        read_toml(write(text + "\nb = 1") / "config" / "retention.toml")
 
 
 @pytest.mark.parametrize(
