@@ -18,7 +18,7 @@ from ropa.register.text import digest, from_json, to_data, to_json
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
-    from sqlmodel import Session
+    from sqlalchemy.orm import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,20 @@ class RegisterStore:
 
     def revision(self) -> int:
         """Return the newest revision's number, without reading the register; 0 at first."""
-        from sqlmodel import Session
+        from sqlalchemy.orm import Session
 
         with Session(self._engine) as session:
             return self._newest(session)
+
+    def activities(self) -> tuple[int, frozenset[str]]:
+        """Return the newest revision's number and the keys of its activities, without reading the register."""
+        from sqlalchemy import column, select, table
+        from sqlalchemy.orm import Session
+
+        with Session(self._engine) as session, session.begin():
+            _freeze(session)
+            keys: list[str] = list(session.scalars(select(column("key")).select_from(table("activity"))))
+            return self._newest(session), frozenset(keys)
 
     def at(self, revision: int) -> Register:
         """Return the register as it was at a revision; 0: the empty one. Raises CheckError: no such revision."""
@@ -132,12 +142,10 @@ class RegisterStore:
 
     @staticmethod
     def _newest(session: Session) -> int:
-        from sqlalchemy import func
-        from sqlmodel import select
+        from sqlalchemy import column, func, select, table
 
-        from ropa.register.tables import RevisionRow
-
-        return session.exec(select(func.max(RevisionRow.number))).one() or 0
+        # Not by its class: every command asks this, and most need none of the register's other tables.
+        return session.scalar(select(func.max(column("number"))).select_from(table("register_revision"))) or 0
 
 
 def _freeze(session: Session) -> None:

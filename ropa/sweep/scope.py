@@ -109,11 +109,11 @@ def check_call(site: Site, scope: Scope) -> None:
 
 def check_register(site: Site) -> int:
     """Return the register's revision. Raises ConfigurationError for rules whose activity is not in the register."""
-    revision, register = site.register()
+    revision, activities = site.activities()
     missing = [
         Problem(f"rule.{rule.name}.activity", f"there is no activity {rule.activity!r} in the register")
         for rule in site.config.rules.values()
-        if rule.activity not in register.activities
+        if rule.activity not in activities
     ]
     if missing:
         raise ConfigurationError(

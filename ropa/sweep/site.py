@@ -82,6 +82,10 @@ class Site:
             self._register = store.current()
         return self._register
 
+    def activities(self) -> tuple[int, frozenset[str]]:
+        """The current revision number and the keys of the register's activities alone."""
+        return RegisterStore(self.engine).activities()
+
     def register_revision(self) -> int:
         """The current revision number alone."""
         return RegisterStore(self.engine).revision()

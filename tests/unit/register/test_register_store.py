@@ -289,6 +289,33 @@ def test_migrations_can_be_repeated_and_taken_back(engine):
     assert "activity" in inspect(engine).get_table_names()
 
 
+def test_the_newest_schema_is_the_newest_migration():
+    from pathlib import Path
+
+    from alembic.script import ScriptDirectory
+
+    import ropa
+    from ropa.database import NEWEST
+
+    assert ScriptDirectory(Path(ropa.__file__).parent / "migrations").get_heads() == [NEWEST]
+
+
+def test_a_database_that_is_up_to_date_is_used_without_loading_what_migrates_it(engine):
+    import subprocess
+    import sys
+
+    code = f"import sys; from ropa.database import migrate, open_database; migrate(open_database('{engine.url}'))"
+    code += "; print([name for name in sys.modules if name.startswith('alembic')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_activities_are_read_with_the_revision_they_belong_to(store):
+    assert store.activities() == (0, frozenset())
+    save(store, sound())
+    assert store.activities() == (1, frozenset(sound().activities))
+
+
 def test_reading_texts_needs_neither_sqlmodel_nor_tomlkit():
     import subprocess
     import sys
