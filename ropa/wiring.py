@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,15 +29,32 @@ if TYPE_CHECKING:
 GROUP = "ropa.connectors"
 
 
+class _Types(Mapping[str, ConnectorType]):
+    """Connectors by name, each loaded when it is first asked for: a folder uses one or two of them."""
+
+    def __init__(self, entries: Iterable[EntryPoint]) -> None:
+        self._entries = {entry.name: entry for entry in entries}
+        self._loaded: dict[str, object] = {}
+
+    def __getitem__(self, name: str) -> ConnectorType:
+        if name not in self._loaded:
+            self._loaded[name] = self._entries[name].load()
+        found = self._loaded[name]
+        if not isinstance(found, ConnectorType):
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
 @cache
 def connector_types() -> Mapping[str, ConnectorType]:
     """Return the connectors of the entry-point group ``ropa.connectors``: ours, and any other package's."""
-    found: dict[str, ConnectorType] = {}
-    for entry in entry_points(group=GROUP):
-        loaded = entry.load()
-        if isinstance(loaded, ConnectorType):
-            found[entry.name] = loaded
-    return found
+    return _Types(entry_points(group=GROUP))
 
 
 def load_config(folder: Path) -> Config:
