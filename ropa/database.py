@@ -30,7 +30,7 @@ NAMING = {
 """Names of constraints, so that migrations can name them on every engine."""
 
 
-NEWEST = "0003"
+NEWEST = "0004"
 """The schema that this version works with: the newest revision in ``ropa/migrations/versions``."""
 
 _UNAWAITED = "unawaited"

@@ -9,7 +9,7 @@ was signed before. The caller holds the lock: there is exactly one writer. ``at`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,8 @@ from ropa.ledger.keys import FIRST_KEY, create_signing_key, encode_base64, load_
 from ropa.ledger.note import MAX_NOTE, ORIGIN, Checkpoint
 from ropa.ledger.rules import UNAPPROVED, Rules
 
+Watch = Callable[[int, Mapping[str, Any]], None]
+"""Called with each line and its number."""
 SLACK = timedelta(seconds=60)
 """How far the clock may be behind the last line."""
 
@@ -105,11 +107,14 @@ class Ledger:
         return ledger
 
     @classmethod
-    def open(cls, folder: Path, keys: Path | None, *, high_water: Path | None = None) -> Ledger:
+    def open(
+        cls, folder: Path, keys: Path | None, *, high_water: Path | None = None, watch: Watch | None = None
+    ) -> Ledger:
         """Read the whole ledger, check form, chain, tree and every checkpoint, and stand ready to append.
 
         ``keys``: the folder of the signing keys; None opens for reading only. ``high_water``: a checkpoint that was
-        exported, or the folder they were exported to (then its largest counts): the ledger must contain it.
+        exported, or the folder they were exported to (then its largest counts): the ledger must contain it. ``watch``
+        is called with seq and event of every line, in order; what it was told counts once this has returned.
         Raises LedgerError for anything that is broken, missing, or smaller than what was signed; CallError for keys
         that are open to others.
         """
@@ -119,6 +124,8 @@ class Ledger:
         scan = Scan(folder, signing.marks(keys, high_water))
         for seq, event in scan.events():
             ledger._rules.record(seq, event)
+            if watch is not None:
+                watch(seq, event)
         ledger._take(scan)
         if ledger._signer is not None:
             ledger._open_for_writing(ledger._signer)

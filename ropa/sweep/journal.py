@@ -11,7 +11,7 @@ database issued.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +23,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.errors import LedgerError
-from ropa.ledger.appending import LOOK
-from ropa.ledger.batches import wrong_files
-from ropa.ledger.chain import BATCHES, CHECKPOINT_NAME
+from ropa.ledger.chain import CHECKPOINT_NAME
 from ropa.ledger.note import Checkpoint
 from ropa.ledger.store import Ledger
 from ropa.sweep.lock import Lease, run_lock
@@ -33,6 +31,7 @@ from ropa.sweep.safety import check_clock
 from ropa.sweep.site import TOOL, Site
 from ropa.sweep.state import get_state, set_state
 from ropa.sweep.tables import HoldRow, IssuedId, RunRow
+from ropa.sweep.told import Batch, Told, check_batches
 
 _HOLD_LINES = frozenset({"hold", "hold_release"})
 
@@ -40,10 +39,12 @@ _HOLD_LINES = frozenset({"hold", "hold_release"})
 class Journal:
     """The open ledger of a site, for the one writer."""
 
-    def __init__(self, site: Site, ledger: Ledger, lease: Lease) -> None:
+    def __init__(self, site: Site, ledger: Ledger, lease: Lease, batches: Mapping[bytes, Batch]) -> None:
         self.site = site
         self.ledger = ledger
         self.lease = lease
+        self._batches = batches
+        """What had an intent when the ledger was opened."""
 
     def issue_id(self) -> str:
         """Return a fresh id for ledger lines, known to the database before any line carries it."""
@@ -78,19 +79,9 @@ class Journal:
         set_state(self.site, ledger_size=str(self.ledger.size), ledger_hash=self.ledger.last_hash)
 
     def check_batches(self) -> None:
-        """Read every batch file that a line relies on. Raises LedgerError for one that is not what was written."""
-        folder, leaves = self.ledger.folder / BATCHES, dict[str, int]()
-        for event in self.ledger.events():
-            if event["type"] == "intent":
-                leaves[event["root"]] = event["leaves"]
-            elif event["type"] != "receipt":
-                continue
-            if wrong := wrong_files(folder, event, leaves[event["root"]]):
-                raise LedgerError(
-                    f"the ledger is broken: {wrong[0]} of line {event['seq']}",
-                    next_step=LOOK,
-                    code=f"ledger-{wrong[0]}",
-                )
+        """Read the batch files that lines rely on, as ``told`` says which. Raises LedgerError for one that is not what
+        was written."""
+        check_batches(self.site, self._batches)
 
     def settle_holds(self) -> None:
         """Append the lines of holds and releases that were given while another process was writing.
@@ -143,10 +134,10 @@ def writing(site: Site, *, accepts_gap: bool = False) -> Iterator[Journal]:
     a clock that jumped, because that line would make the jump look accepted; ``accepts_gap`` is for a person's word.
     """
     with run_lock(site) as lease:
-        ledger = open_ledger(site)
+        ledger, batches = open_ledger(site)
         if not accepts_gap:
             check_clock(site, ledger, site.now())
-        journal = Journal(site, ledger, lease)
+        journal = Journal(site, ledger, lease, batches)
         if ledger.newest is None:
             journal.checkpoint()  # its making was cut off before the first one
         if ledger.recovered_bytes:
@@ -156,36 +147,33 @@ def writing(site: Site, *, accepts_gap: bool = False) -> Iterator[Journal]:
         yield journal
 
 
-def open_ledger(site: Site) -> Ledger:
-    """Open and verify the ledger, and compare it with what this database has seen. Raises LedgerError."""
+def open_ledger(site: Site) -> tuple[Ledger, Mapping[bytes, Batch]]:
+    """Open and verify the ledger, and compare it with what this database has seen. Returns it with the batches that it
+    tells of. Raises LedgerError."""
     refuse_missing_ledger(site)
-    ledger = Ledger.open(site.ledger_folder, site.keys_folder, high_water=_largest_exported(site))
-    size, last_hash = int(get_state(site, "ledger_size") or 0), get_state(site, "ledger_hash")
-    if ledger.size < size:
+    told = Told(int(get_state(site, "ledger_size") or 0))
+    ledger = Ledger.open(site.ledger_folder, site.keys_folder, high_water=_largest_exported(site), watch=told.take)
+    if ledger.size < told.seen:
         raise LedgerError(
-            f"the ledger has {ledger.size} lines, but this database has seen {size}",
+            f"the ledger has {ledger.size} lines, but this database has seen {told.seen}",
             next_step="Put the newest copy of the ledger folder back; never sign a shorter one.",
             code="ledger-behind",
         )
-    with Session(site.engine) as session:
-        known = set(session.scalars(select(col(IssuedId.id)))) | set(session.scalars(select(col(RunRow.id))))
-    seen_hash = ledger.last_hash if ledger.size == size else None
-    in_force: set[str] = set()
-    for event in ledger.events():
-        if event["type"] in _HOLD_LINES:
-            (in_force.add if event["type"] == "hold" else in_force.discard)(event["leaf"])
-        if event["seq"] == size:
-            seen_hash = event["prev"]
-        if event["seq"] >= size and event["run"] not in known:
-            raise LedgerError(
-                f"ledger line {event['seq']} was written by a run that this database does not know",
-                next_step="This database is older than the ledger: put the newest copy of the database back.",
-                code="database-behind",
-            )
-    if size and seen_hash != last_hash:
+    if told.beyond:
+        with Session(site.engine) as session:
+            known = set(session.scalars(select(col(IssuedId.id)))) | set(session.scalars(select(col(RunRow.id))))
+        for run, seq in told.beyond.items():
+            if run not in known:
+                raise LedgerError(
+                    f"ledger line {seq} was written by a run that this database does not know",
+                    next_step="This database is older than the ledger: put the newest copy of the database back.",
+                    code="database-behind",
+                )
+    seen_hash = ledger.last_hash if ledger.size == told.seen else told.seen_hash
+    if told.seen and seen_hash != get_state(site, "ledger_hash"):
         raise LedgerError("the ledger is not the one this database has seen", code="ledger-forked")
-    _refuse_lost_holds(site, in_force)
-    return ledger
+    _refuse_lost_holds(site, told.holds)
+    return ledger, told.batches
 
 
 def _largest_exported(site: Site) -> Path | None:

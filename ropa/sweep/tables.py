@@ -229,6 +229,8 @@ class BatchRow(Row, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     settled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     outcomes: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))
+    files_seen: str | None = None
+    """How its files looked when they were last read and found right (``ropa.sweep.told``)."""
 
 
 class ActorRow(Row, table=True):
