@@ -26,7 +26,19 @@ def pack_keys(keys: Collection[Key]) -> str:
     if width == 0 or set(map(len, keys)) != {width}:
         raise ValueError("keys of one dataset have as many parts each, at least one")
     # Not zip(*keys): an iterator a key keeps Python's collector of cycles busy for longer than all the rest takes.
-    return _dump([list(map(itemgetter(place), keys)) for place in range(width)])
+    columns = (list(map(itemgetter(place), keys)) for place in range(width))
+    return f"[{','.join(map(_array, columns))}]"
+
+
+def _array(texts: Sequence[str]) -> str:
+    """Return a JSON array of text; joined in one go, which takes a third of the time, where nothing needs an escape."""
+    try:
+        together = "".join(texts)
+    except TypeError:  # what is not text is for the encoder to spell
+        return _dump(texts)
+    if not texts or not (together.isascii() and together.isprintable()) or '"' in together or "\\" in together:
+        return _dump(texts)
+    return '["' + '","'.join(texts) + '"]'
 
 
 def unpack_keys(packed: str, count: int) -> list[Key]:
@@ -44,7 +56,7 @@ def pack_versions(versions: Sequence[str]) -> str:
     """Return versions as ``planned_block.versions`` has them; none at all are empty ones."""
     if not versions:
         return '""'
-    return _dump(versions[0] if len(set(versions)) == 1 else versions)
+    return _dump(versions[0]) if len(set(versions)) == 1 else _array(versions)
 
 
 def unpack_versions(packed: str, count: int) -> list[str]:

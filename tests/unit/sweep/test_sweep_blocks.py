@@ -280,3 +280,14 @@ def test_our_own_change_is_told_to_the_other_field_targets_of_the_dataset_alone(
     assert own_changes.applied_to(session, rows, records) is records
     own_changes.forget(session, 1)
     assert own_changes.applied_to(session, first, records) is records
+
+
+@given(st.lists(TEXT | st.sampled_from(["", "a", '"', "\\", "\x7f", "é", "1,2"]), min_size=1))
+def test_texts_are_packed_as_json_spells_them_whatever_is_in_them(texts):
+    spelled = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+    assert packing.pack_keys([(text,) for text in texts]) == f"[{spelled}]"
+    assert packing.pack_keys([(text, "x") for text in texts]) == json.dumps(
+        [texts, ["x"] * len(texts)], ensure_ascii=False, separators=(",", ":")
+    )
+    same = json.dumps(texts[0], ensure_ascii=False)
+    assert packing.pack_versions(texts) == (same if len(set(texts)) == 1 else spelled)
