@@ -12,8 +12,9 @@ from datetime import date
 from pathlib import Path
 
 from ropa.demo.crm import write_crm
-from ropa.demo.files import write_applications, write_logs
+from ropa.demo.files import write_applications
 from ropa.demo.model import Candidate
+from ropa.demo.visits import write_logs
 from ropa.errors import CallError
 
 __all__ = ["Candidate", "Summary", "generate"]
@@ -27,8 +28,10 @@ class Summary:
     today: date
     rows: Mapping[str, int]
     """Rows per table of ``data/crm.sqlite``."""
-    files: Mapping[str, int]
-    """Files per dataset, without the sentinel: ``cvs.applications``, ``weblog.access``."""
+    records: Mapping[str, int]
+    """Records per dataset that is no table: files of ``cvs.applications``, ranges of lines of ``weblog.access``."""
+    log_lines: int
+    """Lines of the web server's logs."""
     due: Mapping[str, int]
     """Per rule of the example: records whose period under that rule has ended and that still hold what it covers. What
     another rule, a hold or a reference keeps back is counted too; ``invoice-lines`` go with their invoices."""
@@ -55,14 +58,15 @@ def generate(folder: Path, *, today: date, seed: int = 7) -> Summary:
     data.mkdir(parents=True)
     crm = write_crm(data / "crm.sqlite", today=today, seed=seed)
     cvs, cvs_due, cvs_undated = write_applications(data / "cvs", today=today, seed=seed)
-    logs, logs_due = write_logs(data / "logs", today=today, seed=seed)
+    logs = write_logs(data / "logs", today=today, seed=seed)
     return Summary(
         folder=folder,
         today=today,
         rows=crm.rows,
-        files={"cvs.applications": cvs, "weblog.access": logs},
-        due={**crm.due, "applications": cvs_due, "access-logs": logs_due},
-        undated={**crm.undated, "cvs.applications:applied": cvs_undated},
+        records={"cvs.applications": cvs, "weblog.access": logs.ranges},
+        log_lines=logs.lines,
+        due={**crm.due, "applications": cvs_due, "access-logs": logs.due},
+        undated={**crm.undated, "cvs.applications:applied": cvs_undated, "weblog.access:line": logs.undated},
         held=crm.candidates["held"],
         blocked=crm.candidates["blocked"],
         purged=crm.candidates["purged"],

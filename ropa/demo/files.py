@@ -1,8 +1,7 @@
-"""The files of the demonstration: applications of candidates and the web server's daily logs.
+"""The files of the demonstration: applications of candidates.
 
 Invariant: the date that counts stands in the name; the time of last modification agrees with it save where a file was
-opened and saved again later, which is why the example's rules go by the name. Addresses in logs come from the blocks
-kept for documentation (RFC 5737, RFC 3849).
+opened and saved again later, which is why the example's rules go by the name.
 """
 
 from __future__ import annotations
@@ -19,15 +18,11 @@ SENTINEL = ".ropa-root"
 """Without this file in it a folder is not taken for the right one, and nothing in it is touched."""
 
 APPLICATIONS, APPLICATIONS_DUE = 48, 10
-LOG_DAYS = 300
-
-_PAGES = ("/", "/diensten", "/webshop", "/offerte", "/contact", "/blog/seo", "/jobs", "/privacy")
-_AGENTS = ("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "Mozilla/5.0 (iPhone) Safari/605.1")
 
 
 def write_applications(folder: Path, *, today: date, seed: int) -> tuple[int, int, int]:
     """Write the applications; return how many there are, how many are due, and how many have no date in their name."""
-    _make_root(folder)
+    make_root(folder)
     draw = random.Random(f"applications {seed}")  # noqa: S311 - generated data
     kept = first_kept_day(today, months=3)
     people = make_people(APPLICATIONS + 1, seed=seed + 1, today=today)
@@ -42,22 +37,16 @@ def write_applications(folder: Path, *, today: date, seed: int) -> tuple[int, in
     return APPLICATIONS + 1, APPLICATIONS_DUE, 1
 
 
-def write_logs(folder: Path, *, today: date, seed: int) -> tuple[int, int]:
-    """Write one access log a day, up to today; return how many there are and how many are due."""
-    _make_root(folder)
-    draw = random.Random(f"logs {seed}")  # noqa: S311 - generated data
-    kept = first_kept_day(today, months=6)
-    days = [today - timedelta(days=back) for back in range(LOG_DAYS - 1, -1, -1)]
-    for day in days:
-        path = folder / f"access-{day.isoformat()}.log"
-        path.write_text("".join(_log_line(draw, day) for _ in range(draw.randint(20, 60))), encoding="utf-8")
-        _set_modified(path, day)
-    return len(days), sum(day < kept for day in days)
-
-
-def _make_root(folder: Path) -> None:
+def make_root(folder: Path) -> None:
+    """Make a folder that is recognised as the root of a location."""
     folder.mkdir(parents=True)
     (folder / SENTINEL).write_text("ropa: the root of a location; without this file nothing here is touched.\n")
+
+
+def set_modified(path: Path, day: date) -> None:
+    """Give a file a time of last modification: noon of a day."""
+    noon = datetime.combine(day, time(12), tzinfo=UTC).timestamp()
+    os.utime(path, (noon, noon))
 
 
 def _day_between(draw: random.Random, first: date, last: date) -> date:
@@ -68,20 +57,7 @@ def _write_application(folder: Path, prefix: str, person: Person, changed: date,
     lines = (f"Curriculum vitae van {person.name}", person.email, person.telephone, "Ervaring: webontwikkeling")
     path = folder / f"{prefix}{person.name}.{'txt' if is_text else 'pdf'}"
     path.write_bytes("\n".join((*lines, "")).encode() if is_text else _pdf(lines))
-    _set_modified(path, changed)
-
-
-def _set_modified(path: Path, day: date) -> None:
-    noon = datetime.combine(day, time(12), tzinfo=UTC).timestamp()
-    os.utime(path, (noon, noon))
-
-
-def _log_line(draw: random.Random, day: date) -> str:
-    host = draw.randint(1, 254)
-    address = f"192.0.2.{host}" if draw.random() < 0.8 else f"2001:db8::{host:x}"
-    moment = f"{day:%d/%b/%Y}:{draw.randint(0, 23):02d}:{draw.randint(0, 59):02d}:{draw.randint(0, 59):02d} +0000"
-    size = draw.randint(300, 40_000)
-    return f'{address} - - [{moment}] "GET {draw.choice(_PAGES)} HTTP/1.1" 200 {size} "-" "{draw.choice(_AGENTS)}"\n'
+    set_modified(path, changed)
 
 
 def _pdf(lines: tuple[str, ...]) -> bytes:

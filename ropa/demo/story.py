@@ -56,8 +56,10 @@ def prepare(folder: Path, say: Say) -> None:
 def fill(folder: Path, say: Say, *, today: date) -> Summary:
     """Generate the places: people nobody knows, with ages counted from ``today``."""
     summary = generate(folder, today=today)
-    rows, files = sum(summary.rows.values()), sum(summary.files.values())
-    say(f"2. Generated people (nobody real): {rows:,} rows in a customer database, {files:,} CVs and log files.")
+    say(
+        f"2. Generated people (nobody real): {sum(summary.rows.values()):,} rows in a customer database, "
+        f"{summary.records['cvs.applications']:,} CVs, {summary.log_lines:,} lines of web logs."
+    )
     return summary
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import tomllib
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from cli_kit import REGISTER, REPOSITORY, Ropa, call, snapshot
+from dateutil.relativedelta import relativedelta
+
+from ropa.demo.data import generate
 
 EXAMPLES = ("webassur", "we-assist")
 
@@ -100,6 +106,7 @@ def test_the_demonstration_runs_once_into_a_folder(tmp_path: Path) -> None:
     assert document["ledger"]["sound"] is True
     assert all(Path(report).is_file() for report in document["reports"])
     assert told.err.count("\n") > 10, "the story is told to people"
+    assert_only_due_lines_went(tmp_path / "shown", tmp_path / "made", date.fromisoformat(document["plan"]["as_of"]))
     before = snapshot(tmp_path)
     again = call("-C", str(tmp_path), "demo", "shown", "--json")
     assert again.code == 2
@@ -108,6 +115,28 @@ def test_the_demonstration_runs_once_into_a_folder(tmp_path: Path) -> None:
     shown = Ropa(tmp_path / "shown")
     assert shown("status").code in {0, 1}
     assert shown.json("ledger", "verify")["sound"] is True
+
+
+def assert_only_due_lines_went(shown: Path, made: Path, today: date) -> None:
+    """Hold the web logs of a demonstration against the same logs made anew: all lines of six months, byte for byte."""
+    generate(made, today=today)
+    gone = cut = 0
+    for log in sorted((made / "data" / "logs").glob("access.log-*")):
+        lines = log.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if not is_due(line, today)]
+        assert (shown / "data" / "logs" / log.name).read_bytes() == b"".join(kept)
+        gone += len(lines) - len(kept)
+        cut += 0 < len(kept) < len(lines)
+    assert gone > 1000
+    assert cut >= 1
+
+
+def is_due(line: bytes, today: date) -> bool:
+    found = re.search(rb"\[([^\]]+)\]", line)
+    if found is None:
+        return False
+    moment = datetime.strptime(found[1].decode("ascii"), "%d/%b/%Y:%H:%M:%S %z")
+    return moment.astimezone(ZoneInfo("Europe/Brussels")).date() + relativedelta(months=6) < today
 
 
 # --- the register -------------------------------------------------------------------------------------------------

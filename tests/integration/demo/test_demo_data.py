@@ -21,6 +21,7 @@ from stdnum.be import iban, vat
 from connectors.files import TYPE as FILES
 from connectors.manual import TYPE as MANUAL
 from connectors.sql import TYPE as SQL
+from connectors.weblog import TYPE as WEBLOG
 from ropa.config.load import load
 from ropa.connector import LocationSpec
 from ropa.demo.data import Summary, generate
@@ -89,7 +90,7 @@ def test_the_same_day_and_seed_give_the_same_bytes(tmp_path: Path) -> None:
             [(str(path.relative_to(made.folder)), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
         )
     assert prints[0] == prints[1]
-    assert len(prints[0]) > 340
+    assert len(prints[0]) > 90
 
 
 def test_another_seed_gives_other_people(summary: Summary, tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_no_rule_of_the_example_is_stopped_by_its_own_caps(made: Summary) -> Non
     config = tomllib.loads(text)
     population = {
         f"crm.{name}": made.rows[dataset["source"]] for name, dataset in config["location"]["crm"]["dataset"].items()
-    } | dict(made.files)
+    } | dict(made.records)
     assert set(made.due) - {"invoice-lines"} <= set(config["rule"])
     for name, due in made.due.items():
         rule = config["rule"].get(name, {"dataset": "crm.invoice-lines"})
@@ -271,10 +272,10 @@ def test_the_rules_of_the_example_find_what_was_planted_and_nothing_else(made: S
     folder = tmp_path / "demo"
     shutil.copytree(example_folder("webassur"), folder)
     shutil.copytree(made.folder / "data", folder / "data", copy_function=shutil.copy2)
-    config = load(folder, {"sql": SQL, "files": FILES, "manual": MANUAL})
+    config = load(folder, {"sql": SQL, "files": FILES, "weblog": WEBLOG, "manual": MANUAL})
     now = datetime(made.today.year, made.today.month, made.today.day, 22, 0, tzinfo=UTC)
     found: dict[tuple[str, ...], int] = {}
-    for name, kind in (("crm", SQL), ("cvs", FILES), ("weblog", FILES)):
+    for name, kind in (("crm", SQL), ("cvs", FILES), ("weblog", WEBLOG)):
         location = config.locations[name]
         options = {**location.options, "folder": str(folder)}
         if "root" in options:
@@ -317,7 +318,7 @@ def test_applications_go_by_the_date_in_their_name(made: Summary) -> None:
     folder = made.folder / "data" / "cvs"
     assert (folder / ".ropa-root").is_file()
     files = [path for path in folder.iterdir() if path.name != ".ropa-root"]
-    assert len(files) == made.files["cvs.applications"] == 49
+    assert len(files) == made.records["cvs.applications"] == 49
     dates = {path: found[0] for path in files if (found := re.match(r"\d{4}-\d{2}-\d{2}", path.name))}
     assert len(files) - len(dates) == made.undated["cvs.applications:applied"] == 1
     limit = first_kept(made.today, 3)
@@ -341,20 +342,48 @@ def test_pdf_applications_are_whole_documents(summary: Summary) -> None:
             assert content[int(entry) :].startswith(b"%d 0 obj\n" % number)
 
 
-def test_there_is_one_log_a_day_and_the_old_ones_are_due(made: Summary) -> None:
-    folder = made.folder / "data" / "logs"
-    days = sorted(date.fromisoformat(path.stem.removeprefix("access-")) for path in folder.glob("access-*.log"))
-    assert days == [made.today - timedelta(days=back) for back in range(299, -1, -1)]
-    assert sum(day < first_kept(made.today, 6) for day in days) == made.due["access-logs"]
-    assert made.files["weblog.access"] == 300
+def lines_of(folder: Path) -> dict[str, list[str]]:
+    """The lines of the logs in a folder, by the log."""
+    return {path.name: path.read_text(encoding="ascii").splitlines() for path in sorted(folder.glob("access.log-*"))}
+
+
+def moment_of(line: str) -> datetime | None:
+    """When a line says that it was written."""
+    found = re.search(r"\[([^\]]+)\]", line)
+    return datetime.strptime(found[1], "%d/%b/%Y:%H:%M:%S %z") if found else None
+
+
+def test_there_is_a_log_a_week_and_the_limit_runs_through_one(made: Summary) -> None:
+    logs = lines_of(made.folder / "data" / "logs")
+    rotated = [made.today - timedelta(days=7 * back) for back in range(42, -1, -1)]
+    assert list(logs) == [f"access.log-{day:%Y%m%d}" for day in rotated]
+    lines = [line for own in logs.values() for line in own]
+    assert made.log_lines == len(lines) > 5000
+    moments = [moment_of(line) for line in lines]
+    assert moments.count(None) == made.undated["weblog.access:line"] == 1
+    dated = [moment.astimezone(BRUSSELS) for moment in moments if moment]
+    assert dated == sorted(dated)
+    days = {moment.date() for moment in dated}
+    assert days == {made.today - timedelta(days=back) for back in range(1, 302)}
+    assert made.records["weblog.access"] == len(days) + 1
+    kept = first_kept(made.today, 6)
+    assert made.due["access-logs"] == sum(day < kept for day in days)
+    assert any(moment.date() != moment.astimezone(UTC).date() for moment in dated), "midnight is not midnight in UTC"
+
+
+def test_the_limit_of_the_web_log_runs_through_a_log(summary: Summary) -> None:
+    kept = first_kept(summary.today, 6)
+    mixed = [
+        name
+        for name, lines in lines_of(summary.folder / "data" / "logs").items()
+        if len({moment.astimezone(BRUSSELS).date() < kept for line in lines if (moment := moment_of(line))}) == 2
+    ]
+    assert len(mixed) == 1
 
 
 def test_no_address_in_the_logs_can_be_a_real_visitor(summary: Summary) -> None:
-    addresses = {
-        line.split(" ", 1)[0]
-        for path in (summary.folder / "data" / "logs").glob("*.log")
-        for line in path.read_text(encoding="utf-8").splitlines()
-    }
+    logs = lines_of(summary.folder / "data" / "logs")
+    addresses = {line.split(" ", 1)[0] for lines in logs.values() for line in lines}
     assert len(addresses) > 100
     assert all(address.startswith(("192.0.2.", "2001:db8::")) for address in addresses)
 

@@ -15,6 +15,7 @@ import pytest
 from connectors.files import TYPE as FILES
 from connectors.manual import TYPE as MANUAL
 from connectors.sql import TYPE as SQL
+from connectors.weblog import TYPE as WEBLOG
 from ropa.clock import parse_period
 from ropa.config.load import load
 from ropa.config.models import Config
@@ -28,7 +29,7 @@ from ropa.retention.compile import compile_policy, conflicts
 from ropa.retention.coverage import partly_covered, uncovered
 from ropa.vocabulary import categories, subjects
 
-TYPES = {"sql": SQL, "files": FILES, "manual": MANUAL}
+TYPES = {"sql": SQL, "files": FILES, "weblog": WEBLOG, "manual": MANUAL}
 NAMES = ("webassur", "we-assist")
 PUBLISHED = {
     "webassur": {"info@webassur.be"},
