@@ -4,14 +4,14 @@ Invariant: a line belongs to the day that its own date field says, however many 
 quotes was written by a stranger and is never taken for the date of a line. A line without such a field has no day.
 
 The speed: the first line of a stretch is read as a whole. From then on one expression, made for that very day, runs
-over the block and stops at the first line that does not have the same shape and a time of that day: that one is read
-as a whole again. So each line is looked at, but nothing is done for it in Python.
+over the block line by line and stops before the first that does not have the same shape and a time of that day: that
+one is read as a whole again. So each line is looked at, but nothing is done for it in Python.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -72,15 +72,16 @@ class Shape:
             + rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})" + fraction + expression + tail
         )  # fmt: skip
 
-    def other_than(self, days: Days, ordinal: int, zone: bytes) -> re.Pattern[bytes] | None:
-        """Return an expression that finds the next line that has another shape or another day."""
+    def run_of(self, days: Days, ordinal: int, zone: bytes) -> re.Pattern[bytes] | None:
+        """Return an expression for as many whole lines as there are of this shape and of one day; None where no hour
+        lies in that day as a whole."""
         written = days.hours(self.notation, ordinal, zone)
         if not written:
             return None
-        times = b"|".join(re.escape(day) + self.between + _hours(hours) for day, hours in written)
+        times = b"|".join(re.escape(day) + self.between + two_digits(hours) for day, hours in written)
         suffix = b"" if self.fixed_zone is not None else self.zone_between + re.escape(zone)
         return re.compile(
-            rb"\n(?!" + self.quick + b"(?:" + times + b"):" + _TIME + self.fraction + suffix + self.tail + b")"
+            b"(?:" + self.quick + b"(?:" + times + b"):" + _TIME + self.fraction + suffix + self.tail + rb"[^\n]*+\n)*+"
         )
 
 
@@ -107,11 +108,10 @@ class TextReader:
 
     def __init__(self, days: Days, shape: Shape) -> None:
         self.days, self.shape = days, shape
-        self._others: dict[tuple[int, bytes], re.Pattern[bytes] | None] = {}
+        self._runs: dict[tuple[int, bytes], re.Pattern[bytes] | None] = {}
 
     def pieces(self, block: bytes, start: int, end: int) -> Iterator[Piece]:
         """See ``Reader.pieces``."""
-        last = end - 1 if block[end - 1 : end] == b"\n" else end
         shape, line, fixed = self.shape, self.shape.line, self.shape.fixed_zone
         while start < end:
             found = line.match(block, start, end)
@@ -122,29 +122,26 @@ class TextReader:
                 day = self.days.of(
                     shape.notation, found["day"], (found["hour"], found["minute"], found["second"]), zone
                 )
+            stop = block.find(b"\n", start, end) + 1 or end
             if day is None:
-                stop = block.find(b"\n", start, end) + 1 or end
                 yield self._undated(block[start:stop]), start, stop
             else:
-                other = self._other_than(day, zone)
-                if other is None:
-                    stop = block.find(b"\n", start, end) + 1 or end
-                else:
-                    violation = other.search(block, start, last)
-                    stop = end if violation is None else violation.start() + 1
+                if stop < end and (run := self._run_of(day, zone)) is not None:
+                    more = run.match(block, stop, end)
+                    stop = stop if more is None else more.end()
                 yield day, start, stop
             start = stop
 
     def _undated(self, line: bytes) -> int | None:
         return None if line.strip(_EMPTY) else STRUCTURE
 
-    def _other_than(self, day: int, zone: bytes) -> re.Pattern[bytes] | None:
+    def _run_of(self, day: int, zone: bytes) -> re.Pattern[bytes] | None:
         key = (day, zone)
-        if key not in self._others:
-            if len(self._others) > 2000:
-                self._others.clear()
-            self._others[key] = self.shape.other_than(self.days, day, zone)
-        return self._others[key]
+        if key not in self._runs:
+            if len(self._runs) > 2000:
+                self._runs.clear()
+            self._runs[key] = self.shape.run_of(self.days, day, zone)
+        return self._runs[key]
 
 
 class CommonReader(TextReader):
@@ -160,18 +157,24 @@ class CommonReader(TextReader):
         return [] if found is None else self._fields(line, found.start("day"), found.end())
 
     def trace(self, days: Iterable[int]) -> re.Pattern[bytes] | None:
-        """See ``Reader.trace``; wherever the log was written, a day is at most one day away from ours."""
+        """See ``Reader.trace``; an offset is of less than a day, so a date as written is at most two days away."""
         if self.shape.notation is not COMMON:
             return None
-        dates = {day + by for day in days for by in (-1, 0, 1)}
-        months = {COMMON.spell(date.fromordinal(one))[3:] for one in dates if 0 < one <= date.max.toordinal()}
-        return re.compile(rb"\[[0-3][0-9]/(?:" + b"|".join(sorted(months)) + b"):")
+        months: dict[bytes, set[int]] = {}
+        for one in {day + by for day in days for by in (-2, -1, 0, 1, 2)}:
+            if 0 < one <= date.max.toordinal():
+                written = date.fromordinal(one)
+                months.setdefault(COMMON.spell(written)[2:], set()).add(written.day)
+        dates = (two_digits(sorted(numbers)) + month for month, numbers in sorted(months.items()))
+        return re.compile(rb"\[(?:" + b"|".join(dates) + b"):")
 
 
-def _hours(hours: tuple[int, ...]) -> bytes:
-    if len(hours) == 24:
-        return b"(?:[01][0-9]|2[0-3])"
+def two_digits(numbers: Sequence[int]) -> bytes:
+    """Return an expression for some numbers of two digits."""
     tens: dict[int, bytes] = {}
-    for hour in hours:
-        tens[hour // 10] = tens.get(hour // 10, b"") + b"%d" % (hour % 10)
-    return b"(?:" + b"|".join(b"%d[%s]" % (ten, units) for ten, units in tens.items()) + b")"
+    for number in numbers:
+        tens[number // 10] = tens.get(number // 10, b"") + b"%d" % (number % 10)
+    units: dict[bytes, bytes] = {}
+    for ten, ones in tens.items():
+        units[ones] = units.get(ones, b"") + b"%d" % ten
+    return b"(?:" + b"|".join(b"[%s][%s]" % (some, ones) for ones, some in units.items()) + b")"

@@ -72,7 +72,7 @@ class W3cReader(TextReader):
 
     def _read_fields(self, names: list[str]) -> None:
         self._columns = [_COLUMNS.get(name) for name in names]
-        self._others.clear()
+        self._runs.clear()
         self.shape = _NEVER
         if "date" in names and "time" in names and names.index("time") == names.index("date") + 1:
             head = rb"(?:" + _FIELD + rb"){%d}" % names.index("date") + rb'"?+'

@@ -398,7 +398,7 @@ def test_a_log_replaced_or_written_since_it_was_planned_keeps_what_is_new(logs):
 # --- faults -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", ["fsync", "rename", "fchmod", "write"])
+@pytest.mark.parametrize("call", ["fsync", "rename", "fchmod", "write", "posix_fallocate"])
 def test_a_failure_before_the_exchange_leaves_the_log_and_nothing_beside_it(logs, monkeypatch, call):
     path = logs.add("access.1", old(), new())
     connector = logs.open()
@@ -413,6 +413,25 @@ def test_a_failure_before_the_exchange_leaves_the_log_and_nothing_beside_it(logs
     assert path.read_text() == old() + new()
     assert logs.names() == {"access.1"}
     assert act(connector, batches) == ["purged"]
+
+
+def test_room_is_reserved_where_that_can_be_and_large_logs_are_pushed_to_disk_on_the_way(logs, monkeypatch):
+    monkeypatch.setattr(rewriting, "_CHUNK", 50)
+    monkeypatch.setattr(rewriting, "_PUSH", 120)
+    pushed = []
+    monkeypatch.setattr(rewriting.os, "posix_fadvise", lambda *given: pushed.append(given[1:3]))
+
+    def unknown(*_args):
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr(rewriting.os, "posix_fallocate", unknown)
+    kept = "".join(line("01/Jul/2026", agent=f"number {number}") for number in range(40))
+    path = logs.add("access.1", old(), kept, old(), kept)
+    connector = logs.open()
+    assert set(act(connector, find(connector))) == {"purged"}
+    assert path.read_text() == kept + kept
+    assert sum(size for _, size in pushed) > len(kept)
+    assert all(start + size <= 2 * len(kept) for start, size in pushed)
 
 
 def test_a_log_that_is_written_while_it_is_rewritten_stays_as_it_is(logs, monkeypatch):

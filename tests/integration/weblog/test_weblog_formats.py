@@ -15,6 +15,8 @@ from log_place import BEDS, IP, ZONE, days, line, mask
 
 from connectors.weblog import streams
 from connectors.weblog.fields import truncate
+from connectors.weblog.readers import CommonReader, two_digits
+from connectors.weblog.stamps import Days
 from ropa.clock import calendar_day, in_zone, read_moment
 from ropa.connector import FieldChange, Mask
 
@@ -174,6 +176,28 @@ def test_the_fast_reading_says_of_every_line_what_reading_it_alone_says(parts, i
     if is_cut and len(texts[-1].strip()) > 1:
         text = text[:-1]
     assert days(text, "combined", zone=ZoneInfo(zone)) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.datetimes(datetime(2023, 12, 25), datetime(2024, 3, 5)),  # noqa: DTZ001 - as written in a log
+    st.sampled_from([*_ZONES, "-1200", "+2359", "-2359"]),
+    st.sampled_from(["Europe/Brussels", "Pacific/Kiritimati", "Pacific/Pago_Pago"]),
+)
+def test_no_line_of_a_day_is_without_the_trace_that_is_looked_for(naive, offset, zone):
+    stamps = Days(ZoneInfo(zone), ZoneInfo(zone))
+    text = f'192.0.2.7 - - [{naive:%d/%b/%Y:%H:%M:%S} {offset}] "GET / HTTP/1.1" 200 5\n'.encode()
+    ((day, *_),) = CommonReader(stamps, "combined").pieces(text, 0, len(text))
+    trace = CommonReader(stamps, "combined").trace([day])
+    assert trace.search(text)
+    far = f"x [{date.fromordinal(day + 5):%d/%b/%Y}:00:00:00 +0000] [{date.fromordinal(day - 5):%d/%b/%Y}:".encode()
+    assert trace.search(far) is None, "it would be of no use"
+
+
+@pytest.mark.parametrize("wanted", [range(24), range(1, 32), (5, 6, 17, 31), (0,), (9, 19, 20)])
+def test_an_expression_for_numbers_matches_them_and_no_others(wanted):
+    expression = re.compile(two_digits(wanted))
+    assert [number for number in range(100) if expression.fullmatch(b"%02d" % number)] == list(wanted)
 
 
 @pytest.mark.parametrize("local", ["Europe/Brussels", "America/New_York", "Australia/Lord_Howe", "UTC"])
