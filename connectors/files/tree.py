@@ -34,8 +34,9 @@ Names = tuple[str, ...]
 """Names of folders, the last perhaps of a file, from the root down, as ``os`` takes them."""
 
 THREADS = 8
-_OPEN = 64
-"""Folders held open at a time: far below what a process may have open by default (1024)."""
+_OPEN = 200
+"""Folders held open and then flushed at a time: far below what a process may have open by default (1024), and enough
+for a disk's journal to be waited for once in thousands of files."""
 _SHARE = 64
 """Files that one thread takes at a time."""
 _MANY_MORE, _ROOM = 4, 256

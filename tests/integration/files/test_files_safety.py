@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from share_on_disk import OLD, ZONE, as_nobody, counted, due, find, keys, purge
 
-from connectors.files import TYPE
+from connectors.files import TYPE, tree
 from connectors.files.roots import Root, mounts_below, open_root
 from connectors.files.tree import Purge
 from ropa.connector import (
@@ -653,6 +653,24 @@ def test_what_files_do_not_have_is_a_problem(share):
     assert len(connector.problems("cv", due("opened", parents=None))) == 4
     with pytest.raises(CallError):
         connector.count("photos")
+
+
+def test_more_folders_than_are_held_open_at_a_time_are_all_flushed_and_closed(share, monkeypatch):
+    monkeypatch.setattr(tree, "_OPEN", 3)
+    flushed, real = [], tree.is_flushed
+    monkeypatch.setattr(tree, "is_flushed", lambda folder: flushed.append(os.fstat(folder).st_ino) or real(folder))
+    for number in range(8):
+        share.add(f"{number}/a.pdf")
+        share.add(f"{number}/b.pdf")
+    folders = {(share.cv / str(number)).stat().st_ino for number in range(8)}
+    connector = share.open(100)
+    (batch,) = connector.find(due())
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    outcomes = connector.act(due(), batch, Action.PURGE)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert (outcomes.word, outcomes.odd) == (OutcomeWord.PURGED, {})
+    assert sorted(flushed) == sorted(folders)
+    assert not any(path.is_file() for path in share.cv.rglob("*"))
 
 
 # --- empty folders ------------------------------------------------------------------------------------------------
