@@ -16,9 +16,9 @@ from itertools import compress
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from connectors.sql.backend import Backend, UnevenError
+from connectors.sql.backend import Backend, Pages, UnevenError
 from connectors.sql.conditions import Question
-from connectors.sql.finding import spell_keys
+from connectors.sql.finding import AT_ONCE, spell_keys
 from connectors.sql.layout import Layout
 from connectors.sql.sparing import Sparing
 from connectors.sql.swift import Swift
@@ -41,6 +41,8 @@ class Alteration(Swift):
     def carry_out(self, connection: Connection) -> bool:
         """Change the batch, within a transaction. Raises UnevenError where anything else would be than was planned."""
         self._expect_schema(connection)
+        if self._pages is not None and self._change_pages(connection, self._pages):
+            return True
         question = self._question
         # Not by where the rows lie: a row that is changed may lie elsewhere afterwards.
         where = self._meant(connection, self._batch.keys, ())
@@ -53,6 +55,20 @@ class Alteration(Swift):
         if connection.execute(change).rowcount != len(self._batch):
             raise UnevenError
         self.versions = self._noted(connection, where)
+        return True
+
+    def _change_pages(self, connection: Connection, pages: Pages) -> bool:
+        """Change the batch by statements that name every record and its planned version. Returns whether they can."""
+        question, noted = self._question, list[str]()
+        for start in range(0, len(self._batch), AT_ONCE):
+            keys = list(self._batch.keys[start : start + AT_ONCE])
+            unchanged = pages.unchanged(keys, self._batch.versions[start : start + AT_ONCE])
+            if unchanged is None:
+                return False
+            change = update(question.own).where(*self._window(keys), *unchanged, *self._selected())
+            page = pages.touched(connection, change.values(question.changes.expressions(question.own)))
+            noted += self._compare_page(page, keys, None).versions
+        self.versions = noted
         return True
 
     def _noted(self, connection: Connection, where: Sequence[ColumnElement[bool]]) -> list[str]:

@@ -11,14 +11,17 @@ from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Executable, FromClause, TableClause
+from sqlalchemy import ColumnElement, Connection, Delete, Executable, FromClause, Select, TableClause, Update
 
 from connectors.sql.catalogue import Catalogue, Table, TableColumn
 from connectors.sql.keys import Values
-from ropa.connector import Before, Health
+from ropa.connector import Before, Health, Key
+
+if TYPE_CHECKING:
+    from connectors.sql.conditions import Question
 
 Row = tuple[Any, ...]
 """A row as the driver gives it."""
@@ -75,6 +78,54 @@ class Dates(Protocol):
 
     def latest(self, raw: Any) -> int:
         """Return the number of the latest of the dates gathered: the greatest; ``NO_DATE`` where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows that were found, removed or changed, as columns: a list of each, in the order of keys."""
+
+    keys: list[Key]
+    versions: list[str]
+    """As they are now; of rows that were removed, as they were."""
+    numbers: list[list[int]]
+    """Of each anchor of the question, the number of each row; of rows that were removed or changed in any order, and
+    only some, by which any that is not in time is known."""
+    last: Values | None
+    """The key of the last row, as the database takes it; None where there are no rows."""
+
+    def in_order_of(self, keys: list[Key]) -> Page | None:
+        """Return a page of rows that were removed or changed with them in the order of these keys, None where it does
+        not have exactly these."""
+        if self.keys == keys:
+            return self
+        places = {key: place for place, key in enumerate(self.keys)}
+        if len(keys) != len(self.keys) or places.keys() != set(keys):
+            return None
+        return Page(keys, [self.versions[places[key]] for key in keys], self.numbers, self.last)
+
+
+class Pages(Protocol):
+    """How an engine that can hand over rows as columns does so, for one question."""
+
+    columns: list[ColumnElement[Any]]
+    """What the statement selects; the first is the key."""
+
+    def found(self, connection: Connection, statement: Select[Any]) -> Page:
+        """Run a statement that selects ``columns``, and return what it finds."""
+
+    def touched(self, connection: Connection, statement: Delete | Update) -> Page:
+        """Run a statement that removes or changes rows of the question's table, and return which they are."""
+
+    def unchanged(self, keys: Sequence[Key], versions: Sequence[str]) -> list[ColumnElement[bool]] | None:
+        """Return the condition that a row is one of these records and still has its version; None for odd keys."""
+
+    def are_same(self, versions: Sequence[str], planned: Sequence[str]) -> bool:
+        """Tell whether the versions of a page are those that were planned."""
+
+    def remaining(
+        self, connection: Connection, keys: Sequence[Key], conditions: Sequence[ColumnElement[bool]]
+    ) -> set[Key] | None:
+        """Return which of these records are there and meet the conditions; None for odd keys."""
 
 
 class RowVersions(Protocol):
@@ -154,6 +205,10 @@ class Backend(Protocol):
         """Delete the rows that meet the conditions and return those columns of each, as they were. Within a
         ``transaction``; nothing between the reading and the deleting can change what goes. Raises UnevenError where
         not exactly the rows that were read have gone."""
+
+    def pages(self, question: Question) -> Pages | None:
+        """Return how rows come as columns for a question, from whatever thread has the connection; None where rows
+        have to be fetched one by one."""
 
     def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the column such that the planner does not look it up in an index; the column itself where it cannot

@@ -82,7 +82,7 @@ class Question:
         for _, parts in self.anchors:
             numbers.append(numbers_of(parts, places[start : start + len(parts)], rows))
             start += len(parts)
-        verdicts = self._in_time(numbers)
+        verdicts = self.in_time(numbers)
         if self.judged:
             at = places[start:]
             pending = [self.changes.is_pending(tuple([row[place] for place in at])) for row in rows]
@@ -91,7 +91,8 @@ class Question:
         is_all = verdicts is None or all(verdicts)
         return (None if is_all else verdicts), (list(zip(*told, strict=True)) if told else [()] * len(rows))
 
-    def _in_time(self, numbers: Sequence[Sequence[int]]) -> list[bool] | None:
+    def in_time(self, numbers: Sequence[Sequence[int]]) -> list[bool] | None:
+        """Judge rows by the numbers of each of ``anchors``. Returns whether each is selected; None: all are, mostly."""
         selection = self.selection
         if not selection.check_anchors or not numbers:
             return None
@@ -100,6 +101,8 @@ class Question:
         verdicts: list[bool] | None = None
         for (name, _), column in zip(self.anchors, numbers, strict=True):
             last = min((before.day.toordinal() for before in selection.before if before.anchor == name), default=FUTURE)
+            if not column or (min(column) > NO_DATE and max(column) < last):
+                continue
             found = [NO_DATE < n < last for n in column]
             verdicts = found if verdicts is None else [a and b for a, b in zip(verdicts, found, strict=True)]
         return verdicts

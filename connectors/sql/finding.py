@@ -12,6 +12,7 @@ Invariant: each key once, in key order; a key that does not tell its record apar
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import compress
 from operator import itemgetter
@@ -20,7 +21,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select, tuple_
 
 from connectors.sql.anchors import anchored_day
-from connectors.sql.backend import Backend, KeyTable, Row
+from connectors.sql.backend import Backend, KeyTable, Page, Row
 from connectors.sql.catalogue import Kind, bound, columns_of
 from connectors.sql.conditions import Question, ask, is_one_of, joined
 from connectors.sql.keys import Values, is_faithful, parse_keys, spell_key
@@ -56,10 +57,10 @@ class Windows:
         """Return the window to look at: first and last number."""
         return self._low, min(self._low + self._width - 1, self._high)
 
-    def moved(self, last: int | None, started: float) -> None:
+    def moved(self, last: object, started: float) -> None:
         """Go on after ``last``, the last that was looked at where that was not the whole window."""
         seconds = monotonic() - started
-        self._low = self.bounds()[1] + 1 if last is None else last + 1
+        self._low = last + 1 if isinstance(last, int) else self.bounds()[1] + 1
         if seconds > _SLOW_SECONDS:
             self._width = max(1, self._width // 2)
         elif seconds < _SLOW_SECONDS / 4 and last is None:
@@ -151,6 +152,8 @@ class Finder:
             names = tuple(column.name for column in self._declared.table.columns)
             self._content_of = taker(fetched.add(columns_of(own, names)))
         self._fetched = fetched.expressions
+        has_notes = self._content_of is not None or self._is_referred_to
+        self._pages = None if has_notes else backend.pages(self._question)
         self._days: dict[Row, tuple[date | None, ...]] = {}
 
     def batches(self, connection: Connection) -> Iterator[Batch]:
@@ -160,7 +163,19 @@ class Finder:
             is_narrow = self._selection.keys is not None or self._selection.parents is not None
             is_few = not is_narrow and self._is_few(connection)
             windows = None if is_narrow or is_few else self._windows(connection)
+        found = self._found(connection, windows, is_narrow=is_narrow, is_few=is_few)
         gathered = Gathered(self._declared.name)
+        for batch in found if self._pages is None else ahead(found):
+            gathered.add(batch)
+            while len(gathered) >= self._size:
+                yield gathered.take(self._size)
+        if len(gathered):
+            yield gathered.take(self._size)
+
+    def _found(
+        self, connection: Connection, windows: Windows | None, *, is_narrow: bool, is_few: bool
+    ) -> Iterator[Batch]:
+        """Yield what is found in one page after the other; nothing is open in between."""
         last: Values | None = None
         is_over = False
         while not is_over:
@@ -168,28 +183,33 @@ class Finder:
             started = monotonic()
             with self._backend.snapshot(connection):
                 narrow = self._narrowing(connection) if is_narrow else []
-                rows = self._page(connection, [*narrow, *self._within(window, last)], is_few=is_few)
-                if rows:
-                    last = tuple([rows[-1][place] for place in self._key_places])
+                conditions = [*narrow, *self._within(window, last)]
+                batch, count, at = self._page(connection, conditions, is_few=is_few)
+                last = at or last
                 if windows is not None:
-                    windows.moved(rows[-1][self._key_places[0]] if len(rows) == self._at_once else None, started)
-                is_over = windows.is_over if windows is not None else len(rows) < self._at_once
-                batch = self._describe(connection, rows)
+                    windows.moved(last[0] if last and count == self._at_once else None, started)
+                is_over = windows.is_over if windows is not None else count < self._at_once
             if batch is not None:
-                gathered.add(batch)
-            while len(gathered) >= self._size or (is_over and len(gathered)):
-                yield gathered.take(self._size)
+                yield batch
 
-    def _page(self, connection: Connection, conditions: Sequence[ColumnElement[bool]], *, is_few: bool) -> list[Row]:
+    def _page(
+        self, connection: Connection, conditions: Sequence[ColumnElement[bool]], *, is_few: bool
+    ) -> tuple[Batch | None, int, Values | None]:
+        """Return what is found in one page, how many rows it had, and the key of the last of them."""
         # Without the hint the database would rather walk the whole table than sort the few keys.
         key = self._question.key
         statement = (
-            select(*self._fetched)
+            select(*(self._fetched if self._pages is None else self._pages.columns))
             .where(*self._question.hinted(None if is_few else self._backend), *self._question.conditions, *conditions)
             .order_by(*([self._backend.unhinted(c) for c in key] if is_few else key))
             .limit(self._at_once)
         )
-        return self._backend.fetch(connection, statement)
+        if self._pages is not None:
+            page = self._pages.found(connection, statement)
+            return self._told(page), len(page.keys), page.last
+        rows = self._backend.fetch(connection, statement)
+        last = tuple([rows[-1][place] for place in self._key_places]) if rows else None
+        return self._describe(connection, rows), len(rows), last
 
     def _within(self, window: tuple[int, int] | None, last: Values | None) -> list[ColumnElement[bool]]:
         key = self._question.key
@@ -231,21 +251,32 @@ class Finder:
 
     # --- what is told of each ---
 
+    def _told(self, page: Page) -> Batch | None:
+        verdicts = self._question.in_time(page.numbers)
+        told = page.numbers[: len(self._selection.anchors)]
+        anchored = self._anchored(list(zip(*told, strict=True)) if told else [()] * len(page.keys))
+        if verdicts is None:
+            return Batch(self._declared.name, page.keys, page.versions, anchored) if page.keys else None
+        keys, versions = list(compress(page.keys, verdicts)), list(compress(page.versions, verdicts))
+        return Batch(self._declared.name, keys, versions, list(compress(anchored, verdicts))) if keys else None
+
+    def _anchored(self, numbers: list[Row]) -> list[tuple[date | None, ...]]:
+        days = self._days
+        for number in set(numbers).difference(days):
+            days[number] = tuple([anchored_day(one) for one in number])
+        return list(map(days.__getitem__, numbers))
+
     def _describe(self, connection: Connection, rows: list[Row]) -> Batch | None:
         verdicts, numbers = self._question.judge(rows, self._value_places)
         if verdicts is not None:
             rows, numbers = list(compress(rows, verdicts)), list(compress(numbers, verdicts))
         if not rows:
             return None
-        keys = self._spell(rows)
-        days = self._days
-        for number in set(numbers).difference(days):
-            days[number] = tuple([anchored_day(one) for one in number])
         return Batch(
             self._declared.name,
-            keys,
+            self._spell(rows),
             self._versions.texts(taken(rows, self._version_places, len(self._fetched))),
-            [days[number] for number in numbers],
+            self._anchored(numbers),
             self._notes(connection, rows),
         )
 
@@ -322,6 +353,15 @@ def spell_keys(rows: Sequence[Row], places: Sequence[int], kinds: tuple[Kind, ..
             return None
         keys.append(spell_key(values))
     return keys
+
+
+def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches, while a thread is already at the next one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="next-page") as executor:
+        following = executor.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = executor.submit(next, batches, None)
+            yield batch
 
 
 def after(key: list[ColumnElement[Any]], last: Values | None) -> list[ColumnElement[bool]]:

@@ -306,6 +306,9 @@ class GenericBackend:
             raise UnevenError
         return rows
 
+    def pages(self, question: object) -> None:
+        """See ``Backend.pages``: not portably."""
+
     def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """See ``Backend.unhinted``: cannot be told portably."""
         return column

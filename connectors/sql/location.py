@@ -162,7 +162,12 @@ class SqlLocation:
             declared = layout.declared(batch.dataset)
             question = ask(selection, layout, self._backend)
             own, changes = question.own, question.changes
+            pages = self._backend.pages(question)
             with self._backend.snapshot(connection):
+                if pages is not None:
+                    pending = [changes.may_be_pending(own)] if changes else []
+                    if (left := pages.remaining(connection, keys, pending)) is not None:
+                        return left
                 table = load(connection, "remaining", declared, keys, self._backend)
                 key, content = columns_of(own, declared.key), columns_of(own, changes.columns)
                 if declared.kinds == (Kind.NUMBER,):

@@ -288,6 +288,9 @@ class MariadbBackend:
             ).rowcount
         return gone
 
+    def pages(self, question: object) -> None:
+        """See ``Backend.pages``: rows come one by one."""
+
     def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """See ``Backend.unhinted``: the value of a function is in no index."""
         return func.coalesce(column)

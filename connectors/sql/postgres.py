@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Executable, TableClause, delete
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectors.sql.backend import Dates, Dating, KeyTable, Row
+from connectors.sql.backend import Dates, Dating, KeyTable, Pages, Row
 from connectors.sql.catalogue import Catalogue, Table, TableColumn
 from connectors.sql.faults import STOPPING, fault_code, location_error
 from connectors.sql.keys import Values
@@ -24,6 +24,7 @@ from connectors.sql.postgres_catalogue import read_catalogue, schema_version
 from connectors.sql.postgres_dates import dates_of
 from connectors.sql.postgres_health import identity_of, lag_of, notes_of, rights_of
 from connectors.sql.postgres_keys import key_table
+from connectors.sql.postgres_pages import pages_of
 from connectors.sql.postgres_session import (
     LOCK_SECONDS,
     OLDEST,
@@ -36,6 +37,9 @@ from connectors.sql.postgres_session import (
 from connectors.sql.postgres_versions import TupleVersions
 from ropa.connector import Health, LocationSpec
 from ropa.errors import LocationError
+
+if TYPE_CHECKING:
+    from connectors.sql.conditions import Question
 
 _AFTER_PURGE = {"vacuum": "VACUUM", "vacuum full": "VACUUM (FULL)"}
 
@@ -70,6 +74,7 @@ class PostgresBackend:
         self._has_two_credentials = write_url is not None
         try:
             with self.reading() as connection:
+                self._version = _version_of(connection, spec.name)
                 self._schema = _schema_of(connection, spec.name, wanted)
         except (SQLAlchemyError, LocationError) as error:
             self.close()
@@ -103,8 +108,7 @@ class PostgresBackend:
         """See ``Backend.transaction``. READ COMMITTED: a statement waits for a row that another session changes, and
         then judges it as it has become; deferrable references are checked at the end."""
         try:
-            connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-            connection.exec_driver_sql("SET CONSTRAINTS ALL DEFERRED")
+            connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET CONSTRAINTS ALL DEFERRED")
             yield
             # A COMMIT after a statement that failed would be a ROLLBACK, and say so only in its answer.
             if _has_failed(connection):
@@ -191,6 +195,10 @@ class PostgresBackend:
         """See ``Backend.remove``: RETURNING gives each row as it was when it was deleted."""
         return self._fetcher.rows(connection, delete(own).where(*conditions).returning(*columns))
 
+    def pages(self, question: Question) -> Pages | None:
+        """See ``Backend.pages``."""
+        return pages_of(question, self._fetcher, self._version)
+
     def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """See ``Backend.unhinted``: the planner knows how many rows there are to be had, and is left alone."""
         return column
@@ -243,9 +251,10 @@ def _after_purge(location: str, value: object) -> str | None:
     return _AFTER_PURGE[str(value)]
 
 
-def _schema_of(connection: Connection, location: str, wanted: str | None) -> str:
-    """Return the schema of the location. Raises LocationError where there is none, or the server cannot be used."""
-    version = connection.exec_driver_sql("SELECT pg_catalog.current_setting('server_version_num')::int").scalar_one()
+def _version_of(connection: Connection, location: str) -> int:
+    """Return the version of the server. Raises LocationError where it cannot be used."""
+    found = connection.exec_driver_sql("SELECT pg_catalog.current_setting('server_version_num')::int").scalar_one()
+    version = int(found)
     if version < OLDEST:
         raise LocationError(
             f"location {location}: this version of PostgreSQL is too old",
@@ -258,6 +267,11 @@ def _schema_of(connection: Connection, location: str, wanted: str | None) -> str
             code="unsupported",
             next_step="Move the data to a database in UTF8.",
         )
+    return version
+
+
+def _schema_of(connection: Connection, location: str, wanted: str | None) -> str:
+    """Return the schema of the location. Raises LocationError where there is none."""
     if wanted is None:
         found = connection.exec_driver_sql("SELECT pg_catalog.current_schema()").scalar()
     else:

@@ -6,9 +6,10 @@ is changed, a moment near now) is asked there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from connectors.sql.anchors import FUTURE, NO_DATE, UNREADABLE, number_of, remembering
@@ -28,40 +29,50 @@ class MomentReader:
         self._zone = zone
         self._days = Days(zone, dating.local)
         self._this_day = (dating.now - EPOCH) // timedelta(days=1)
-        self._known, self._odd, self.by_prefix = _memory(zone, dating.local, self._this_day)
+        self._memory = _memory(zone, dating.local, self._this_day)
+        self.by_hour = self._memory.by_hour
+        """The number of all the moments that have the same upper four bytes (some 72 minutes of them), where those are
+        known to have the same."""
         self._exactly = remembering(dating, self._ask)
 
     def read(self, microseconds: int) -> int:
         """Return the number."""
         day, rest = divmod(microseconds, DAY)
-        found = self._known.get(day) or self._look(day)
+        found = self._memory.days.get(day) or self._look(day)
         if found is None:
             return self._exactly(microseconds)
         return found[1] if rest < found[0] else found[2]
 
-    def on_one_day(self, first: int, last: int) -> int | None:
-        """Return the number of all the microseconds of less than a day; None where they need not have the same."""
-        ends = [divmod(first, DAY), divmod(last, DAY)]
-        numbers = set()
-        for day, rest in ends:
-            found = self._known.get(day) or self._look(day)
-            if found is None:
-                return None
-            numbers.add(found[1] if rest < found[0] else found[2])
-        return numbers.pop() if len(numbers) == 1 else None
+    def learn(self, hours: Iterable[int]) -> None:
+        """Have in ``by_hour`` what there is to be known of these: a whole day at a time."""
+        memory = self._memory
+        if len(memory.by_hour) >= _REMEMBERED:
+            memory.by_hour.clear()
+            memory.learnt.clear()
+        for hour in hours:
+            day = (hour << 32) // DAY
+            if day in memory.learnt:
+                continue
+            memory.learnt.add(day)
+            found = memory.days.get(day) or self._look(day)
+            if found is not None:
+                start = day * DAY
+                middle, end = start + found[0], start + DAY
+                memory.by_hour.update(dict.fromkeys(_hours_within(start, middle), found[1]))
+                memory.by_hour.update(dict.fromkeys(_hours_within(middle, end), found[2]))
 
     def _look(self, day: int) -> tuple[int, int, int] | None:
-        if day in self._odd:
+        if day in self._memory.odd:
             return None
         if not _FIRST_DAY <= day <= _LAST_DAY:
             return (0, UNREADABLE, UNREADABLE)
         # Around now each instant is asked whether it lies in the future.
         split = None if abs(day - self._this_day) <= 2 else self._days.split(day)
         if split is None:
-            self._odd.add(day)
+            self._memory.odd.add(day)
             return None
         future = FUTURE if day > self._this_day else 0
-        self._known[day] = found = (split[0], split[1] + future, split[2] + future)
+        self._memory.days[day] = found = (split[0], split[1] + future, split[2] + future)
         return found
 
     def _ask(self, microseconds: int, dating: Dating) -> int:
@@ -69,38 +80,41 @@ class MomentReader:
         return number_of(moment if self._zone is None else moment.replace(tzinfo=None), dating)
 
 
+def _hours_within(start: int, end: int) -> range:
+    """Return the upper four bytes that only moments from ``start`` to before ``end`` have."""
+    return range(-(-start >> 32), end >> 32)
+
+
+class _Memory(NamedTuple):
+    days: dict[int, tuple[int, int, int]]
+    odd: set[int]
+    by_hour: dict[int, int]
+    learnt: set[int]
+    """Days that are in ``by_hour`` as far as can be."""
+
+
 @lru_cache(maxsize=8)
 def _memory(
     zone: ZoneInfo | None,  # noqa: ARG001 - one memory each
     local: ZoneInfo,  # noqa: ARG001 - the same
     this_day: int,  # noqa: ARG001 - the same: what is in it is two days from now at least, at any hour of this day
-) -> tuple[dict[int, tuple[int, int, int]], set[int], dict[bytes, int]]:
+) -> _Memory:
     """Return what is known already: a run asks about the same days in each of its batches."""
-    return {}, set(), {}
+    return _Memory({}, set(), {}, set())
 
 
 def reader_of_bytes(reader: MomentReader) -> Callable[[bytes | None], int]:
-    """Return the function from the eight bytes of a moment to the number.
-
-    The first four bytes tell the moment to within 72 minutes. Nearly always all of these lie on one day, and the rest
-    need not be looked at: this runs once for every row.
-    """
-    known = reader.by_prefix
-    find, from_bytes = known.get, int.from_bytes
-
-    def look(raw: bytes) -> int:
-        first = from_bytes(raw[:4] + bytes(4), "big", signed=True)
-        number = reader.on_one_day(first, first + 0xFFFFFFFF)
-        if number is None:
-            return reader.read(from_bytes(raw, "big", signed=True))
-        if len(known) >= _REMEMBERED:
-            known.clear()
-        known[raw[:4]] = number
-        return number
+    """Return the function from the eight bytes of a moment to the number: this runs once for every row."""
+    find, from_bytes = reader.by_hour.get, int.from_bytes
 
     def number(raw: bytes | None) -> int:
         if raw is None:
             return NO_DATE
-        return find(raw[:4]) or look(raw)
+        hour = from_bytes(raw[:4], "big", signed=True)
+        found = find(hour)
+        if found is None:
+            reader.learn((hour,))
+            found = find(hour)
+        return reader.read(from_bytes(raw, "big", signed=True)) if found is None else found
 
     return number

@@ -17,6 +17,7 @@ from connectors.sql.postgres_keys import typed
 
 _PAGE_DIGITS = 8
 """Hexadecimal digits of a page in a version; four more are the line."""
+_PLACE_BYTES = 6
 
 
 class TupleVersions:
@@ -29,7 +30,7 @@ class TupleVersions:
 
     def columns(self, own: FromClause) -> list[ColumnElement[Any]]:
         """See ``RowVersions.columns``."""
-        return [_system(own, "xmin"), _system(own, "ctid")] if self._has_any else []
+        return [system_column(own, "xmin"), system_column(own, "ctid")] if self._has_any else []
 
     def texts(self, rows: Sequence[Row]) -> list[str]:
         """See ``RowVersions.texts``."""
@@ -50,8 +51,17 @@ class TupleVersions:
         except ValueError:
             return None
         literal = '{"' + '","'.join(places) + '"}' if places else "{}"
-        found: ColumnElement[bool] = _system(own, "ctid") == any_(typed(literal, "pg_catalog.tid[]"))
+        found: ColumnElement[bool] = system_column(own, "ctid") == any_(typed(literal, "pg_catalog.tid[]"))
         return found
+
+
+def texts_of(writers: Sequence[str], places: bytes) -> list[str]:
+    """Return the versions of many rows, whose places stand one behind the other."""
+    lines = places.hex("\n", _PLACE_BYTES)
+    if len(set(writers)) == 1:
+        prefix = f"x{writers[0]}."
+        return (prefix + lines.replace("\n", f"\n{prefix}")).split("\n")
+    return list(map("x{}.{}".format, writers, lines.split("\n")))
 
 
 def _place(version: str) -> str:
@@ -62,6 +72,6 @@ def _place(version: str) -> str:
     return f"({int(place[:_PAGE_DIGITS], 16)},{int(place[_PAGE_DIGITS:], 16)})"
 
 
-def _system(own: FromClause, name: str) -> ColumnElement[Any]:
+def system_column(own: FromClause, name: str) -> ColumnElement[Any]:
     """Return a column that every table has and no catalogue lists."""
     return column(name, _selectable=own)

@@ -10,7 +10,7 @@ Invariant: a record that was not planned, or that changed, is never gone after t
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete
 
 from connectors.sql.finding import AT_ONCE
 from connectors.sql.swift import Swift
@@ -31,6 +31,10 @@ class Removal(Swift):
             keys = list(self._batch.keys[start : start + AT_ONCE])
             planned = self._batch.versions[start : start + AT_ONCE]
             conditions = [*self._meant(connection, keys, planned), *self._selected()]
+            if self._pages is not None:
+                removal = delete(self._question.own).where(*conditions)
+                self._compare_page(self._pages.touched(connection, removal), keys, planned)
+                continue
             rows = self._backend.remove(connection, self._question.own, conditions, self._fetched)
             self._compare(connection, rows, keys, planned)
         return True

@@ -196,6 +196,9 @@ class SqliteBackend:
             raise UnevenError
         return rows
 
+    def pages(self, question: object) -> None:
+        """See ``Backend.pages``: rows come one by one."""
+
     def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """See ``Backend.unhinted``: a unary plus (https://sqlite.org/optoverview.html#disqualifying_where_clause_terms_using_unary_)."""
         return UnaryExpression(column, operator=operators.custom_op("+"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection
 
-from connectors.sql.backend import Backend, Row, UnevenError
+from connectors.sql.backend import Backend, Page, Row, UnevenError
 from connectors.sql.catalogue import Kind, bound, columns_of
 from connectors.sql.conditions import Question, is_one_of
 from connectors.sql.finding import Fetched, load, spell_keys, taken, taker
@@ -44,6 +44,7 @@ class Swift:
             names = tuple(column.name for column in question.declared.table.columns)
             self._content_of = taker(fetched.add(columns_of(question.own, names)))
         self._fetched = fetched.expressions
+        self._pages = backend.pages(question) if sparing.is_idle else None
 
     @property
     def is_possible(self) -> bool:
@@ -67,12 +68,18 @@ class Swift:
     def _meant(self, connection: Connection, keys: Sequence[Key], planned: Sequence[str]) -> list[ColumnElement[bool]]:
         """Return where these records are: in a window of keys, in the places where they lay, or by their keys."""
         question = self._question
-        if question.declared.kinds == (Kind.NUMBER,) and (window := _window_of(keys)) is not None:
-            return [question.key[0] >= bound(window[0]), question.key[0] <= bound(window[1])]
+        if window := self._window(keys):
+            return window
         found = self._row_versions.whereabouts(question.own, planned) if planned else None
         if found is not None:
             return [found]
         return [is_one_of(question.key, load(connection, "meant", question.declared, keys, self._backend))]
+
+    def _window(self, keys: Sequence[Key]) -> list[ColumnElement[bool]]:
+        """Return that a key is not before the first of these and not after the last, where few others are so."""
+        window = _window_of(keys) if self._question.declared.kinds == (Kind.NUMBER,) else None
+        key = self._question.key[0]
+        return [] if window is None else [key >= bound(window[0]), key <= bound(window[1])]
 
     def _selected(self) -> list[ColumnElement[bool]]:
         return [*self._question.hinted(self._backend, is_close=True), *self._question.conditions]
@@ -88,6 +95,16 @@ class Swift:
             contents = {pos: self._content_of(row) for pos, row in enumerate(rows)}
             if self._sparing.spared(connection, self._question.declared.table, contents):
                 raise UnevenError
+
+    def _compare_page(self, page: Page, keys: list[Key], planned: Sequence[str] | None) -> Page:
+        """Return a page in the order of the batch. Raises UnevenError unless its rows are the planned records, as
+        planned; None: nothing is known of how they were."""
+        ordered = page.in_order_of(keys)
+        if ordered is None or self._pages is None or self._question.in_time(ordered.numbers) is not None:
+            raise UnevenError
+        if planned is not None and not self._pages.are_same(ordered.versions, planned):
+            raise UnevenError
+        return ordered
 
     def _in_order(self, rows: list[Row], wanted: list[Key]) -> list[Row]:
         """Return the rows in the order of the batch."""
