@@ -21,7 +21,7 @@ Values = tuple[object, ...]
 """The values of a key's columns, as the database gives and takes them."""
 
 _FIRST, _SECOND = itemgetter(0), itemgetter(1)
-_INTEGERS = re.compile(r"(?:(?:0|-?[1-9]\d{0,17})(?:,|\Z))+", re.ASCII)
+_INTEGERS = re.compile(r"(?:(?:0|-?[1-9]\d{0,17})(?:,(?!\Z)|\Z))+", re.ASCII)
 """Numbers that are surely within 64 bits."""
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 

@@ -47,7 +47,7 @@ _AFTER_PURGE = {"vacuum": "VACUUM", "vacuum full": "VACUUM (FULL)"}
 class PostgresBackend:
     """One schema of one database."""
 
-    batch_size = 20_000
+    batch_size = 30_000
     """See ``Backend.batch_size``."""
 
     def __init__(self, spec: LocationSpec, url: URL, write_url: URL | None = None) -> None:

@@ -81,8 +81,8 @@ class MomentReader:
 
 
 def _hours_within(start: int, end: int) -> range:
-    """Return the upper four bytes that only moments from ``start`` to before ``end`` have."""
-    return range(-(-start >> 32), end >> 32)
+    """Return the upper four bytes that only moments from ``start`` to before ``end`` have; never those of -infinity."""
+    return range(max(-(-start >> 32), 1 - 2**31), end >> 32)
 
 
 class _Memory(NamedTuple):

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from connectors.sql.postgres_session import Fetcher
 
 _NUMBERS = frozenset({"int2", "int4", "int8"})
-_SPELLED_NUMBERS = re.compile(r"(?:(?:0|-?[1-9]\d{0,17})(?:,|\Z))+", re.ASCII)
-_SPELLED_UUIDS = re.compile(r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:,|\Z))+", re.ASCII)
+_SPELLED_NUMBERS = re.compile(r"(?:(?:0|-?[1-9]\d{0,17})(?:,(?!\Z)|\Z))+", re.ASCII)
+_SPELLED_UUIDS = re.compile(r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:,(?!\Z)|\Z))+", re.ASCII)
 _FIRST, _TEXT = itemgetter(0), Named("pg_catalog.text")
 _DENSE = 8
 """A window of keys is worth while where at least one in so many is meant."""
