@@ -12,7 +12,6 @@ Invariant: each key once, in key order; a key that does not tell its record apar
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import compress
 from operator import itemgetter
@@ -24,6 +23,7 @@ from connectors.sql.anchors import anchored_day
 from connectors.sql.backend import Backend, KeyTable, Page, Row
 from connectors.sql.catalogue import Kind, bound, columns_of
 from connectors.sql.conditions import Question, ask, is_one_of, joined
+from connectors.sql.gathering import Gathered, ahead
 from connectors.sql.keys import Values, is_faithful, parse_keys, spell_key
 from connectors.sql.layout import Declared, Layout
 from connectors.sql.relations import References, count_referring, refers
@@ -65,36 +65,6 @@ class Windows:
             self._width = max(1, self._width // 2)
         elif seconds < _SLOW_SECONDS / 4 and last is None:
             self._width *= 2
-
-
-class Gathered:
-    """What was found and not handed out yet: keys and what is told of them, without the rows' content."""
-
-    def __init__(self, dataset: str) -> None:
-        self._dataset = dataset
-        self._keys: list[Key] = []
-        self._versions: list[str] = []
-        self._anchored: list[tuple[date | None, ...]] = []
-        self._notes: dict[int, Note] = {}
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def add(self, batch: Batch) -> None:
-        """Put what was found behind the rest."""
-        start = len(self._keys)
-        self._keys += batch.keys
-        self._versions += batch.versions
-        self._anchored += batch.anchored
-        self._notes |= {start + pos: note for pos, note in batch.notes.items()}
-
-    def take(self, size: int) -> Batch:
-        """Return the first so many as a batch, and keep the rest."""
-        notes = {pos: note for pos, note in self._notes.items() if pos < size}
-        batch = Batch(self._dataset, self._keys[:size], self._versions[:size], self._anchored[:size], notes)
-        del self._keys[:size], self._versions[:size], self._anchored[:size]
-        self._notes = {pos - size: note for pos, note in self._notes.items() if pos >= size}
-        return batch
 
 
 class Fetched:
@@ -353,15 +323,6 @@ def spell_keys(rows: Sequence[Row], places: Sequence[int], kinds: tuple[Kind, ..
             return None
         keys.append(spell_key(values))
     return keys
-
-
-def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield batches, while a thread is already at the next one."""
-    with ThreadPoolExecutor(1, thread_name_prefix="next-page") as executor:
-        following = executor.submit(next, batches, None)
-        while (batch := following.result()) is not None:
-            following = executor.submit(next, batches, None)
-            yield batch
 
 
 def after(key: list[ColumnElement[Any]], last: Values | None) -> list[ColumnElement[bool]]:

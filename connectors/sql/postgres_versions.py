@@ -5,7 +5,9 @@ Invariant: a row that was changed by anybody has another version; one that was o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from struct import unpack
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, any_, column
@@ -15,9 +17,10 @@ from connectors.sql.catalogue import Table
 from connectors.sql.postgres_catalogue import PostgresTable
 from connectors.sql.postgres_keys import typed
 
-_PAGE_DIGITS = 8
-"""Hexadecimal digits of a page in a version; four more are the line."""
 _PLACE_BYTES = 6
+"""Of a page four, of a line on it two."""
+_PLACE_DIGITS = 2 * _PLACE_BYTES
+_ENDS = re.compile(rf"(?:\.[0-9a-f]{{{_PLACE_DIGITS}}})*+", re.ASCII)
 
 
 class TupleVersions:
@@ -46,9 +49,8 @@ class TupleVersions:
         """See ``RowVersions.whereabouts``: the rows' places."""
         if not self._has_places:
             return None
-        try:
-            places = [_place(version) for version in planned]
-        except ValueError:
+        places = _places(planned)
+        if places is None:
             return None
         literal = '{"' + '","'.join(places) + '"}' if places else "{}"
         found: ColumnElement[bool] = system_column(own, "ctid") == any_(typed(literal, "pg_catalog.tid[]"))
@@ -64,12 +66,13 @@ def texts_of(writers: Sequence[str], places: bytes) -> list[str]:
     return list(map("x{}.{}".format, writers, lines.split("\n")))
 
 
-def _place(version: str) -> str:
-    """Return the ``ctid`` of a version. Raises ValueError where there is none in it."""
-    place = version[version.index(".") + 1 :]
-    if len(place) != _PAGE_DIGITS + 4:
-        raise ValueError
-    return f"({int(place[:_PAGE_DIGITS], 16)},{int(place[_PAGE_DIGITS:], 16)})"
+def _places(versions: Sequence[str]) -> list[str] | None:
+    """Return the ``ctid`` of each version, None where there is none in one of them."""
+    ends = "".join([version[-_PLACE_DIGITS - 1 :] for version in versions])
+    if len(ends) != (_PLACE_DIGITS + 1) * len(versions) or _ENDS.fullmatch(ends) is None:
+        return None
+    numbers = iter(unpack(f">{'IH' * len(versions)}", bytes.fromhex(ends.replace(".", ""))))
+    return list(map("({},{})".format, numbers, numbers))
 
 
 def system_column(own: FromClause, name: str) -> ColumnElement[Any]:
