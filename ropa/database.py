@@ -2,8 +2,7 @@
 
 Invariant: with SQLite, foreign keys are on, deleted bytes are overwritten (``secure_delete``), the journal is a WAL and
 every commit reaches the disk (``synchronous=FULL``), because an intent in the ledger relies on the row that holds its
-batch key; but for a transaction that says by itself that it may be lost (``without_waiting``). Timestamps are aware and
-UTC on every engine.
+batch key. Timestamps are aware and UTC on every engine.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Dialect, Engine
-    from sqlalchemy.orm import Session
-    from sqlalchemy.pool import ConnectionPoolEntry
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -32,8 +29,6 @@ NAMING = {
 
 NEWEST = "0004"
 """The schema that this version works with: the newest revision in ``ropa/migrations/versions``."""
-
-_UNAWAITED = "unawaited"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -66,7 +61,6 @@ def open_database(url: str | URL) -> Engine:
     engine = create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _harden_sqlite)
-        event.listen(engine, "checkin", _wait_again)
     return engine
 
 
@@ -75,27 +69,6 @@ def _harden_sqlite(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "foreign_keys=ON", "secure_delete=ON", "synchronous=FULL", "busy_timeout=10000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def without_waiting(session: Session) -> None:
-    """Let the commit of the transaction in hand not wait for the disk; called before it writes anything, because with
-    SQLite it waits otherwise.
-
-    Others see it at once, and so does this program after a crash of its own; a power cut may take it back, wholly. The
-    next commit that does wait brings it to the disk, too. For what would be done again in the same way, or what a
-    later commit completes.
-    """
-    connection = session.connection()
-    if connection.dialect.name != "sqlite":
-        connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
-    elif not getattr(connection.connection.driver_connection, "in_transaction", True):
-        connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
-        connection.info[_UNAWAITED] = True
-
-
-def _wait_again(connection: Any, entry: ConnectionPoolEntry) -> None:
-    if entry.info.pop(_UNAWAITED, False) and connection is not None:
-        connection.execute("PRAGMA synchronous=FULL")
 
 
 def migrate(engine: Engine) -> None:

@@ -29,7 +29,6 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.connector import Action, Connector, Key, Outcome, Outcomes, OutcomeWord, Selection
-from ropa.database import without_waiting
 from ropa.errors import LocationError
 from ropa.retention import Target
 from ropa.retention import select as select_due
@@ -179,7 +178,6 @@ class Actor:
             **extra,
         )
         with Session(self.site.engine) as session, session.begin():
-            without_waiting(session)  # the receipt says the same; reconcile notes it where this was lost
             self.note_settled(session, row.id or 0, counts)
             if versions := outcomes.versions(told):
                 own_changes.note(session, target, {portion.key_texts[pos]: v for pos, v in versions.items()})

@@ -20,7 +20,6 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.connector import Key
-from ropa.database import without_waiting
 from ropa.ledger.leaf import key_texts
 from ropa.sweep.packing import pack_days, pack_keys, pack_versions, unpack_days, unpack_keys, unpack_versions
 from ropa.sweep.tables import (
@@ -158,7 +157,6 @@ def forget(session: Session, target_id: int) -> None:
         ends = session.scalars(query).all()
         if not ends:
             break
-        without_waiting(session)  # where this was lost, it is done again
         stop = next((end for end in ends if end - ends[0] >= PIECE), ends[-1])
         for table in _BESIDE:
             session.execute(delete(table).where(col(table.target_id) == target_id, col(table.seq) < stop))

@@ -17,7 +17,6 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from ropa.database import without_waiting
 from ropa.errors import BusyError, RopaError
 from ropa.sweep.site import Site
 from ropa.sweep.tables import LeaseRow
@@ -37,7 +36,6 @@ class Lease:
     def renew(self) -> None:
         """Keep the lease for another ``LEASE``. Raises BusyError when another host has taken it."""
         with Session(self.site.engine) as session, session.begin():
-            without_waiting(session)  # after a power cut there is nobody to keep out for
             row = session.get(LeaseRow, "run")
             if row is None or row.owner != self.owner or row.fencing != self.fencing:
                 raise BusyError("another host took over the run", code="lease-lost")
@@ -82,7 +80,6 @@ def _give_back(lease: Lease) -> None:
     # A database that cannot be written any more keeps the lease; why the run ended is what matters then. This host
     # takes it again at the next start, another one when it has run out.
     with suppress(RopaError), Session(lease.site.engine) as session, session.begin():
-        without_waiting(session)
         row = session.get(LeaseRow, "run")
         if row is not None and row.owner == lease.owner:
             row.owner = ""

@@ -21,7 +21,6 @@ from sqlmodel import col
 
 from ropa.clock import timestamp
 from ropa.connector import Action, Batch, Key, Note, Selection, Tally
-from ropa.database import without_waiting
 from ropa.errors import IncompleteListingError, LocationError
 from ropa.ledger.leaf import key_texts
 from ropa.retention import Target, cutoffs
@@ -166,7 +165,6 @@ class Planner:
                 batch = next(batches)
             except StopIteration as end:
                 return end.value if isinstance(end.value, Tally) else None
-            without_waiting(listing.session)  # the end of the plan waits for all of it
             listing.add(batch.keys, batch.versions, last_days.of(batch.anchored, len(batch)), batch.notes)
             listing.session.commit()
             self.progress(target.full_dataset, listing.written)
@@ -219,7 +217,6 @@ class Planner:
                 for batch in self.site.connector(target.location).find(selection):
                     family.add(batch)
                 # Who stays is asked by key of those who have children.
-                without_waiting(session)
                 blocks.write_keys(session, parent_id, family.parents)
                 listing.add(*family.columns())
                 session.commit()

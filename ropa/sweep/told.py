@@ -18,7 +18,6 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from ropa.database import without_waiting
 from ropa.errors import LedgerError
 from ropa.ledger.appending import LOOK
 from ropa.ledger.batches import wrong_files
@@ -97,7 +96,6 @@ def check_batches(site: Site, batches: Mapping[bytes, Batch]) -> None:
             fresh.append({"id": row_id, "files_seen": looks})
     if fresh:
         with Session(site.engine) as session, session.begin():
-            without_waiting(session)
             session.execute(update(BatchRow), fresh)
     if untouched:
         _read_in_turn(site, folder, untouched, batches)
