@@ -56,6 +56,18 @@ def number_of(value: object, dating: Dating) -> int:
     return day + FUTURE if day > calendar_day(dating.now, dating.local).toordinal() else day
 
 
+class Reader:
+    """A function from what was fetched to a number, which can also read many at once."""
+
+    def __call__(self, value: Any) -> int:
+        """Return the number of one."""
+        raise NotImplementedError
+
+    def all(self, values: Sequence[Any]) -> list[int]:
+        """Return the number of each."""
+        return list(map(self, values))
+
+
 def remembering(dating: Dating, read: Callable[[Any, Dating], int] = number_of) -> Callable[[Any], int]:
     """Return ``read`` as a function of the value alone, with a memory."""
     known: dict[Any, int] = {None: NO_DATE}
@@ -185,6 +197,7 @@ def numbers_of(parts: Sequence[Part], places: Sequence[int], rows: Sequence[Row]
     """Return the number of an anchor for each of some rows, whose parts were fetched at these places."""
     if len(parts) == 1:
         number, place = parts[0].number, places[0]
-        return [number(row[place]) for row in rows]
+        values = [row[place] for row in rows]
+        return number.all(values) if isinstance(number, Reader) else list(map(number, values))
     columns = [[part.number(row[place]) for row in rows] for part, place in zip(parts, places, strict=True)]
     return [max(numbers) for numbers in zip(*columns, strict=True)]

@@ -116,6 +116,11 @@ class Pages(Protocol):
     def touched(self, connection: Connection, statement: Delete | Update) -> Page:
         """Run a statement that removes or changes rows of the question's table, and return which they are."""
 
+    def removed(self, connection: Connection, removal: Delete, planned: Sequence[str]) -> bool:
+        """Remove rows by a window of keys, where the server can prove by itself that they are the planned ones: in
+        time, and these versions, in the order of keys. Returns False, and nothing is done, where it cannot; raises
+        UnevenError where others have gone."""
+
     def unchanged(self, keys: Sequence[Key], versions: Sequence[str]) -> list[ColumnElement[bool]] | None:
         """Return the condition that a row is one of these records and still has its version; None for odd keys."""
 
@@ -206,9 +211,9 @@ class Backend(Protocol):
         ``transaction``; nothing between the reading and the deleting can change what goes. Raises UnevenError where
         not exactly the rows that were read have gone."""
 
-    def pages(self, question: Question) -> Pages | None:
+    def pages(self, question: Question, planned: Sequence[str] = ()) -> Pages | None:
         """Return how rows come as columns for a question, from whatever thread has the connection; None where rows
-        have to be fetched one by one."""
+        have to be fetched one by one. ``planned``: versions that theirs are to be compared with."""
 
     def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the column such that the planner does not look it up in an index; the column itself where it cannot

@@ -57,10 +57,10 @@ class Windows:
         """Return the window to look at: first and last number."""
         return self._low, min(self._low + self._width - 1, self._high)
 
-    def moved(self, last: object, started: float) -> None:
+    def moved(self, last: int | None, started: float) -> None:
         """Go on after ``last``, the last that was looked at where that was not the whole window."""
         seconds = monotonic() - started
-        self._low = last + 1 if isinstance(last, int) else self.bounds()[1] + 1
+        self._low = self.bounds()[1] + 1 if last is None else last + 1
         if seconds > _SLOW_SECONDS:
             self._width = max(1, self._width // 2)
         elif seconds < _SLOW_SECONDS / 4 and last is None:
@@ -157,7 +157,7 @@ class Finder:
                 batch, count, at = self._page(connection, conditions, is_few=is_few)
                 last = at or last
                 if windows is not None:
-                    windows.moved(last[0] if last and count == self._at_once else None, started)
+                    windows.moved(int(str(at[0])) if at is not None and count == self._at_once else None, started)
                 is_over = windows.is_over if windows is not None else count < self._at_once
             if batch is not None:
                 yield batch
@@ -224,11 +224,12 @@ class Finder:
     def _told(self, page: Page) -> Batch | None:
         verdicts = self._question.in_time(page.numbers)
         told = page.numbers[: len(self._selection.anchors)]
-        anchored = self._anchored(list(zip(*told, strict=True)) if told else [()] * len(page.keys))
-        if verdicts is None:
-            return Batch(self._declared.name, page.keys, page.versions, anchored) if page.keys else None
-        keys, versions = list(compress(page.keys, verdicts)), list(compress(page.versions, verdicts))
-        return Batch(self._declared.name, keys, versions, list(compress(anchored, verdicts))) if keys else None
+        numbers: list[Row] = list(zip(*told, strict=True)) if told else [()] * len(page.keys)
+        keys, versions, anchored = page.keys, page.versions, self._anchored(numbers)
+        if verdicts is not None:
+            keys, versions = list(compress(keys, verdicts)), list(compress(versions, verdicts))
+            anchored = list(compress(anchored, verdicts))
+        return Batch(self._declared.name, keys, versions, anchored) if keys else None
 
     def _anchored(self, numbers: list[Row]) -> list[tuple[date | None, ...]]:
         days = self._days

@@ -306,7 +306,7 @@ class GenericBackend:
             raise UnevenError
         return rows
 
-    def pages(self, question: object) -> None:
+    def pages(self, question: object, planned: Sequence[str] = ()) -> None:
         """See ``Backend.pages``: not portably."""
 
     def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     URL,
@@ -33,7 +33,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import visitors
 
-from connectors.sql.backend import Dates, Dating, KeyTable, Row, RowVersions, UnevenError
+from connectors.sql.backend import Dates, Dating, KeyTable, Pages, Row, RowVersions, UnevenError
 from connectors.sql.catalogue import Catalogue, Table, TableColumn, columns_of
 from connectors.sql.conditions import is_one_of
 from connectors.sql.faults import STOPPING, fault_code, location_error
@@ -43,11 +43,15 @@ from connectors.sql.mariadb_dates import MariadbDates
 from connectors.sql.mariadb_fetch import DECODERS, Fetcher
 from connectors.sql.mariadb_health import replica_lag, tell_health
 from connectors.sql.mariadb_keys import load_keys
+from connectors.sql.mariadb_pages import pages_of
 from connectors.sql.mariadb_turns import in_turns, links_to_itself, names_needed
 from connectors.sql.mariadb_versions import HashVersions
 from connectors.sql.versions import new_salt
 from ropa.connector import Health, LocationSpec
 from ropa.errors import LocationError
+
+if TYPE_CHECKING:
+    from connectors.sql.conditions import Question
 
 LOCK_SECONDS = 5
 STATEMENT_SECONDS = 60
@@ -68,7 +72,7 @@ _DRIVERS = frozenset({"mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql"})
 class MariadbBackend:
     """One database of a MariaDB or MySQL server."""
 
-    batch_size = 20_000
+    batch_size = 40_000
     """See ``Backend.batch_size``."""
 
     def __init__(self, spec: LocationSpec, url: URL, write_url: URL | None = None) -> None:
@@ -94,6 +98,7 @@ class MariadbBackend:
         self._schemas: tuple[str, ...] | None = None
         self._selves: dict[tuple[str | None, str], Table] = {}
         self._lasting: set[tuple[str | None, str]] = set()
+        self._is_replayed = False
         # Whether the server can be reached is told now, not at night.
         try:
             with self.reading() as connection:
@@ -173,7 +178,8 @@ class MariadbBackend:
             cursor.execute("SELECT @@log_bin, @@binlog_format")
             has_log, form = cursor.fetchone()
             # Statements in the log say the same on a replica only under the stricter level, and the server insists.
-            level = "REPEATABLE READ" if int(has_log) and str(form).upper() == "STATEMENT" else "READ COMMITTED"
+            self._is_replayed = bool(int(has_log)) and str(form).upper() == "STATEMENT"
+            level = "REPEATABLE READ" if self._is_replayed else "READ COMMITTED"
             cursor.execute(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}, READ WRITE")
 
     @contextmanager
@@ -288,8 +294,14 @@ class MariadbBackend:
             ).rowcount
         return gone
 
-    def pages(self, question: object) -> None:
-        """See ``Backend.pages``: rows come one by one."""
+    def pages(self, question: Question, planned: Sequence[str] = ()) -> Pages | None:
+        """See ``Backend.pages``; not of tables that need the care of ``remove``."""
+        table = question.declared.table
+        name = table.schema, table.own_name or table.name
+        if name in self._lasting or name in self._selves:
+            return None
+        # A replica that carries out our statements does not follow what one counts as it goes.
+        return pages_of(question, HashVersions(table, self._salt), planned, may_chain=not self._is_replayed)
 
     def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """See ``Backend.unhinted``: the value of a function is in no index."""

@@ -8,7 +8,7 @@ never an error. Where every moment of a written day surely has one number, the d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, and_, case, func, literal_column, not_, or_
 
-from connectors.sql.anchors import NO_DATE, UNREADABLE, remembering
+from connectors.sql.anchors import NO_DATE, UNREADABLE, Reader, remembering
 from connectors.sql.backend import Dating
 from connectors.sql.catalogue import Kind, TableColumn, bound
 from ropa.connector import Before
@@ -59,7 +59,7 @@ class MariadbDates:
         elif kind in _DATED:
             dating = Dating(dating.zone, None, dating.local, dating.now)
         if kind in {Kind.NAIVE, Kind.INSTANT}:
-            number = _by_day(dating)
+            number: Callable[[Any], int] = _ByDay(dating)
         elif kind in {Kind.DATE, Kind.TEXT, Kind.NUMBER}:
             number = _reader(dating)
         else:
@@ -100,6 +100,23 @@ class MariadbDates:
             # Such text begins with the day as written, at most two days later than the day meant.
             return "0001", (before.day + _WIDEST).isoformat()
         return None
+
+    def surely_before(self, column: ColumnElement[Any], before: Before) -> ColumnElement[bool] | None:
+        """Return a condition that holds for no row whose date is not before, and for every other one; None where none
+        is known: near a clock change, of what is no typed date, of a day that is not over."""
+        local, zone, last = self.dating.local, self.dating.zone, before.instant
+        try:
+            may = self.may_be_before(column, before)
+            is_over = last + _WIDEST < self.dating.now
+            if may is None or not is_over or self.kind not in _DATED:
+                return None
+            if self.kind is not Kind.DATE and (_spread(local, last) or _spread(zone, last)):
+                return None
+        except (OverflowError, ValueError):
+            return None
+        day, longest = func.dayofmonth(column), func.dayofmonth(func.last_day(column))
+        # Of a date without a month, or with a day that no calendar has, this is not true.
+        return may if self.kind is Kind.INSTANT else and_(may, day > _number_literal(0), day <= longest)
 
     def is_likely_before(self, column: ColumnElement[Any], before: Before) -> ColumnElement[bool] | None:
         """See ``Dates.is_likely_before``: of text, what begins with a day before is taken for before."""
@@ -219,52 +236,79 @@ def _reader(dating: Dating) -> Callable[[Any], int]:
     return remembering(dating)
 
 
-@lru_cache(maxsize=_READERS)
-def _by_day(dating: Dating) -> Callable[[Any], int]:
-    """Return ``number`` for text ``YYYY-MM-DD HH:MM:SS[.ffffff]``: by the written day, where it has one or two."""
-    exact = _reader(dating)
-    days: dict[str, tuple[str, int, int] | None] = {}
+class _ByDay(Reader):
+    """Reads text ``YYYY-MM-DD HH:MM:SS[.ffffff]``: by the written day, where it has one number or two."""
 
-    def number(value: Any) -> int:
-        if value is None:
-            return NO_DATE
-        day = value[:10]
+    def __init__(self, dating: Dating) -> None:
+        self._exact = _reader(dating)
+        self._days = _days(dating.zone, dating.local)
+        # On a day that begins two days before now in UTC no moment lies in the future, whatever the zone.
+        self._sure = (dating.now.astimezone(UTC).date() - timedelta(days=2)).isoformat()
+
+    def __call__(self, value: Any) -> int:
+        return self.all([value])[0]
+
+    def all(self, values: Sequence[Any]) -> list[int]:
+        """See ``Reader.all``."""
+        days, exact = self._days, self._exact
         try:
-            found = days[day]
-        except KeyError:
-            if len(days) >= _REMEMBERED:
-                days.clear()
-            found = days[day] = _numbers_of_day(day, dating)
+            if max(values, default="") < self._sure:
+                return [
+                    exact(value) if found is None else found[1] if value[11:] < found[0] else found[2]
+                    for value in values
+                    for found in (days[value[:10]],)
+                ]
+        except TypeError:  # NULLs among them
+            pass
+        return [self._number(value) for value in values]
+
+    def _number(self, value: Any) -> int:
+        found = self._days[value[:10]] if value is not None and value < self._sure else None
         if found is None:
-            return exact(value)
+            return self._exact(value)
         return found[1] if value[11:] < found[0] else found[2]
 
-    return number
+
+class _Days(dict[str, tuple[str, int, int] | None]):
+    """By written day: the time of day at which the number of its moments changes, and the numbers before and from then
+    on; None where each moment has to be looked at. Nothing of it depends on what time it is now."""
+
+    def __init__(self, zone: tzinfo, local: tzinfo) -> None:
+        super().__init__()
+        self._zones = (zone, local)
+
+    def __missing__(self, day: str) -> tuple[str, int, int] | None:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[day] = found = self._found(day)
+        return found
+
+    def _found(self, day: str) -> tuple[str, int, int] | None:
+        try:
+            start = datetime.combine(date.fromisoformat(day), time())
+        except ValueError:
+            return "", UNREADABLE, UNREADABLE
+        try:
+            # The clocks stand still from the day before to the day after: no time is missing or double, all are in
+            # order.
+            written, local = (_steady_offset(zone, start) for zone in self._zones)
+            if written is None or local is None:
+                return None
+            first = start + local - written
+            midnight = datetime.combine(first.date() + timedelta(days=1), time())
+            change = start + (midnight - first)
+            ordinal = first.toordinal()
+        except OverflowError:  # at either end of the calendar
+            return None
+        if change.date() != start.date():
+            return "", ordinal, ordinal
+        return change.time().isoformat(), ordinal, ordinal + 1
 
 
-def _numbers_of_day(day: str, dating: Dating) -> tuple[str, int, int] | None:
-    """Return the time of day at which the number of a written day's moments changes, and the numbers before and from
-    then on; None where each moment has to be looked at."""
-    try:
-        start = datetime.combine(date.fromisoformat(day), time())
-    except ValueError:
-        return "", UNREADABLE, UNREADABLE
-    try:
-        # The clocks stand still from the day before to the day after: no time is missing or double, all are in order.
-        offsets = [_steady_offset(zone, start) for zone in (dating.zone, dating.local)]
-        if offsets[0] is None or offsets[1] is None:
-            return None
-        if (start + timedelta(days=1) - offsets[0]).replace(tzinfo=UTC) > dating.now:
-            return None
-        first = start + offsets[1] - offsets[0]
-        midnight = datetime.combine(first.date() + timedelta(days=1), time())
-        change = start + (midnight - first)
-        ordinal = first.toordinal()
-    except OverflowError:  # at either end of the calendar
-        return None
-    if change.date() != start.date():
-        return "", ordinal, ordinal
-    return change.time().isoformat(), ordinal, ordinal + 1
+@lru_cache(maxsize=_READERS)
+def _days(zone: ZoneInfo, local: ZoneInfo) -> _Days:
+    """Return the days of two zones, the same ones for batch after batch."""
+    return _Days(zone, local)
 
 
 def _steady_offset(zone: tzinfo, start: datetime) -> timedelta | None:

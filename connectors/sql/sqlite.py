@@ -196,7 +196,7 @@ class SqliteBackend:
             raise UnevenError
         return rows
 
-    def pages(self, question: object) -> None:
+    def pages(self, question: object, planned: Sequence[str] = ()) -> None:
         """See ``Backend.pages``: rows come one by one."""
 
     def unhinted(self, column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -44,7 +44,7 @@ class Swift:
             names = tuple(column.name for column in question.declared.table.columns)
             self._content_of = taker(fetched.add(columns_of(question.own, names)))
         self._fetched = fetched.expressions
-        self._pages = backend.pages(question) if sparing.is_idle else None
+        self._pages = backend.pages(question, batch.versions) if sparing.is_idle else None
 
     @property
     def is_possible(self) -> bool:
