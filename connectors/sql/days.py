@@ -7,92 +7,138 @@ Invariant: whatever is not certain (an odd spelling, a day on which a clock is c
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.sql.anchors import NO_DATE, number_of
+from connectors.sql.anchors import NO_DATE, Reader, number_of
 from connectors.sql.backend import Dating
 from ropa.clock import calendar_day, start_of_day
 
-_FIRST, _LAST = date(1985, 1, 1), date(2040, 1, 1)
-"""The days that are looked up; others are computed."""
 _REMEMBERED = 1 << 17
+_TIME = re.compile(r"[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:[.,]\d{1,9})?)?", re.ASCII)
+_DIGITS = str.maketrans("123456789", "000000000")
+_DAY, _HOUR = slice(10), slice(11, 13)
+_SHAPES = {f"0000-00-00{mark}00:00:00\n" for mark in " T"}
+"""Of a whole moment, as nearly every column has them: read all at once."""
+_NEVER = "~"
+"""After every time of day."""
 
 
-def text_reader(dating: Dating) -> Callable[[Any], int]:
-    """Return the function from ISO 8601 text to the number, as fast as looking up can be.
+def text_reader(dating: Dating) -> Reader:
+    """Return what reads ISO 8601 text, as fast as looking up can be.
 
-    Text without a zone in the controller's own zone says its day itself; in another zone the day follows from where
-    the text lies between two midnights, except on the days around a change of a clock.
+    Of text without a zone the day follows from when, in the day as written, the controller's day ends; except on the
+    days around a change of a clock.
     """
-    sure = (calendar_day(dating.now, dating.local) - timedelta(days=2)).isoformat()
-    is_local = dating.zone.key == dating.local.key
-    bounds, odd = ((), frozenset[str]()) if is_local else _walls(dating.zone, dating.local)
-    offset = _FIRST.toordinal() - 1
-    known: dict[Any, int] = {None: NO_DATE}
-    days, is_time = _DAYS, _TIME.fullmatch
+    return _TextReader(dating)
 
-    def slowly(value: Any) -> int:
+
+class _TextReader(Reader):
+    def __init__(self, dating: Dating) -> None:
+        self._dating = dating
+        self._sure = (calendar_day(dating.now, dating.local) - timedelta(days=2)).isoformat()
+        self._walls = _walls(dating.zone, dating.local)
+        self._known: dict[Any, int] = {None: NO_DATE}
+
+    def __call__(self, value: Any) -> int:
+        if type(value) is not str or value >= self._sure:
+            return self._slowly(value)
+        if len(value) == 10:
+            return _DAYS[value] or self._slowly(value)
+        number, edge = self._walls[value[_DAY]]
+        clock = value[10:]
+        if not number or _TIME.fullmatch(clock) is None:
+            return self._slowly(value)
+        return number + (clock[1:] >= edge)
+
+    def all(self, values: Sequence[Any]) -> list[int]:
+        """See ``Reader.all``."""
+        if not self._is_plain(values):
+            return super().all(values)
+        walls = self._walls
+        found = [n and n + (v[11:] >= edge) for v in values for n, edge in (walls[v[:10]],)]
+        if 0 in found:
+            found = [number or self._slowly(value) for number, value in zip(found, values, strict=True)]
+        return found
+
+    def _is_plain(self, values: Sequence[Any]) -> bool:
+        """Tell whether all are past moments in one spelling, to the second; the days have yet to be looked up."""
+        try:
+            joined = "\n".join([*values, ""])
+        except TypeError:
+            return False
+        shape = joined[:20].translate(_DIGITS)
+        return (
+            shape in _SHAPES
+            and joined.translate(_DIGITS) == shape * len(values)
+            and not joined[14::20].strip("012345")
+            and not joined[17::20].strip("012345")
+            and max([value[_HOUR] for value in values]) < "24"
+            and max(values) < self._sure
+        )
+
+    def _slowly(self, value: Any) -> int:
+        known = self._known
         found = known.get(value)
         if found is None:
             if len(known) >= _REMEMBERED:
                 known.clear()
                 known[None] = NO_DATE
-            found = known[value] = number_of(value, dating)
+            found = known[value] = number_of(value, self._dating)
         return found
 
-    def number(value: Any) -> int:
-        if type(value) is not str:
-            return slowly(value)
-        day = value[:10]
-        found = days.get(day)
-        if found is None:
-            found = _day_of(day)
-        if not found or day >= sure or day in odd:
-            return slowly(value)
-        if len(value) > 10:
-            clock = value[10:]
-            if is_time(clock) is None:
-                return slowly(value)
-            if not is_local:
-                return offset + bisect_right(bounds, f"{day} {clock[1:]}")
+
+class _Days(dict[str, int]):
+    """Days as text to their number, 0 for what is no day that can be looked up."""
+
+    def __missing__(self, text: str) -> int:
+        found = 0
+        if len(text) == 10 and text.isascii() and text[4] == text[7] == "-" and "1985-01-02" <= text < "2039-12-31":
+            with suppress(ValueError):
+                found = date.fromisoformat(text).toordinal()
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[text] = found
         return found
 
-    return number
+
+_DAYS = _Days()
 
 
-_TIME = re.compile(r"[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:[.,]\d{1,9})?)?", re.ASCII)
-_DAYS: dict[str, int] = {}
-"""Days as text to their number, 0 for what is no day that can be looked up."""
+class _Walls(dict[str, tuple[int, str]]):
+    """Days of ``zone`` as text to the number of the day of ``local`` in which they begin, and the time of day at which
+    the next one does; (0, …) where that cannot be relied upon."""
 
+    def __init__(self, zone: ZoneInfo, local: ZoneInfo) -> None:
+        self._zone = zone
+        self._local = local
 
-def _day_of(text: str) -> int:
-    found = 0
-    if len(text) == 10 and text.isascii() and text[4] == text[7] == "-" and "1985-01-02" <= text < "2039-12-31":
-        with suppress(ValueError):
-            found = date.fromisoformat(text).toordinal()
-    if len(_DAYS) >= _REMEMBERED:
-        _DAYS.clear()
-    _DAYS[text] = found
-    return found
+    def __missing__(self, text: str) -> tuple[int, str]:
+        number = _DAYS[text]
+        found = self._found(date.fromordinal(number)) if number else (0, _NEVER)
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[text] = found
+        return found
+
+    def _found(self, day: date) -> tuple[int, str]:
+        zone, local = self._zone, self._local
+        midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+        first = midnight.astimezone(local).date()
+        starts = [start_of_day(first + timedelta(days=n), local) for n in range(3)]
+        if (
+            len({(midnight + timedelta(days=n)).utcoffset() for n in range(-1, 3)}) > 1
+            or len({start.astimezone(local).utcoffset() for start in starts}) > 1
+        ):
+            return 0, _NEVER
+        following = starts[1].astimezone(zone)
+        return first.toordinal(), following.time().isoformat() if following.date() == day else _NEVER
 
 
 @lru_cache(maxsize=32)
-def _walls(zone: ZoneInfo, local: ZoneInfo) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return the wall-clock texts in ``zone`` at which the days of ``local`` begin, and the days (as text, in ``zone``)
-    on which that cannot be relied upon."""
-    bounds, odd = [], set()
-    day, before = _FIRST, None
-    while day <= _LAST:
-        start = start_of_day(day, local)
-        bounds.append(start.astimezone(zone).replace(tzinfo=None).isoformat(" ", "seconds"))
-        offsets = (start.astimezone(zone).utcoffset(), start.astimezone(local).utcoffset())
-        if before is not None and offsets != before:
-            odd |= {(day + timedelta(days=n)).isoformat() for n in range(-3, 3)}
-        before, day = offsets, day + timedelta(days=1)
-    return tuple(bounds), frozenset(odd)
+def _walls(zone: ZoneInfo, local: ZoneInfo) -> _Walls:
+    return _Walls(zone, local)

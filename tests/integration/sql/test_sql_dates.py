@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from sql_bed import CUTOFF, NOW, ZONE, act, ask, dataset, due, every, found, keys, make, opened, purge, undated, words
 from sqlalchemy import column, event
 
+from connectors.sql.anchors import number_of
 from connectors.sql.backend import Dating
 from connectors.sql.catalogue import Kind, TableColumn
+from connectors.sql.days import text_reader
 from connectors.sql.sqlite_catalogue import kind_of_type
 from connectors.sql.sqlite_dates import SqliteDates
 from ropa.clock import calendar_day, read_moment, start_of_day
@@ -276,3 +278,39 @@ def test_affinities_are_sqlites_own():
         "FLOATING POINT": "number",
     }
     assert {name: kind_of_type(name).value for name in kinds} == kinds
+
+
+PLACES = ["UTC", "Europe/Brussels", "America/St_Johns", "Pacific/Apia", "America/Havana", "Etc/GMT+12", "Asia/Kolkata"]
+
+
+@pytest.mark.parametrize("local", PLACES)
+@pytest.mark.parametrize("zone", PLACES)
+def test_moments_read_many_at_once_have_the_days_that_reading_each_gives(zone, local):
+    dating = Dating(ZoneInfo(zone), None, ZoneInfo(local), NOW)
+    reader = text_reader(dating)
+    days = [
+        f"{y}-{m:02}-{d:02}" for y in (1985, 2011, 2020) for m in (3, 4, 10, 11, 12) for d in (1, 7, *range(24, 31))
+    ]
+    times = [f"{h:02}:{m}" for h in (0, 1, 4, 12, 20, 22, 23) for m in ("00:00", "00:59", "59:59")]
+    texts = [f"{day} {time}" for day in days for time in times]
+    wanted = [number_of(text, dating) for text in texts]
+    assert reader.all(texts) == wanted
+    assert list(map(reader, texts)) == wanted
+    assert reader.all([text.replace(" ", "T") for text in texts]) == wanted
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *("2020-01-01 24:00:00", "2020-01-01 10:60:00", "2020-01-01 10:00:61", "2020-02-30 10:00:00"),
+        *("2020-01-01T10:00:00", "2020-01-01", "2020-01-01 10:00:00Z", "2020-01-01 10:00:00\n", " ", "", None),
+        *("٢٠٢٠-01-01 10:00:00", "2026-11-22 02:30:01", "9999-12-31 23:59:59"),
+        *("2020-01-01 10:00:00\n2020-01-01 10:00:00", "0000-00-00 00:00:00", 5, 1.5, b"2020-01-01 10:00:00"),
+    ],
+)
+def test_one_odd_date_among_others_is_read_as_it_would_be_alone(odd):
+    dating = Dating(ZoneInfo("UTC"), None, ZONE, NOW)
+    plain = ["2020-01-01 10:00:00", "2020-06-30 23:30:00"]
+    for values in ([odd], [odd, *plain], [*plain, odd], [plain[0], odd, plain[1]]):
+        assert text_reader(dating).all(values) == [number_of(value, dating) for value in values]
+    assert text_reader(dating).all([]) == []
