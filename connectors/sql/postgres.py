@@ -195,7 +195,7 @@ class PostgresBackend:
         """See ``Backend.remove``: RETURNING gives each row as it was when it was deleted."""
         return self._fetcher.rows(connection, delete(own).where(*conditions).returning(*columns))
 
-    def pages(self, question: Question, planned: Sequence[str] = ()) -> Pages | None:
+    def pages(self, question: Question, planned: Sequence[str] = ()) -> Pages | None:  # noqa: ARG002 - the seam's
         """See ``Backend.pages``."""
         return pages_of(question, self._fetcher, self._version)
 

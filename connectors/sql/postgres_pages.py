@@ -76,7 +76,7 @@ class Pages:
         # They come back in the order in which they were met.
         return self._page(connection, select(rows).order_by(rows.c.k).subquery("page"), are_new=False)
 
-    def removed(self, connection: Connection, removal: Delete, planned: Sequence[str]) -> bool:
+    def removed(self, connection: Connection, removal: Delete, planned: Sequence[str]) -> bool:  # noqa: ARG002 - the seam's
         """See ``Pages.removed``: what a DELETE gives back costs no more than having it proved."""
         return False
 
