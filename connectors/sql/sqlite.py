@@ -19,7 +19,6 @@ from urllib.parse import quote
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    CursorResult,
     Engine,
     Executable,
     TableClause,
@@ -30,7 +29,7 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
@@ -41,7 +40,9 @@ from connectors.sql.faults import STOPPING, fault_code, location_error
 from connectors.sql.keys import Values
 from connectors.sql.sqlite_catalogue import read_catalogue, schema_version
 from connectors.sql.sqlite_dates import SqliteDates
-from connectors.sql.versions import ContentVersions, new_salt
+from connectors.sql.sqlite_fetch import Fetching, raw_of
+from connectors.sql.sqlite_versions import RowTextVersions
+from connectors.sql.versions import new_salt
 from ropa.connector import Health
 
 BUSY_SECONDS = 2.0
@@ -63,6 +64,7 @@ class SqliteBackend:
         self._path = path
         self._is_vacuumed = is_vacuumed
         self._salt = new_salt()
+        self._fetching = Fetching()
         settings: dict[str, Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT"}
         self._reads: Engine = create_engine("sqlite://", creator=self._open_reading, poolclass=NullPool, **settings)
         self._writes: Engine = create_engine("sqlite://", creator=self._open_writing, poolclass=QueuePool, **settings)
@@ -177,14 +179,8 @@ class SqliteBackend:
         return KeyTable(source, source.c.pos, tuple(source.c[part] for part in parts))
 
     def fetch(self, connection: Connection, statement: Executable) -> list[Row]:
-        """See ``Backend.fetch``. Text that is no UTF-8 is read all the same, and is the same text again."""
-        try:
-            return rows_of(connection.execute(statement))
-        except (sqlite3.OperationalError, OperationalError) as error:
-            if not _is_about_text(error):
-                raise
-        _raw(connection).text_factory = _lenient
-        return rows_of(connection.execute(statement))
+        """See ``Backend.fetch``."""
+        return self._fetching.rows(connection, statement)
 
     def remove(
         self, connection: Connection, own: TableClause, conditions: Sequence[Any], columns: Sequence[ColumnElement[Any]]
@@ -207,9 +203,9 @@ class SqliteBackend:
         """See ``Backend.dates``."""
         return SqliteDates.of(column, dating)
 
-    def versions(self, table: Table) -> ContentVersions:
+    def versions(self, table: Table) -> RowTextVersions:
         """See ``Backend.versions``."""
-        return ContentVersions(table, self._salt)
+        return RowTextVersions(table, self._salt, lambda: self._fetching.has_blobs)
 
     # --- what is true of the file ---
 
@@ -259,26 +255,8 @@ class SqliteBackend:
         self._writes.dispose()
 
 
-def rows_of(result: CursorResult[Any]) -> list[Row]:
-    """Return rows as the driver gives them; SQLAlchemy's own row objects would cost as much as reading the row."""
-    cursor = result.cursor
-    return [] if cursor is None else list(cursor.fetchall())
-
-
-def _lenient(text: bytes) -> str:
-    return text.decode("utf-8", "surrogateescape")
-
-
-def _is_about_text(error: BaseException) -> bool:
-    return "decode to UTF-8" in str(error)
-
-
-def _raw(connection: Connection) -> Any:
-    return connection.connection.dbapi_connection
-
-
 def _undo(connection: Connection) -> None:
     """End what is still open; a commit that failed or a trigger that rolled back leaves different states behind."""
-    if _raw(connection).in_transaction:
+    if raw_of(connection).in_transaction:
         with suppress(DBAPIError):
             connection.exec_driver_sql("ROLLBACK")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import marshal
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from operator import eq
 from typing import Any
@@ -63,11 +63,16 @@ class ContentVersions:
 
 
 def _texts(salt: str, rows: Sequence[Row]) -> list[str]:
+    return hashed(salt, [marshal.dumps(row, _PLAIN) for row in rows])
+
+
+def hashed(salt: str, contents: Iterable[bytes]) -> list[str]:
+    """Return salted versions of rows, each given as bytes that no other content has."""
     start, prefix = blake2b(key=bytes.fromhex(salt), digest_size=_DIGEST_BYTES), f"{salt}."
-    copy, dump, found = start.copy, marshal.dumps, []
-    for row in rows:
+    copy, found = start.copy, []
+    for content in contents:
         state = copy()
-        state.update(dump(row, _PLAIN))
+        state.update(content)
         found.append(prefix + state.hexdigest())
     return found
 
@@ -78,7 +83,8 @@ def are_same(
     """Compare rows with salted versions made earlier, nearly always all under one salt; ``texts``: makes versions."""
     salts = {version[: 2 * SALT_BYTES] for version in planned}
     if len(salts) == 1 and (salt := salt_of(planned[0])) is not None:
-        return list(map(eq, texts(salt, rows), planned))
+        found = texts(salt, rows)
+        return [True] * len(found) if found == planned else list(map(eq, found, planned))
     return [
         not version or ((salt := salt_of(version)) is not None and texts(salt, [row])[0] == version)
         for row, version in zip(rows, planned, strict=True)
