@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from sql_bed import act, ask, dataset, due, make, opened, undated, whole, words
 from sqlalchemy import select
 
-from connectors.sql import removal, sqlite_fetch
+from connectors.sql import alteration, removal, sqlite_fetch
 from connectors.sql.catalogue import columns_of
 from connectors.sql.sqlite import SqliteBackend
 from connectors.sql.sqlite_versions import RowText
-from ropa.connector import Action
+from ropa.connector import Action, FieldChange, Mask
 
 ODD = [
     *(
@@ -240,3 +240,24 @@ def test_a_batch_removed_in_parts_is_undone_as_a_whole_where_one_row_changed(tmp
         outcomes = words(act(crm, due("contacts"), batch=batch))
     assert outcomes == {str(n): "changed" if n == touched else "purged" for n in range(1, 8)}
     assert ask(path, "SELECT id FROM contact") == [(touched,)]
+
+
+@pytest.mark.parametrize("touched", [1, 4, 7])
+def test_a_batch_changed_in_parts_is_undone_as_a_whole_where_one_row_changed(tmp_path, monkeypatch, touched):
+    monkeypatch.setattr(alteration, "AT_ONCE", 3)
+    rows = [(n, 1, "x", DUE) for n in range(1, 8)]
+    path = make(tmp_path / "crm.sqlite", TABLE, [("INSERT INTO contact VALUES (?, ?, ?, ?)", rows)])
+    selection = due("contacts", fields=(FieldChange("b", Mask.CLEAR),))
+    with opened(path, dataset("contacts", "contact"), batch_size=10) as crm:
+        batch = whole(crm, selection)
+        ask(path, "UPDATE contact SET a = 2 WHERE id = ?", touched)
+        outcomes = crm.act(selection, batch, Action.ANONYMISE)
+        assert [outcome.word.value for outcome in outcomes] == [
+            "changed" if n == touched else "anonymised" for n in range(1, 8)
+        ]
+        ask(path, "UPDATE contact SET b = 'y'")
+        again = whole(crm, selection)
+        done = crm.act(selection, again, Action.ANONYMISE)
+        assert [outcome.word.value for outcome in done] == ["anonymised"] * 7
+        assert len({outcome.version for outcome in done}) == 7
+    assert ask(path, "SELECT count(*) FROM contact WHERE b IS NULL") == [(7,)]
