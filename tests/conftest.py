@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
-from servers import MariaDB, Postgres, Server, ServerMissing
+from microsoft365_bed import SOURCE, Bed
+from servers import MariaDB, Postgres, ServerMissing
 
 for name in ("ROPA_STATE", "ROPA_DATABASE_URL"):
     os.environ.pop(name, None)
@@ -25,7 +27,7 @@ def repository() -> os.PathLike[str]:
     return Path(__file__).parents[1]
 
 
-def _started(start: Callable[[], Server]) -> Iterator[Server]:
+def _started(start: Callable[[], Any]) -> Iterator[Any]:
     """Start a server, once for each process of tests that asks; where it is not installed, only CI insists on it."""
     try:
         server = start()
@@ -47,3 +49,11 @@ def postgres() -> Iterator[Postgres]:
 def mariadb() -> Iterator[MariaDB]:
     """A MariaDB server; ``mariadb.create()`` gives a database (``tests/servers.py``)."""
     yield from _started(MariaDB.start)
+
+
+@pytest.fixture(scope="session")
+def microsoft365() -> Iterator[Bed]:
+    """Stand-ins for Microsoft 365 to read from; a test that deletes starts its own (``tests/microsoft365_bed.py``)."""
+    if not SOURCE.is_dir():
+        pytest.skip(f"beds absent: {SOURCE}")
+    yield from _started(Bed.start)

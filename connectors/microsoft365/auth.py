@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -162,9 +163,9 @@ class Tokens:
 
     def _renew(self, challenge: str | None, *, is_forced: bool = False) -> None:
         self._check_certificate()
-        if self._ask is None or is_forced:  # MSAL keeps tokens of its own; a fresh application has none
-            self._ask = self._application()
         try:
+            if self._ask is None or is_forced:  # MSAL keeps tokens of its own; a fresh application has none
+                self._ask = self._application()
             answer = self._ask(challenge)
         except httpx.HTTPError as error:
             raise self._error("the token service does not answer", "unreachable", "Try again later.") from error
@@ -204,11 +205,26 @@ class Tokens:
     def _msal_credential(self) -> Any:
         credential = self._credential
         if credential.certificate is not None:
-            found = {"private_key": credential.certificate, "public_certificate": credential.certificate}
+            found = {"private_key": self._private_key(), "public_certificate": credential.certificate}
             return found | ({"passphrase": credential.password} if credential.password else {})
         if credential.assertion_file is not None:
             return {"client_assertion": self._read_assertion}
         return credential.secret
+
+    def _private_key(self) -> str:
+        """Return the private key of the certificate's PEM. Raises LocationError where there is none that can be read."""
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        found = _PRIVATE_KEY.search(self._credential.certificate or "")
+        if found is None:
+            raise self._error("certificate holds no private key", "certificate", _PEM)
+        password = self._credential.password
+        try:
+            load_pem_private_key(found[0].encode(), password.encode() if password else None)
+        except (ValueError, TypeError):
+            step = f"{_PEM} Its password, where it has one, is certificate_password."
+            raise self._error("the private key cannot be read", "certificate", step) from None
+        return found[0]
 
     def _read_assertion(self) -> str:
         path = self._credential.assertion_file
@@ -228,6 +244,7 @@ class Tokens:
         return LocationError(f"location {self._location}: {message}", code=code, next_step=next_step)
 
 
+_PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.+?-----END \1-----", re.DOTALL)
 _PEM = "Give a PEM file with the certificate and its private key, one below the other."
 
 _STEPS: dict[int, tuple[str, str, str]] = {
