@@ -212,7 +212,7 @@ class Tokens:
         return credential.secret
 
     def _private_key(self) -> str:
-        """Return the private key of the certificate's PEM. Raises LocationError where there is none that can be read."""
+        """Return the private key of the PEM. Raises LocationError where there is none that can be read."""
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         found = _PRIVATE_KEY.search(self._credential.certificate or "")

@@ -488,7 +488,7 @@ def test_pages_and_batches_of_the_real_stand_in(microsoft365):
     planning.close()
 
 
-def test_a_token_for_another_resource_is_refused_by_the_real_stand_in(microsoft365):  # noqa: ARG001 - is it there?
+def test_a_token_for_another_resource_is_refused_by_the_real_stand_in(microsoft365):
     with Bed.start(is_authenticated=True) as bed:
         wrong = _spec(**_options(bed), graph_url=bed.graph, resource="https://org.crm.test")
         right = _spec(**_options(bed), graph_url=bed.graph)
