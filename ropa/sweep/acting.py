@@ -118,7 +118,7 @@ class Actor:
         )
         if is_held:
             results = [Outcomes(portion.keys, OutcomeWord.HELD) for portion in portions]
-        elif main.target.action == Action.FLAG:
+        elif main.target.action == Action.FLAG and Action.FLAG not in connector.capabilities.actions:
             results = [_flag(connector, selection, main)]
         else:
             results = self._act(connector, selection, portions)
@@ -258,7 +258,7 @@ class Actor:
 
 
 def _flag(connector: Connector, selection: Selection, portion: Portion) -> Outcomes:
-    """Flagging happens on our side; the source is only asked whether the record is still due."""
+    """Flag on our side alone: the source, which has no mark for it, is asked whether the record is still due."""
     there, spared = set[Key](), set[Key]()
     for batch in connector.find(replace(selection, keys=tuple(portion.keys))):
         there.update(batch.keys)

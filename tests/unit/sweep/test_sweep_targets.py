@@ -1,6 +1,7 @@
 """Rows and fields, flags and keeps: what a plan takes, and that it takes each datum once (design 4.4)."""
 
 import calendar
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from sweep_kit import CAPS, CONTACTS, SIMPLE, World, contacts, person
 
+from connectors.memory import MemoryConnector
+from ropa.connector import Action, Outcome, OutcomeWord
 from ropa.errors import ConfigurationError
 from ropa.sweep import show
 
@@ -133,6 +136,26 @@ def test_a_flag_needs_no_approval_is_set_once_and_changes_nothing_at_the_place(m
     assert world.sweep().document["outcomes"] == {"flagged": 1}
     assert sorted(world.rows(), key=lambda row: row["id"]) == sorted([*before, person(9)], key=lambda row: row["id"])
     assert world.crm.acts == []
+
+
+def test_a_place_that_can_mark_its_records_is_told_to_and_says_what_became_of_each(make, monkeypatch):
+    marked = []
+
+    def mark(_self, selection, batch, action):
+        assert [before.anchor for before in selection.before] == ["created"]
+        marked.extend((action, *key) for key in batch.keys)
+        return [
+            Outcome(key, OutcomeWord.CHANGED if key == ("2",) else OutcomeWord.FLAGGED, version=f"{key} marked")
+            for key in batch.keys
+        ]
+
+    can = MemoryConnector.capabilities
+    monkeypatch.setattr(MemoryConnector, "capabilities", replace(can, actions=can.actions | {Action.FLAG}))
+    monkeypatch.setattr(MemoryConnector, "act", mark)
+    world = make(FLAG, {"contacts": contacts(3)})
+    assert world.sweep().document["outcomes"] == {"changed": 1, "flagged": 2}
+    assert marked == [(Action.FLAG, "1"), (Action.FLAG, "2"), (Action.FLAG, "3")]
+    assert world.sweep().document["outcomes"] == {"changed": 1}
 
 
 def test_a_flag_among_the_rules_of_a_row_makes_it_a_flag(make):
