@@ -2,7 +2,7 @@
 
 Invariant: a listing comes out in key order with each key once, in memory that does not grow with it: what does not fit
 is sorted in runs in a file without a name, which nobody else can open and which is gone with the process. It holds
-keys, versions and days, no content.
+keys, versions, days and references, no content.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import IO, Any
 
 from connectors.evaluate import read_moments
 from ropa.clock import Moment
-from ropa.connector import Batch, DatasetSpec, Key, Note, Scalar
+from ropa.connector import Batch, DatasetSpec, Key, Note, Reference, Referring, Scalar
 
-_Line = tuple[Key, int, str, tuple[int | None, ...]]
-"""Key, how manieth it came, version, days as ordinals (None: no date)."""
+_Line = tuple[Key, int, str, tuple[int | None, ...], str]
+"""Key, how manieth it came, version, days as ordinals (None: no date), its note as JSON (empty: none)."""
 RUN = 50_000
 """Records that are sorted in memory at a time."""
 
@@ -56,7 +56,6 @@ class Sorter:
         self._dataset = dataset
         self._run = run
         self._lines: list[_Line] = []
-        self._notes: dict[Key, Note] = {}
         self._runs: list[tuple[int, int]] = []
         self._file: IO[bytes] | None = None
         self._seen = 0
@@ -65,9 +64,7 @@ class Sorter:
         """Take a record."""
         ordinals = tuple(None if day is None else day.toordinal() for day in days)
         self._seen += 1
-        self._lines.append((key, self._seen, version, ordinals))
-        if note is not None:
-            self._notes[key] = note
+        self._lines.append((key, self._seen, version, ordinals, "" if note is None else _spell_note(note)))
         if len(self._lines) >= self._run:
             self._spill()
 
@@ -76,21 +73,20 @@ class Sorter:
         keys: list[Key] = []
         versions: list[str] = []
         days: list[tuple[date | None, ...]] = []
-        for key, _, version, ordinals in self._once():
+        notes: dict[int, Note] = {}
+        for key, _, version, ordinals, note in self._once():
+            if note:
+                notes[len(keys)] = _read_note(note)
             keys.append(key)
             versions.append(version)
             days.append(tuple(None if number is None else date.fromordinal(number) for number in ordinals))
             if len(keys) == size:
-                yield self._batch(keys, versions, days)
-                keys, versions, days = [], [], []
+                yield Batch(self._dataset, keys, versions, days, notes)
+                keys, versions, days, notes = [], [], [], {}
         if keys:
-            yield self._batch(keys, versions, days)
+            yield Batch(self._dataset, keys, versions, days, notes)
         if self._file is not None:
             self._file.close()
-
-    def _batch(self, keys: list[Key], versions: list[str], days: list[tuple[date | None, ...]]) -> Batch:
-        notes = {pos: self._notes[key] for pos, key in enumerate(keys) if key in self._notes} if self._notes else {}
-        return Batch(self._dataset, keys, versions, days, notes)
 
     def _once(self) -> Iterator[_Line]:
         """Give lines in key order; of equal keys the one that came last."""
@@ -125,7 +121,23 @@ class Sorter:
             length = int.from_bytes(self._file.read(8), "big")
             lines = json.loads(self._file.read(length))
             start += 8 + length
-            yield from ((tuple(key), seen, version, tuple(days)) for key, seen, version, days in lines)
+            yield from ((tuple(key), seen, version, tuple(days), note) for key, seen, version, days, note in lines)
+
+
+def _spell_note(note: Note) -> str:
+    refers = [(reference.dataset, reference.key) for reference in note.refers_to]
+    referring = [(place.source, place.is_declared, place.count) for place in note.referred_by]
+    return json.dumps([note.is_spared, refers, referring, note.obstacle])
+
+
+def _read_note(text: str) -> Note:
+    is_spared, refers, referring, obstacle = json.loads(text)
+    return Note(
+        is_spared,
+        tuple(Reference(dataset, tuple(key)) for dataset, key in refers),
+        tuple(Referring(source, is_declared, count) for source, is_declared, count in referring),
+        obstacle,
+    )
 
 
 _BLOCK = 500
