@@ -1,0 +1,118 @@
+"""Finding: one listing that tells what is due and what has no date, in key order.
+
+The service leaves out what it can (``questions``); everything that comes is judged here. Rows are looked at some
+thousands at a time: who refers to them, what they descend from, dates elsewhere. Invariant: nothing is told before the
+whole listing was read; what was repeated on another page counts once; memory does not grow with the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+
+from connectors.evaluate import Judge
+from connectors.microsoft365.dataverse.columns import spell_guid
+from connectors.microsoft365.dataverse.items import Relatives, RowItem, columns_for, comparable
+from connectors.microsoft365.dataverse.layout import Declared, Layout
+from connectors.microsoft365.dataverse.questions import filter_of
+from connectors.microsoft365.dataverse.reading import Reader, Row
+from connectors.microsoft365.dataverse.relations import UNSEEN, Sparing, referrers
+from connectors.microsoft365.records import Sorter
+from ropa.connector import Batch, Note, Selection, Tally
+
+_AT_A_TIME = 5_000
+
+
+class Finding:
+    """One selection over one dataset."""
+
+    def __init__(self, layout: Layout, declared: Declared, selection: Selection, reader: Reader) -> None:
+        self._layout = layout
+        self._declared = declared
+        self._selection = comparable(declared, selection)
+        self._reader = reader
+        self._is_whole = not selection.fields
+        """Whether rows as a whole are meant: only then it matters who refers to them."""
+        self._judge = Judge(self._selection)
+        self._undated = Judge(replace(self._selection, before=(), undated=True))
+        self._relatives = Relatives(layout, declared, self._selection, reader)
+        self._sparing = Sparing(selection.spare, layout, reader)
+
+    def batches(self, size: int) -> Generator[Batch, None, Tally | None]:
+        """Yield what is selected in batches, and return what the listing tells besides, where it saw every row."""
+        selection = self._selection
+        found, undated = Sorter(selection.dataset), Sorter(selection.dataset)
+        is_counting = selection.keys is None and selection.parents is None and selection.check_anchors
+        for rows in self._gathered():
+            self._sift(rows, found, undated if is_counting and not selection.undated else None)
+        yield from found.batches(size)
+        if not is_counting or selection.undated:
+            return None
+        head = self._declared.entity.head
+        missing = sum(len(batch) for batch in undated.batches(_AT_A_TIME))
+        return Tally(self._reader.count(head.path, head.key), missing)
+
+    def _gathered(self) -> Iterator[dict[str, Row]]:
+        """Yield rows by key, some thousands at a time; of a key that comes twice in one of them the later row."""
+        waiting: dict[str, Row] = {}
+        for page in self._listed():
+            for row in page:
+                key = spell_guid(row.get(self._declared.key))
+                if key is None:
+                    raise self._reader.service.incomplete("a row has no key")
+                if self._is_of_interest(row):
+                    waiting[key] = row
+            if len(waiting) >= _AT_A_TIME:
+                yield waiting
+                waiting = {}
+        if waiting:
+            yield waiting
+
+    def _is_of_interest(self, row: Row) -> bool:
+        """Tell whether a row may be selected or undated; without looking elsewhere where that is not needed."""
+        if self._relatives.parts:
+            return True
+        item = RowItem(self._declared, row)
+        return self._judge.is_selected(item) or self._undated.is_selected(item)
+
+    def _listed(self) -> Iterator[list[Row]]:
+        selection, declared, reader = self._selection, self._declared, self._reader
+        head = declared.entity.head
+        columns = columns_for(declared, selection, is_whole=self._is_whole)
+        if selection.keys is not None:
+            keys = sorted({key for (key, *_) in selection.keys if spell_guid(key) is not None})
+            for at in range(0, len(keys), _AT_A_TIME):
+                yield list(reader.by_keys(head.path, head.key, columns, keys[at : at + _AT_A_TIME]).values())
+            return
+        if selection.parents is not None:
+            dataset, parents = selection.parents
+            names = [key for (key, *_) in parents if spell_guid(key) is not None]
+            for lookup in self._layout.lookups_to(declared, dataset) if names else ():
+                yield list(reader.where(head.path, lookup, columns, names))
+            return
+        yield from reader.pages(head.path, columns, filter_of(declared, selection), needs=f"read access to {head.name}")
+
+    def _sift(self, rows: dict[str, Row], found: Sorter, undated: Sorter | None) -> None:
+        declared, judge = self._declared, self._judge
+        kin = self._relatives.of(rows) if self._relatives.parts else None
+        chosen: dict[str, Row] = {}
+        for key, row in rows.items():
+            item = RowItem(declared, row, kin)
+            if judge.is_selected(item):
+                chosen[key] = row
+            elif undated is not None and self._undated.is_selected(item):
+                undated.add((key,), "", ())
+        spared = self._sparing.spared(declared, chosen)
+        referring = referrers(self._layout, declared, self._reader, list(chosen)) if self._is_whole else None
+        for key, row in chosen.items():
+            item = RowItem(declared, row, kin)
+            note = Note(
+                key in spared,
+                item.references() if self._is_whole else (),
+                referring.told(key) if referring is not None else (),
+                UNSEEN if referring is not None and referring.unseen else None,
+            )
+            found.add((key,), item.version, judge.anchored(item), note if note != _NOTHING else None)
+
+
+_NOTHING = Note()
