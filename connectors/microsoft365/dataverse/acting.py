@@ -62,8 +62,11 @@ class Act:
         self.verdicts: dict[Name, Verdict] = {}
         self.tags: dict[Name, str] = {}
 
-    def look(self, *, is_own_judged: bool = True, has_version: bool = True) -> None:
-        """Read every record of the batch, and note what keeps it from being touched."""
+    def look(self, *, more: Iterable[str] = (), has_version: bool = True) -> None:
+        """Read every record of the batch, and note what keeps it from being touched.
+
+        ``more``: columns that are read besides; ``has_version``: whether a record that was changed since stays.
+        """
         means = self.means
         by_dataset: dict[str, list[str]] = defaultdict(list)
         for dataset, key in dict.fromkeys([*self.own, *(name for name, _ in self.riders)]):
@@ -73,7 +76,7 @@ class Act:
         for dataset, keys in by_dataset.items():
             declared = means.layout.declared(dataset)
             asked = self.selection if dataset == self.declared.name else self._bare(dataset)
-            columns = columns_for(declared, asked, is_whole=not self.selection.fields)
+            columns = columns_for(declared, asked, is_whole=not self.selection.fields) | declared.answered(more)
             rows = means.reader.by_keys(declared.entity.head.path, declared.key, columns, keys)
             self.rows.update({(dataset, key): row for key, row in rows.items()})
             spared = sparing.spared(declared, rows)
@@ -82,7 +85,7 @@ class Act:
             for key in keys:
                 name, row = (dataset, key), rows.get(key)
                 item = None if row is None else RowItem(declared, row, kin)
-                is_judged = is_own_judged and name in own
+                is_judged = name in own
                 verdict = self._check(name, item, is_spared=key in spared, is_judged=is_judged, has_version=has_version)
                 if verdict is not None:
                     self.verdicts[name] = verdict

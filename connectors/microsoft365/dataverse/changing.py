@@ -41,9 +41,10 @@ class Change(Act):
 
     def flag(self) -> Outcomes:
         """Mark what is still selected and not held in the dataset's ``flag_column``, where it has one."""
-        self.look(has_version=False)
         options = self.declared.spec.options
-        column = self.declared.column(str(options.get("flag_column") or ""))
+        name = str(options.get("flag_column") or "")
+        column = self.declared.column(name)
+        self.look(more=(name,), has_version=False)
         value = options.get("flag_value", True)
 
         def body(item: RowItem) -> dict[str, object]:

@@ -7,7 +7,7 @@ whole listing was read; what was repeated on another page counts once; memory do
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 from connectors.evaluate import Judge
@@ -37,6 +37,7 @@ class Finding:
         self._undated = Judge(replace(self._selection, before=(), undated=True))
         self._relatives = Relatives(layout, declared, self._selection, reader)
         self._sparing = Sparing(selection.spare, layout, reader)
+        self._population: Callable[[], int] = lambda: 0
 
     def batches(self, size: int) -> Generator[Batch, None, Tally | None]:
         """Yield what is selected in batches, and return what the listing tells besides, where it saw every row."""
@@ -48,9 +49,8 @@ class Finding:
         yield from found.batches(size)
         if not is_counting or selection.undated:
             return None
-        head = self._declared.entity.head
         missing = sum(len(batch) for batch in undated.batches(_AT_A_TIME))
-        return Tally(self._reader.count(head.path, head.key), missing)
+        return Tally(self._population(), missing)
 
     def _gathered(self) -> Iterator[dict[str, Row]]:
         """Yield rows by key, some thousands at a time; of a key that comes twice in one of them the later row."""
@@ -90,7 +90,10 @@ class Finding:
             for lookup in self._layout.lookups_to(declared, dataset) if names else ():
                 yield list(reader.where(head.path, lookup, columns, names))
             return
-        yield from reader.pages(head.path, columns, filter_of(declared, selection), needs=f"read access to {head.name}")
+        condition = filter_of(declared, selection)
+        needs = f"read access to {head.name}"
+        pages, self._population = reader.listing(head.path, head.key, columns, condition, needs=needs)
+        yield from pages
 
     def _sift(self, rows: dict[str, Row], found: Sorter, undated: Sorter | None) -> None:
         declared, judge = self._declared, self._judge

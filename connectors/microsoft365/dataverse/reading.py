@@ -6,7 +6,7 @@ or an error is raised; a row that is not in an answer to its own key is not ther
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -56,6 +56,18 @@ class Reader:
         for page in self.service.pages(address(path, columns, condition=condition), headers=self.headers, needs=needs):
             yield self._rows(page)
 
+    def listing(
+        self, path: str, key: str, columns: Iterable[str], condition: str, *, needs: str = ""
+    ) -> tuple[Iterator[list[Row]], Callable[[], int]]:
+        """Return the pages of a listing, and how many rows the table has in all: both asked for with one request, which
+        is all that a listing of one page takes. Raises as ``pages`` and ``count`` do."""
+        url = address(path, columns, condition=condition)
+        page, number = self.ask([Part("GET", url, {"Prefer": self.headers["Prefer"]}), Part("GET", _count_of(path))])
+        if not page.is_ok:
+            raise self.service.refusal(page, needs)
+        told = _number(number)
+        return self._following(page, path), lambda: self.count(path, key) if told is None else told
+
     def by_keys(self, path: str, key: str, columns: Iterable[str], keys: Sequence[str]) -> dict[str, Row]:
         """Return rows by their primary id; what is not there is left out."""
         found: dict[str, Row] = {}
@@ -90,7 +102,7 @@ class Reader:
         for number, answer in zip(numbers, self.ask(parts), strict=True):
             if not answer.is_ok:
                 raise self.service.refusal(answer)
-            yield from ((number, rows) for rows in self._following(answer))
+            yield from ((number, rows) for rows in self._following(answer, questions[number][0]))
 
     def ask(self, parts: Sequence[Part]) -> list[Answer]:
         """Return the answers to questions, however often some of them have to be put.
@@ -136,25 +148,23 @@ class Reader:
 
         ``/$count`` and ``$count=true`` end at 5,000 and are never asked.
         """
-        answer = self.service.send("GET", f"{path}?$apply=aggregate($count%20as%20n)", headers=self.headers)
-        if answer.is_ok:
-            try:
-                number = answer.json()["value"][0]["n"]
-            except (ValueError, KeyError, IndexError, TypeError):
-                number = None
-            if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
-                return number
-        elif answer.status in {401, 403}:
+        answer = self.service.send("GET", _count_of(path), headers=self.headers)
+        if answer.status in {401, 403}:
             raise self.service.refusal(answer, f"read access to {path}")
+        number = _number(answer)
+        if number is not None:
+            return number
         return sum(len({row.get(key) for row in page}) for page in self.pages(path, (key,)))
 
-    def _following(self, answer: Answer) -> Iterator[list[Row]]:
+    def _following(self, answer: Answer, path: str) -> Iterator[list[Row]]:
+        """Yield the rows of a page that came in a batch, and of those that follow it."""
         page = self._page(answer)
         yield self._rows(page["value"])
         link = page.get("@odata.nextLink")
         if link is not None:
             if not isinstance(link, str):
                 raise self.service.incomplete("a link to the next page is no text")
+            link = path + link if link.startswith("?") else link
             yield from (self._rows(rows) for rows in self.service.pages(link, headers=self.headers))
 
     def _page(self, answer: Answer) -> dict[str, Any]:
@@ -170,3 +180,16 @@ class Reader:
         if not all(isinstance(row, dict) for row in page):
             raise self.service.incomplete("a page holds something else than rows")
         return page
+
+
+def _count_of(path: str) -> str:
+    return f"{path}?$apply=aggregate($count%20as%20n)"
+
+
+def _number(answer: Answer) -> int | None:
+    """Return what an aggregate tells; None where it tells nothing (Dataverse counts no more than 50,000)."""
+    try:
+        number = answer.json()["value"][0]["n"] if answer.is_ok else None
+    except (ValueError, KeyError, IndexError, TypeError):
+        return None
+    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None
