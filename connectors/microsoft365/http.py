@@ -150,6 +150,8 @@ class Service:
         self.tokens = tokens
         self.pace = pace
         self.max_wait = max_wait
+        self.headers: dict[str, str] = {}
+        """What every request says besides."""
         self.requests = 0
         """How many requests were sent, repeats among them."""
         self.seen_at: datetime | None = None
@@ -225,9 +227,8 @@ class Service:
             token = self.tokens.get()
             try:
                 with self.pace.turn(weight):
-                    answer = self._once(
-                        method, address, {**(headers or {}), "Authorization": f"Bearer {token}"}, content
-                    )
+                    said = {**self.headers, **(headers or {}), "Authorization": f"Bearer {token}"}
+                    answer = self._once(method, address, said, content)
             except httpx.TransportError as error:
                 attempt += 1
                 is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)

@@ -59,6 +59,8 @@ class Sorter:
         self._runs: list[tuple[int, int]] = []
         self._file: IO[bytes] | None = None
         self._seen = 0
+        self.repeated = 0
+        """How many records came with a key that another had; known when all batches were given."""
 
     def add(self, key: Key, version: str, days: Iterable[date | None], note: Note | None = None) -> None:
         """Take a record."""
@@ -92,8 +94,11 @@ class Sorter:
         """Give lines in key order; of equal keys the one that came last."""
         waiting: _Line | None = None
         for line in self._sorted():
-            if waiting is not None and waiting[0] != line[0]:
-                yield waiting
+            if waiting is not None:
+                if waiting[0] != line[0]:
+                    yield waiting
+                else:
+                    self.repeated += 1
             waiting = line
         if waiting is not None:
             yield waiting
