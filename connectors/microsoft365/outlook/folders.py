@@ -153,8 +153,8 @@ class Folders:
         try:
             rows = [row for page in self._service.pages(address, needs=NEEDS[kind]) for row in page]
         except LocationError as error:
-            if error.code == "missing" and kind == CONTACTS and parent is None:
-                return []  # a mailbox that has none; one that is not there is told by its list of contacts
+            if error.code == "missing" and kind == CONTACTS:
+                return []  # none below; where the mailbox or folder itself is gone, its own list of contacts tells
             raise
         # Of a contact folder it is not told whether there are others below it.
         return [
