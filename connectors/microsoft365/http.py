@@ -26,6 +26,17 @@ from connectors.microsoft365.faults import Fault, fault_of
 from ropa import clock
 from ropa.errors import IncompleteListingError, LocationError
 
+
+class AnswerError(LocationError):
+    """The service answered, and not with what was asked for."""
+
+    def __init__(self, message: str, answer: Answer, *, code: str, next_step: str) -> None:
+        super().__init__(message, code=code, next_step=next_step)
+        self.status = answer.status
+        self.link: str | None = answer.headers.get("location")
+        """Of 410: where a listing must start over, where the service says so."""
+
+
 MAX_WAIT = 900.0
 """Seconds that one request may be made to wait in all, unless configured."""
 _WAIT_STATUSES = frozenset({429, 503, 504})
@@ -173,7 +184,7 @@ class Service:
     def get(self, url: str, *, headers: Mapping[str, str] | None = None, needs: str = "") -> Any:
         """Return the JSON of an address. ``needs``: the permission to name where it is refused.
 
-        Raises LocationError for anything but 200 with JSON.
+        Raises AnswerError for another status than success, LocationError for no JSON.
         """
         answer = self.send("GET", url, headers=headers)
         if not answer.is_ok:
@@ -186,8 +197,16 @@ class Service:
     def pages(self, url: str, *, headers: Mapping[str, str] | None = None, needs: str = "") -> Iterator[list[Any]]:
         """Yield the values of each page, one request a page, following whole next links with the same headers.
 
-        Raises IncompleteListingError where a page is no page, or a link leads back to a page that was seen.
+        Raises IncompleteListingError where a page is no page, or a link leads back to a page that was seen; AnswerError
+        with status 410 where the service wants the listing to start over.
         """
+        for page in self.whole_pages(url, headers=headers, needs=needs):
+            yield page["value"]
+
+    def whole_pages(
+        self, url: str, *, headers: Mapping[str, str] | None = None, needs: str = ""
+    ) -> Iterator[dict[str, Any]]:
+        """Yield each page as it is, with its annotations; ``value`` is a list. See ``pages``."""
         seen: set[int] = set()
         link: str | None = url
         while link is not None:
@@ -199,7 +218,7 @@ class Service:
             values = page.get("value") if isinstance(page, dict) else None
             if not isinstance(values, list):
                 raise self.incomplete("a page has no values")
-            yield values
+            yield page
             link = page.get("@odata.nextLink")
             if link is not None and not isinstance(link, str):
                 raise self.incomplete("a link to the next page is no text")
@@ -262,23 +281,21 @@ class Service:
             )
         self.pace.put_off(seconds)
 
-    def refusal(self, answer: Answer, needs: str = "") -> LocationError:
+    def refusal(self, answer: Answer, needs: str = "") -> AnswerError:
         """Return the error for an answer that ends everything, not one record."""
         fault = answer.fault
+        code, what, step = fault.code, f"the service answers {fault.status} ({fault.code})", "See the docs page."
         if fault.status == 401:
             audience = self.tokens.claims().get("aud")
-            what = (
-                f"the service refuses the token, which is for {audience}"
-                if audience
-                else "the service refuses the token"
-            )
-            return self.error(what, "unauthenticated", "Compare url, resource and tenant_id.")
-        if fault.status == 403:
+            whose = f", which is for {audience}" if audience else ""
+            code, what = "unauthenticated", f"the service refuses the token{whose}"
+            step = "Compare url, resource and tenant_id."
+        elif fault.status == 403:
+            code, what = "denied", f"access is denied ({fault.code})"
             step = f"Grant {needs} to the app." if needs else "Grant the app the permission for this."
-            return self.error(f"access is denied ({fault.code})", "denied", step)
-        if fault.status == 404:
-            return self.error(f"it is not there ({fault.code})", "missing", "Compare url, source and site.")
-        return self.error(f"the service answers {fault.status} ({fault.code})", fault.code, "See the docs page.")
+        elif fault.status == 404:
+            code, what, step = "missing", f"it is not there ({fault.code})", "Compare url, source and site."
+        return AnswerError(f"location {self.location}: {what}", answer, code=code, next_step=step)
 
     def error(self, message: str, code: str, next_step: str) -> LocationError:
         """Return an error of this location."""

@@ -50,7 +50,11 @@ class JsonItem:
 
 
 class Sorter:
-    """Takes records in any order, and gives them in key order, each key once: of two with one key the last counts."""
+    """Takes records in any order, and gives them in key order, each key once: of two with one key the last counts.
+
+    What is not selected may be told too (``pass_over``): then it is known in the end how many records there are, each
+    counted once, and a record that came again and is not selected any more is left out.
+    """
 
     def __init__(self, dataset: str, *, run: int = RUN) -> None:
         self._dataset = dataset
@@ -60,15 +64,24 @@ class Sorter:
         self._file: IO[bytes] | None = None
         self._seen = 0
         self.repeated = 0
-        """How many records came with a key that another had; known when all batches were given."""
+        """How many records came with a key that another had; known, as what follows, when all batches were given."""
+        self.population = 0
+        """Records that were told of."""
+        self.undated = 0
+        """Of those passed over, the ones that match and have no date that can be read."""
 
     def add(self, key: Key, version: str, days: Iterable[date | None], note: Note | None = None) -> None:
         """Take a record."""
         ordinals = tuple(None if day is None else day.toordinal() for day in days)
-        self._seen += 1
-        self._lines.append((key, self._seen, version, ordinals, "" if note is None else _spell_note(note)))
-        if len(self._lines) >= self._run:
-            self._spill()
+        self._take(key, version, ordinals, "" if note is None else _spell_note(note))
+
+    def pass_over(self, key: Key, *, is_undated: bool = False) -> None:
+        """Take note of a record that is not selected."""
+        self._take(key, _UNDATED if is_undated else _PASSED)
+
+    def forget(self, key: Key) -> None:
+        """Take note that a record told of before is gone; it counts for nothing."""
+        self._take(key, _GONE)
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield all of them in batches; nothing may be added afterwards."""
@@ -77,6 +90,12 @@ class Sorter:
         days: list[tuple[date | None, ...]] = []
         notes: dict[int, Note] = {}
         for key, _, version, ordinals, note in self._once():
+            if version == _GONE:
+                continue
+            self.population += 1
+            if version in _NOT_SELECTED:
+                self.undated += version == _UNDATED
+                continue
             if note:
                 notes[len(keys)] = _read_note(note)
             keys.append(key)
@@ -89,6 +108,12 @@ class Sorter:
             yield Batch(self._dataset, keys, versions, days, notes)
         if self._file is not None:
             self._file.close()
+
+    def _take(self, key: Key, version: str, days: tuple[int | None, ...] = (), note: str = "") -> None:
+        self._seen += 1
+        self._lines.append((key, self._seen, version, days, note))
+        if len(self._lines) >= self._run:
+            self._spill()
 
     def _once(self) -> Iterator[_Line]:
         """Give lines in key order; of equal keys the one that came last."""
@@ -145,5 +170,8 @@ def _read_note(text: str) -> Note:
     )
 
 
+_PASSED, _UNDATED, _GONE = "\0", "\1", "\2"
+_NOT_SELECTED = frozenset({_PASSED, _UNDATED})
+"""In the place of a version."""
 _BLOCK = 500
 """Lines of a run that are in memory at a time while runs are merged."""
