@@ -1,0 +1,178 @@
+"""One call of ``act``: from a batch to its outcomes.
+
+Invariant: each record is read once more just before, and is changed only while it is the version that was planned, is
+still selected, is not spared, bears no label that keeps it, and is not named by an item that stays. Twenty are read and
+changed at a time, several twenties at once; what an error interrupts is left alone and can be done again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.evaluate import holds_something
+from connectors.masks import mask_value
+from connectors.microsoft365.graph_batch import Part, send_parts
+from connectors.microsoft365.http import Service
+from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question, labelled_now
+from connectors.microsoft365.sharepoint.catalogue import Place
+from connectors.microsoft365.sharepoint.finding import Finder, Seen
+from connectors.microsoft365.sharepoint.reading import shares, spread
+from connectors.microsoft365.sharepoint.removal import Removal, condition, told
+from connectors.microsoft365.sharepoint.table import Entry, Table, field_name
+from ropa.connector import Batch, FieldChange, Key, Outcome, Outcomes, OutcomeWord
+
+_LOST = frozenset({0, 500, 502, 504})
+_VERSION = re.compile(r'^(.*,)(\d+)("?)$')
+Planned = tuple[Key, str]
+"""Key, and the version that was planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What one call needs; threads may share it. ``named``: the items that others name, which must stay."""
+
+    service: Service
+    finder: Finder
+    table: Table
+    place: Place
+    question: Question
+    named: Mapping[str, object]
+
+    def purge(self, batch: Batch, removal: Removal) -> Outcomes:
+        """Remove the records of a batch that has no companions."""
+        return self._over(batch, removal.remove)
+
+    def anonymise(self, batch: Batch) -> Outcomes:
+        """Change the selection's fields."""
+        changes = self.question.selection.fields
+
+        def change(entries: Sequence[Entry]) -> list[Outcome]:
+            bodies = [self._masked(entry, changes) for entry in entries]
+            return self._written(
+                entries, bodies, OutcomeWord.ANONYMISED, lambda entry: not holds_something(changes, entry.item)
+            )
+
+        return self._over(batch, change)
+
+    def flag(self, batch: Batch) -> Outcomes:
+        """Show the flag in the configured column; without one, say of each record whether it is still selected."""
+        flag = self.table.flag
+
+        def mark(entries: Sequence[Entry]) -> list[Outcome]:
+            outcomes = {entry.key: Outcome(entry.key, OutcomeWord.FLAGGED) for entry in entries}
+            if flag is not None:
+                column, value = flag
+                bare = [entry for entry in entries if entry.item.value(column) != value]
+                bodies = [{field_name(column, self.place.fields): value}] * len(bare)
+                written = self._written(
+                    bare, bodies, OutcomeWord.FLAGGED, lambda entry: entry.item.value(column) == value
+                )
+                outcomes |= {outcome.key: outcome for outcome in written}
+            return [outcomes[entry.key] for entry in entries]
+
+        return self._over(batch, mark)
+
+    def look(self, planned: Sequence[Planned], *, is_own: bool = True) -> list[Entry | Outcome]:
+        """Return of each record how it stands now, or the outcome that keeps it from being touched. Up to a batch of
+        them; companions (not ``is_own``) go by no dates of their own."""
+        seen = self._read([key for key, _ in planned])
+        found = [self._verdict(key, version, one, is_own=is_own)
+                 for (key, version), one in zip(planned, seen, strict=True)]  # fmt: skip
+        kept = self._kept([one for one in found if isinstance(one, Entry)])
+        return [
+            Outcome(one.key, OutcomeWord.HELD, RETENTION_LABEL) if isinstance(one, Entry) and one.key in kept else one
+            for one in found
+        ]
+
+    def _read(self, keys: Sequence[Key]) -> list[Seen]:
+        selection, flag = self.question.selection, self.table.flag
+        columns = self.table.columns(selection, has_persons=len(selection.spare.subjects) > 0)
+        columns |= {flag[0]} if flag is not None else set()
+        return self.finder.by_key(self.table, self.place, keys, columns, self.service)
+
+    def _verdict(self, key: Key, version: str, seen: Seen, *, is_own: bool) -> Entry | Outcome:
+        entry, fields = seen.entry, self.question.selection.fields
+        if not seen.is_there:
+            return Outcome(key, OutcomeWord.ABSENT)
+        if entry is None:
+            return Outcome(key, OutcomeWord.CHANGED)
+        if is_own and fields and not holds_something(fields, entry.item):
+            return Outcome(key, OutcomeWord.ABSENT)
+        if self.question.is_spared(entry):
+            return Outcome(key, OutcomeWord.HELD)
+        if entry.version != version or (is_own and not self.question.is_selected(entry)):
+            return Outcome(key, OutcomeWord.CHANGED)
+        if key[0] in self.named:
+            return Outcome(key, OutcomeWord.BLOCKED, "referenced")
+        return entry
+
+    def _kept(self, entries: Sequence[Entry]) -> set[Key]:
+        if self.place.source.is_list:
+            return {entry.key for entry in entries if entry.is_labelled}
+        return labelled_now(self.service, self.place, [entry.key for entry in entries]) if entries else set()
+
+    def _over(self, batch: Batch, change: Callable[[Sequence[Entry]], list[Outcome]]) -> Outcomes:
+        versions = batch.versions or ("",) * len(batch.keys)
+
+        def work(planned: Sequence[Planned]) -> list[Outcome]:
+            looked = self.look([pair for pair in planned if len(pair[0]) == 1])
+            found = [one for one in looked if isinstance(one, Entry)]
+            outcomes = {one.key: one for one in looked if isinstance(one, Outcome)}
+            if found:
+                outcomes |= {outcome.key: outcome for outcome in change(found)}
+            return [outcomes.get(key, Outcome(key, OutcomeWord.CHANGED)) for key, _ in planned]
+
+        pairs = list(zip(batch.keys, versions, strict=True))
+        return Outcomes.of(outcome for part in spread(work, shares(pairs)) for outcome in part)
+
+    def _masked(self, entry: Entry, changes: Sequence[FieldChange]) -> dict[str, Any]:
+        """Return the fields that a mask changes, as they are to be."""
+        body = {}
+        for change in changes:
+            before = entry.item.value(change.column)
+            after = mask_value(change.mask, before)
+            if after != before:
+                body[field_name(change.column, self.place.fields)] = after
+        return body
+
+    def _written(
+        self,
+        entries: Sequence[Entry],
+        bodies: Sequence[Mapping[str, Any]],
+        word: OutcomeWord,
+        is_done: Callable[[Entry], bool],
+    ) -> list[Outcome]:
+        """Write fields, each on the condition that its record is what was read; never creates a record.
+
+        Each is read once more afterwards: for its new version, and, where no answer came, for whether it was done.
+        """
+        tagged = [(entry, body) for entry, body in zip(entries, bodies, strict=True) if entry.list_etag]
+        parts = [
+            Part("PATCH", self.place.values(entry.key[0]), condition(entry.list_etag or ""), body)
+            for entry, body in tagged
+        ]
+        answers = send_parts(self.service, parts, weight=1)
+        after = self._read([entry.key for entry, _ in tagged])
+        outcomes = {entry.key: Outcome(entry.key, OutcomeWord.FAILED, "no-version") for entry in entries}
+        for (entry, _), answer, seen in zip(tagged, answers, after, strict=True):
+            outcome = told(entry.key, answer, word)
+            if answer.status in _LOST and seen.entry is not None and is_done(seen.entry):
+                outcome = Outcome(entry.key, word)
+            if outcome.word is OutcomeWord.ANONYMISED and seen.entry is not None:
+                outcome = Outcome(entry.key, word, version=_successor(entry.version, seen.entry.version))
+            outcomes[entry.key] = outcome
+        return [outcomes[entry.key] for entry in entries]
+
+
+def _successor(before: str, after: str) -> str | None:
+    """Return a record's version after a change of ours; None where somebody else may have changed it too.
+
+    SharePoint counts versions up: one more is ours alone.
+    """
+    old, new = _VERSION.match(before), _VERSION.match(after)
+    if old is None or new is None or (old[1], old[3]) != (new[1], new[3]):
+        return None
+    return after if int(new[2]) - int(old[2]) in {0, 1} else None

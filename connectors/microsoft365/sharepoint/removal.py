@@ -1,0 +1,106 @@
+"""How a record goes: the module of this connector that deletes.
+
+Design. A list item and a file on its way to the recycle bin are deleted with ``If-Match``: what changed since it was
+read stays. ``permanentDelete`` has no such condition in Microsoft's definition, so its caller reads each file's entity
+tag in the request just before, twenty at a time. No retention label is removed and no lock broken to get a deletion
+through: 403 is ``refused`` (a hold and a missing permission have one code), 423 ``failed:locked``. A request without an
+answer is not sent again; the record is asked for, and only one that is gone counts as gone.
+
+What is true afterwards: ``permanentDelete`` and SharePoint's own interface leave nothing in the recycle bin
+(``purged``); anything else lies there until a day that is told (``recoverable``). Graph v1.0 has no final removal of a
+list item.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import date
+
+from connectors.microsoft365.graph_batch import Part, send_parts
+from connectors.microsoft365.http import Answer, Service
+from connectors.microsoft365.sharepoint.catalogue import Place
+from connectors.microsoft365.sharepoint.reading import read_parts
+from connectors.microsoft365.sharepoint.table import Entry
+from ropa.connector import Key, Outcome, OutcomeWord
+
+_NUMBER = re.compile(r',(\d+)"?$')
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class Removal:
+    """Removes records of one place, up to as many as a batch takes at a time; threads may share it.
+
+    ``until``: the day from which what lies in the recycle bin cannot be brought back; None: nothing goes there.
+    ``rest``: SharePoint's own interface at the site, for list items.
+    """
+
+    def __init__(self, service: Service, place: Place, *, until: date | None, rest: Service | None) -> None:
+        self._service = service
+        self._place = place
+        self._until = until
+        self._rest = rest
+
+    def remove(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """Remove records that were read just now, and say of each what became of it."""
+        if self._rest is not None:
+            rest = self._rest
+            answers = [self._by_rest(rest, entry) for entry in entries]
+        else:
+            answers = send_parts(self._service, [self._part(entry) for entry in entries], weight=1)
+        word = OutcomeWord.PURGED if self._until is None else OutcomeWord.RECOVERABLE
+        outcomes = [told(entry.key, answer, word, self._until) for entry, answer in zip(entries, answers, strict=True)]
+        lost = [pos for pos, answer in enumerate(answers) if answer.status in {0, 500, 502, 504}]
+        for pos, is_there in zip(lost, self._are_there([entries[pos].key for pos in lost]), strict=True):
+            if not is_there:
+                outcomes[pos] = Outcome(entries[pos].key, word, until=self._until)
+        return outcomes
+
+    def _part(self, entry: Entry) -> Part:
+        address = self._place.item(entry.key[0])
+        if not self._place.source.is_list and self._until is None:
+            return Part("POST", f"{address}/permanentDelete")
+        return Part("DELETE", address, condition(entry.version))
+
+    def _by_rest(self, rest: Service, entry: Entry) -> Answer:
+        number = _NUMBER.search(entry.version)
+        if number is None or not _GUID.fullmatch(self._place.id.strip("{}")) or not entry.key[0].isdigit():
+            return Answer(412)
+        address = f"_api/web/lists(guid'{self._place.id.strip('{}')}')/items({entry.key[0]})"
+        headers = {"If-Match": f'"{number[1]}"', "Accept": "application/json;odata=nometadata"}
+        return rest.send("DELETE", address, headers=headers)
+
+    def _are_there(self, keys: Sequence[Key]) -> list[bool]:
+        return are_there(self._service, self._place, keys)
+
+
+def are_there(service: Service, place: Place, keys: Sequence[Key]) -> list[bool]:
+    """Tell of each of up to a batch of records whether something stands under its id. Raises LocationError where that
+    cannot be told."""
+    answers = read_parts(service, [place.item(key[0]) for key in keys])
+    for answer in answers:
+        if not answer.is_ok and answer.status != 404:
+            raise service.refusal(answer)
+    return [answer.is_ok for answer in answers]
+
+
+def condition(version: str) -> dict[str, str]:
+    """Return the header that lets a change through only while the record is what it was."""
+    return {"If-Match": version} if version.startswith(('"', "W/")) else {}
+
+
+def told(key: Key, answer: Answer, word: OutcomeWord, until: date | None = None) -> Outcome:
+    """Return what an answer to a change says of its record; ``word``: what became of it where it was carried out."""
+    if answer.is_ok:
+        return Outcome(key, word, until=until)
+    by_status: dict[int, Callable[[], Outcome]] = {
+        0: lambda: Outcome(key, OutcomeWord.FAILED, "no-answer"),
+        403: lambda: Outcome(key, OutcomeWord.REFUSED, "on-hold" if answer.fault.is_hold else "hold-or-permission"),
+        404: lambda: Outcome(key, OutcomeWord.ABSENT),
+        412: lambda: Outcome(key, OutcomeWord.CHANGED),
+        423: lambda: Outcome(key, OutcomeWord.FAILED, "locked"),
+        429: lambda: Outcome(key, OutcomeWord.FAILED, "throttled"),
+        503: lambda: Outcome(key, OutcomeWord.FAILED, "throttled"),
+    }
+    found = by_status.get(answer.status)
+    return found() if found is not None else Outcome(key, OutcomeWord.FAILED, answer.fault.code)
