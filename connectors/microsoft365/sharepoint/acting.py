@@ -1,8 +1,9 @@
 """One call of ``act``: from a batch to its outcomes.
 
-Invariant: each record is read once more just before, and is changed only while it is the version that was planned, is
-still selected, is not spared, bears no label that keeps it, and is not named by an item that stays. Twenty are read and
-changed at a time, several twenties at once; what an error interrupts is left alone and can be done again.
+Invariant: each record is looked at once more, and is changed only while it is the version that was planned, is still
+selected, is not spared, bears no label that keeps it, and is not named by an item that stays. Where the change carries
+that version as its condition the look may be a listing; else twenty are read just before they are changed. Several
+twenties go at once; what an error interrupts is left alone and can be done again.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Any
 from connectors.evaluate import holds_something
 from connectors.masks import mask_value
 from connectors.microsoft365.graph_batch import Part, send_parts
-from connectors.microsoft365.http import Service
+from connectors.microsoft365.http import Answer, Service
 from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question, labelled_now
 from connectors.microsoft365.sharepoint.catalogue import Place
 from connectors.microsoft365.sharepoint.finding import Finder, Seen
-from connectors.microsoft365.sharepoint.reading import shares, spread
+from connectors.microsoft365.sharepoint.reading import content, shares, spread
 from connectors.microsoft365.sharepoint.removal import Removal, condition, told
 from connectors.microsoft365.sharepoint.table import Entry, Table, field_name
 from ropa.connector import Batch, FieldChange, Key, Outcome, Outcomes, OutcomeWord
@@ -43,7 +44,7 @@ class Act:
 
     def purge(self, batch: Batch, removal: Removal) -> Outcomes:
         """Remove the records of a batch that has no companions."""
-        return self._over(batch, removal.remove)
+        return self._over(batch, removal.remove, is_conditional=removal.is_conditional)
 
     def anonymise(self, batch: Batch) -> Outcomes:
         """Change the selection's fields."""
@@ -75,10 +76,15 @@ class Act:
 
         return self._over(batch, mark)
 
-    def look(self, planned: Sequence[Planned], *, is_own: bool = True) -> list[Entry | Outcome]:
+    def look(
+        self, planned: Sequence[Planned], *, is_own: bool = True, listed: Mapping[Key, Seen] | None = None
+    ) -> list[Entry | Outcome]:
         """Return of each record how it stands now, or the outcome that keeps it from being touched. Up to a batch of
-        them; companions (not ``is_own``) go by no dates of their own."""
-        seen = self._read([key for key, _ in planned])
+        them; companions (not ``is_own``) go by no dates of their own. ``listed``: what was just listed of them."""
+        seen_now = dict(listed or {})
+        missing = [key for key, _ in planned if key not in seen_now]
+        seen_now |= zip(missing, self._read(missing) if missing else (), strict=True)
+        seen = [seen_now[key] for key, _ in planned]
         found = [self._verdict(key, version, one, is_own=is_own)
                  for (key, version), one in zip(planned, seen, strict=True)]  # fmt: skip
         kept = self._kept([one for one in found if isinstance(one, Entry)])
@@ -87,11 +93,13 @@ class Act:
             for one in found
         ]
 
-    def _read(self, keys: Sequence[Key]) -> list[Seen]:
+    def _columns(self) -> frozenset[str]:
         selection, flag = self.question.selection, self.table.flag
         columns = self.table.columns(selection, has_persons=len(selection.spare.subjects) > 0)
-        columns |= {flag[0]} if flag is not None else set()
-        return self.finder.by_key(self.table, self.place, keys, columns, self.service)
+        return columns if flag is None else columns | {flag[0]}
+
+    def _read(self, keys: Sequence[Key]) -> list[Seen]:
+        return self.finder.by_key(self.table, self.place, keys, self._columns(), self.service)
 
     def _verdict(self, key: Key, version: str, seen: Seen, *, is_own: bool) -> Entry | Outcome:
         entry, fields = seen.entry, self.question.selection.fields
@@ -114,11 +122,21 @@ class Act:
             return {entry.key for entry in entries if entry.is_labelled}
         return labelled_now(self.service, self.place, [entry.key for entry in entries]) if entries else set()
 
-    def _over(self, batch: Batch, change: Callable[[Sequence[Entry]], list[Outcome]]) -> Outcomes:
+    def _over(
+        self, batch: Batch, change: Callable[[Sequence[Entry]], list[Outcome]], *, is_conditional: bool = True
+    ) -> Outcomes:
+        """Look at records and change those that may be changed. ``is_conditional``: the change itself is refused for
+        another version than the one looked at, so that a listing is as good a look as one by one, and cheaper."""
         versions = batch.versions or ("",) * len(batch.keys)
+        listed = (
+            self.finder.listed(self.table, self.place, batch.keys, self._columns(), self.service)
+            if is_conditional
+            else None
+        )
 
         def work(planned: Sequence[Planned]) -> list[Outcome]:
-            looked = self.look([pair for pair in planned if len(pair[0]) == 1])
+            own = [pair for pair in planned if len(pair[0]) == 1]
+            looked = self.look(own, listed={key: listed[key] for key, _ in own if key in listed} if listed else None)
             found = [one for one in looked if isinstance(one, Entry)]
             outcomes = {one.key: one for one in looked if isinstance(one, Outcome)}
             if found:
@@ -147,7 +165,8 @@ class Act:
     ) -> list[Outcome]:
         """Write fields, each on the condition that its record is what was read; never creates a record.
 
-        Each is read once more afterwards: for its new version, and, where no answer came, for whether it was done.
+        Its new version is told by the answer, or read once more afterwards; where no answer came, it is read whether
+        it was done.
         """
         tagged = [(entry, body) for entry, body in zip(entries, bodies, strict=True) if entry.list_etag]
         parts = [
@@ -155,15 +174,20 @@ class Act:
             for entry, body in tagged
         ]
         answers = send_parts(self.service, parts, weight=1)
-        after = self._read([entry.key for entry, _ in tagged])
         outcomes = {entry.key: Outcome(entry.key, OutcomeWord.FAILED, "no-version") for entry in entries}
-        for (entry, _), answer, seen in zip(tagged, answers, after, strict=True):
-            outcome = told(entry.key, answer, word)
-            if answer.status in _LOST and seen.entry is not None and is_done(seen.entry):
-                outcome = Outcome(entry.key, word)
-            if outcome.word is OutcomeWord.ANONYMISED and seen.entry is not None:
-                outcome = Outcome(entry.key, word, version=_successor(entry.version, seen.entry.version))
-            outcomes[entry.key] = outcome
+        unclear: list[tuple[Entry, Answer]] = []
+        for (entry, _), answer in zip(tagged, answers, strict=True):
+            outcomes[entry.key] = told(entry.key, answer, word)
+            etag = content(answer).get("@odata.etag") if self.place.source.is_list else None
+            if isinstance(etag, str) and word is OutcomeWord.ANONYMISED:
+                outcomes[entry.key] = Outcome(entry.key, word, version=etag)
+            elif answer.status in _LOST or (answer.is_ok and word is OutcomeWord.ANONYMISED):
+                unclear.append((entry, answer))
+        after = self._read([entry.key for entry, _ in unclear]) if unclear else []
+        for (entry, answer), seen in zip(unclear, after, strict=True):
+            if seen.entry is not None and (answer.is_ok or is_done(seen.entry)):
+                version = _successor(entry.version, seen.entry.version) if word is OutcomeWord.ANONYMISED else None
+                outcomes[entry.key] = Outcome(entry.key, word, version=version)
         return [outcomes[entry.key] for entry in entries]
 
 

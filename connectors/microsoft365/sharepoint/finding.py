@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from connectors.microsoft365.graph_batch import MOST
 from connectors.microsoft365.http import AnswerError, Service
 from connectors.microsoft365.records import Sorter
 from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question, is_about, labelled
@@ -41,6 +42,7 @@ class Finder:
         self._catalogue = catalogue
         self._tables = tables
         self._relations = relations
+        self._pages: dict[str, int] = {}
 
     def question(self, table: Table, selection: Selection) -> Question:
         """Return a selection made ready, with the spared records that those of the dataset may descend from."""
@@ -86,6 +88,32 @@ class Finder:
             raw = content(answer)
             entry = table.entry(raw, place, Folders().path(raw)) if raw else None
             found.append(Seen(bool(raw) and "deleted" not in raw, entry))
+        return found
+
+    def listed(
+        self, table: Table, place: Place, keys: Sequence[Key], columns: Iterable[str], service: Service
+    ) -> dict[Key, Seen] | None:
+        """Return those of many records that a listing shows as they stand now; None where reading them one by one, in
+        batches, takes fewer requests. How many pages there are shows only while listing: given up once, it is not
+        tried again."""
+        most = len(keys) // (2 * MOST)
+        if self._pages.get(table.name, 1) > most:
+            return None
+        wanted, found = frozenset(keys), dict[Key, Seen]()
+        listing = Listing(service, table, place, columns)
+        try:
+            for key, entry in listing.entries():
+                self._pages[table.name] = listing.pages
+                if listing.pages > most:
+                    return None
+                if key in wanted and entry is not None and entry.has_etag:
+                    found[key] = Seen(is_there=True, entry=entry)
+                else:
+                    found.pop(key, None)
+        except AnswerError as error:
+            if error.status != 410:
+                raise
+            return None
         return found
 
     def _sorted(self, table: Table, place: Place, question: Question, references: References) -> Sorter:

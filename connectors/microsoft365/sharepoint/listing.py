@@ -38,6 +38,8 @@ class Listing:
         asked = frozenset(columns)
         self._names = table.selected(asked, place.fields)
         self._link = link
+        self.pages = 0
+        """How many came so far."""
         self._folders: Folders | None = Folders() if table.needs_folders(asked) else None
 
     def entries(self) -> Iterator[tuple[Key, Entry | None]]:
@@ -48,6 +50,7 @@ class Listing:
         pages = self._list_pages() if self._table.source.is_list else self._drive_pages()
         pending: list[Mapping[str, Any]] = []
         for page in pages:
+            self.pages += 1
             if self._folders is None:
                 yield from self._read(page)
                 continue

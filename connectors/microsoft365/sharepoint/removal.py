@@ -41,6 +41,11 @@ class Removal:
         self._until = until
         self._rest = rest
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether each removal carries the version as its condition."""
+        return self._place.source.is_list or self._until is not None
+
     def remove(self, entries: Sequence[Entry]) -> list[Outcome]:
         """Remove records that were read just now, and say of each what became of it."""
         if self._rest is not None:
@@ -58,7 +63,7 @@ class Removal:
 
     def _part(self, entry: Entry) -> Part:
         address = self._place.item(entry.key[0])
-        if not self._place.source.is_list and self._until is None:
+        if not self.is_conditional:
             return Part("POST", f"{address}/permanentDelete")
         return Part("DELETE", address, condition(entry.version))
 

@@ -55,6 +55,11 @@ class Entry:
         return self.item.key
 
     @property
+    def has_etag(self) -> bool:
+        """Whether its version is one that a request can carry as its condition."""
+        return self.version.startswith(('"', "W/"))
+
+    @property
     def is_labelled(self) -> bool:
         """Whether its column says that it bears a retention label."""
         return bool(self.fields.get(LABEL))

@@ -186,7 +186,9 @@ def test_a_label_that_keeps_a_file_is_a_hold_from_the_plan_on(label, is_kept):
     ]  # fmt: skip
     words = [outcome.word for outcome in connector.act(due(), batch, Action.PURGE)]
     assert words[1] is (OutcomeWord.HELD if is_kept else OutcomeWord.PURGED)
-    assert not [part for part in fake.parts if part[0] == "DELETE" or ("retentionLabel" in part[1] and part[0] != "GET")]
+    assert not [
+        part for part in fake.parts if part[0] == "DELETE" or ("retentionLabel" in part[1] and part[0] != "GET")
+    ]
 
 
 def test_a_label_set_after_the_plan_is_seen_before_acting():
