@@ -113,7 +113,10 @@ class Kept:
 
     def _has_ended(self) -> bool:
         # The keeper lets go of its end when the server has ended by itself.
-        return bool(select.select([self._keeper.stdout], [], [], 0)[0])
+        # Not select(), which knows no descriptor past 1,023: a long run of tests may have that many.
+        waiting = select.poll()
+        waiting.register(self._keeper.stdout, select.POLLIN | select.POLLHUP)
+        return bool(waiting.poll(0))
 
     def stop(self) -> None:
         """End the server and remove its folder; does nothing the second time."""

@@ -27,8 +27,8 @@ MAX_BRACKETS = 16
 """How deep arrays and inline tables may stand in one another."""
 MAX_DOTS = 16
 """How many dots one key may have."""
-MAX_KEYS = 30_000
-"""How many values one file may give; the parser takes its time for each of them."""
+MAX_KEYS = MAX_BYTES // 20
+"""How many values one file may give, each with its key, a value and an end of line: the parser takes time for each."""
 _LARGEST_INTEGER = 2**63 - 1
 
 _TOKEN = re.compile(

@@ -231,7 +231,7 @@ def test_a_blob_in_one_row_changes_no_version_of_another(tmp_path):
 @pytest.mark.parametrize("touched", range(1, 8))
 @pytest.mark.parametrize("part", [1, 2, 3])
 def test_a_batch_removed_in_parts_is_undone_as_a_whole_where_one_row_changed(tmp_path, monkeypatch, touched, part):
-    monkeypatch.setattr(removal, "_AT_ONCE", part)
+    monkeypatch.setattr(removal, "_ROWS_AT_ONCE", part)
     rows = [(n, 1, "x", DUE) for n in range(1, 8)]
     path = make(tmp_path / "crm.sqlite", TABLE, [("INSERT INTO contact VALUES (?, ?, ?, ?)", rows)])
     with opened(path, dataset("contacts", "contact"), batch_size=10) as crm:

@@ -65,7 +65,7 @@ def test_a_line_up_to_the_bound_is_read(write):
 def test_as_many_values_as_the_bound_are_read_and_one_more_is_not(write):
     text = "\n".join(f"a{number} = 1" for number in range(MAX_KEYS))
     assert len(read_toml(write(text) / "config" / "retention.toml")[0]) == MAX_KEYS
-    with pytest.raises(ConfigurationError, match=f"line {MAX_KEYS + 1}: gives more than 30,000 values"):
+    with pytest.raises(ConfigurationError, match=f"line {MAX_KEYS + 1}: gives more than {MAX_KEYS:,} values"):
         read_toml(write(text + "\nb = 1") / "config" / "retention.toml")
 
 
