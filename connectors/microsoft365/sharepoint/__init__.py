@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["CAPABILITIES", "DEFAULT_ANCHORS", "TYPE"]
 
 CAPABILITIES = Capabilities(
-    actions=frozenset({Action.PURGE, Action.ANONYMISE, Action.FLAG}), masks=frozenset(Mask), default_batch_size=1000
+    actions=frozenset({Action.PURGE, Action.ANONYMISE, Action.FLAG}), masks=frozenset(Mask), default_batch_size=2000
 )
 DEFAULT_ANCHORS = {
     "created": Anchor("created", (AnchorPart("createdDateTime"),)),

@@ -15,7 +15,7 @@ from connectors.microsoft365.records import Sorter
 from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question, is_about, labelled
 from connectors.microsoft365.sharepoint.catalogue import NEEDS, Catalogue, Place
 from connectors.microsoft365.sharepoint.listing import RESTARTS, Folders, Listing, item_url
-from connectors.microsoft365.sharepoint.reading import content, read_all
+from connectors.microsoft365.sharepoint.reading import AT_ONCE, content, read_all
 from connectors.microsoft365.sharepoint.relations import Edge, Relations, key_of
 from connectors.microsoft365.sharepoint.table import Entry, Table, numbers_in
 from ropa.connector import Batch, Key, Note, Reference, Referring, Selection, Tally
@@ -94,9 +94,9 @@ class Finder:
         self, table: Table, place: Place, keys: Sequence[Key], columns: Iterable[str], service: Service
     ) -> dict[Key, Seen] | None:
         """Return those of many records that a listing shows as they stand now; None where reading them one by one, in
-        batches, takes fewer requests. How many pages there are shows only while listing: given up once, it is not
-        tried again."""
-        most = len(keys) // (2 * MOST)
+        batches and a few of those at once, is quicker. How many pages there are shows only while listing: given up
+        once, it is not tried again."""
+        most = len(keys) // (AT_ONCE * MOST)
         if self._pages.get(table.name, 1) > most:
             return None
         wanted, found = frozenset(keys), dict[Key, Seen]()
