@@ -17,7 +17,7 @@ from connectors.evaluate import holds_something
 from connectors.masks import mask_value
 from connectors.microsoft365.graph_batch import Part, send_parts
 from connectors.microsoft365.http import Answer, Service
-from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question, labelled_now
+from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, TWO_DATASETS, Question, obstacles_now
 from connectors.microsoft365.sharepoint.catalogue import Place
 from connectors.microsoft365.sharepoint.finding import Finder, Seen
 from connectors.microsoft365.sharepoint.reading import content, shares, spread
@@ -88,10 +88,7 @@ class Act:
         found = [self._verdict(key, version, one, is_own=is_own)
                  for (key, version), one in zip(planned, seen, strict=True)]  # fmt: skip
         kept = self._kept([one for one in found if isinstance(one, Entry)])
-        return [
-            Outcome(one.key, OutcomeWord.HELD, RETENTION_LABEL) if isinstance(one, Entry) and one.key in kept else one
-            for one in found
-        ]
+        return [_stays(one.key, kept[one.key]) if isinstance(one, Entry) and one.key in kept else one for one in found]
 
     def _columns(self) -> frozenset[str]:
         selection, flag = self.question.selection, self.table.flag
@@ -103,6 +100,8 @@ class Act:
 
     def _verdict(self, key: Key, version: str, seen: Seen, *, is_own: bool) -> Entry | Outcome:
         entry, fields = seen.entry, self.question.selection.fields
+        if seen.answer is not None:
+            return told(key, seen.answer, OutcomeWord.FAILED)
         if not seen.is_there:
             return Outcome(key, OutcomeWord.ABSENT)
         if entry is None:
@@ -117,10 +116,13 @@ class Act:
             return Outcome(key, OutcomeWord.BLOCKED, "referenced")
         return entry
 
-    def _kept(self, entries: Sequence[Entry]) -> set[Key]:
+    def _kept(self, entries: Sequence[Entry]) -> Mapping[Key, str]:
+        """Return which records an obstacle keeps, with its code."""
         if self.place.source.is_list:
-            return {entry.key for entry in entries if entry.is_labelled}
-        return labelled_now(self.service, self.place, [entry.key for entry in entries]) if entries else set()
+            return {entry.key: RETENTION_LABEL for entry in entries if entry.is_labelled}
+        shared = {entry.key: TWO_DATASETS for entry in entries if entry.is_shared}
+        asked = [entry.key for entry in entries if entry.key not in shared]
+        return shared | (obstacles_now(self.service, self.place, asked) if asked else {})
 
     def _over(
         self, batch: Batch, change: Callable[[Sequence[Entry]], list[Outcome]], *, is_conditional: bool = True
@@ -189,6 +191,10 @@ class Act:
                 version = _successor(entry.version, seen.entry.version) if word is OutcomeWord.ANONYMISED else None
                 outcomes[entry.key] = Outcome(entry.key, word, version=version)
         return [outcomes[entry.key] for entry in entries]
+
+
+def _stays(key: Key, code: str) -> Outcome:
+    return Outcome(key, OutcomeWord.HELD if code == RETENTION_LABEL else OutcomeWord.BLOCKED, code)
 
 
 def _successor(before: str, after: str) -> str | None:

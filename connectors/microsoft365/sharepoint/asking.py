@@ -18,7 +18,8 @@ from connectors.microsoft365.sharepoint.reading import content, read_parts, shar
 from connectors.microsoft365.sharepoint.table import NAMED, Entry, Table
 from ropa.connector import Key, Selection, SubjectSet, normalise_identifier
 
-RETENTION_LABEL = "retention-label"
+RETENTION_LABEL, UNREADABLE_LABEL, TWO_DATASETS = "retention-label", "label-unreadable", "two-datasets"
+"""Why a record stays. The first counts as a hold."""
 _NEEDS = "Files.Read.All or Sites.Read.All (retention labels are read before anything is planned)"
 
 
@@ -65,33 +66,38 @@ def is_about(table: Table, entry: Entry, subjects: SubjectSet) -> bool:
     return any(value is not None and normalise_identifier(spell(value)) in subjects for value in values)
 
 
-def labelled(service: Service, place: Place, keys: Sequence[Key]) -> set[Key]:
-    """Return which files bear a retention label that keeps them. Raises LocationError where that cannot be read."""
-    found: set[Key] = set()
-    for own in spread(lambda own: labelled_now(service, place, own), shares(keys)):
+def obstacles(service: Service, place: Place, keys: Sequence[Key]) -> dict[Key, str]:
+    """Return which files their retention label keeps, or of which it cannot be read, with a code for each. Raises
+    LocationError where the permission to read labels is missing."""
+    found: dict[Key, str] = {}
+    for own in spread(lambda own: obstacles_now(service, place, own), shares(keys)):
         found |= own
     return found
 
 
-def labelled_now(service: Service, place: Place, keys: Sequence[Key]) -> set[Key]:
-    """Return what ``labelled`` does, in the caller's thread."""
+def obstacles_now(service: Service, place: Place, keys: Sequence[Key]) -> dict[Key, str]:
+    """Return what ``obstacles`` does, in the caller's thread."""
     answers = read_parts(service, [f"{place.item(key[0])}/retentionLabel" for key in keys])
-    return {key for key, answer in zip(keys, answers, strict=True) if _is_kept(service, answer)}
+    codes = ((key, _obstacle(service, answer)) for key, answer in zip(keys, answers, strict=True))
+    return {key: code for key, code in codes if code is not None}
 
 
-def _is_kept(service: Service, answer: Answer) -> bool:
-    """Tell whether a label keeps a file. One that only counts down to a deletion (``doNotRetain``) does not.
+def _obstacle(service: Service, answer: Answer) -> str | None:
+    """Return what stands against a file. A label that only counts down to a deletion (``doNotRetain``) does not.
 
     Source: learn.microsoft.com/graph/api/resources/retentionlabelsettings.
     """
     if answer.status in {404, 501}:
-        return False
-    if not answer.is_ok:
+        return None
+    if answer.status in {401, 403}:
         raise service.refusal(answer, _NEEDS)
+    if not answer.is_ok:
+        return UNREADABLE_LABEL
     label = content(answer)
     settings = label.get("retentionSettings")
     if not isinstance(settings, Mapping):
-        return bool(label.get("name"))
+        return RETENTION_LABEL if label.get("name") else None
     is_free = settings.get("behaviorDuringRetentionPeriod") == "doNotRetain"
     is_locked = settings.get("isRecordLocked") is True or settings.get("isDeleteAllowed") is False
-    return bool(label.get("name") or settings) and (is_locked or not is_free)
+    is_kept = bool(label.get("name") or settings) and (is_locked or not is_free)
+    return RETENTION_LABEL if is_kept else None

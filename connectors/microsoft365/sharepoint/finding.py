@@ -10,9 +10,9 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.microsoft365.graph_batch import MOST
-from connectors.microsoft365.http import AnswerError, Service
+from connectors.microsoft365.http import Answer, AnswerError, Service
 from connectors.microsoft365.records import Sorter
-from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question, is_about, labelled
+from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, TWO_DATASETS, Question, is_about, obstacles
 from connectors.microsoft365.sharepoint.catalogue import NEEDS, Catalogue, Place
 from connectors.microsoft365.sharepoint.listing import RESTARTS, Folders, Listing, item_url
 from connectors.microsoft365.sharepoint.reading import AT_ONCE, content, read_all
@@ -26,10 +26,12 @@ _AT_A_TIME = 1000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What stands under a key now. ``entry`` is None where it is no record of the dataset (any more)."""
+    """What stands under a key now. ``entry`` is None where it is no record of the dataset (any more), or where it
+    cannot be read, which ``answer`` then tells."""
 
     is_there: bool
     entry: Entry | None
+    answer: Answer | None = None
 
 
 class Finder:
@@ -43,6 +45,8 @@ class Finder:
         self._tables = tables
         self._relations = relations
         self._pages: dict[str, int] = {}
+        for table in tables.values():
+            table.rivals = [other for other in tables.values() if other is not table and other.may_share(table)]
 
     def question(self, table: Table, selection: Selection) -> Question:
         """Return a selection made ready, with the spared records that those of the dataset may descend from."""
@@ -54,7 +58,7 @@ class Finder:
         """Yield the batches of ``Connector.find``."""
         place = self._catalogue.place(table.source)
         question = self.question(table, selection)
-        references = References(self._relations, place, selection)
+        references = References(self._relations, table, place, selection)
         sorter = self._sorted(table, place, question, references)
         yield from sorter.batches(size)
         is_whole = selection.keys is None and selection.parents is None and not selection.undated
@@ -84,7 +88,8 @@ class Finder:
         found: list[Seen] = []
         for answer in answers:
             if not answer.is_ok and answer.status != 404:
-                raise self._service.refusal(answer, NEEDS)
+                found.append(Seen(is_there=True, entry=None, answer=answer))
+                continue
             raw = content(answer)
             entry = table.entry(raw, place, Folders().path(raw)) if raw else None
             found.append(Seen(bool(raw) and "deleted" not in raw, entry))
@@ -123,6 +128,8 @@ class Finder:
             return self._collected(table, place, columns, (question, references))
         taken = _Taken(self, table, place, question, references)
         for seen in self.by_key(table, place, sorted({key for key in selection.keys if len(key) == 1}), columns):
+            if seen.answer is not None:
+                raise self._service.refusal(seen.answer, NEEDS)
             if seen.entry is not None:
                 taken.take(seen.entry)
         return taken.done()
@@ -147,11 +154,12 @@ class Finder:
             return taken.done()
         raise self._service.incomplete("its listing starts over without end")
 
-    def labels(self, place: Place, entries: Sequence[Entry]) -> set[Key]:
-        """Return which of some records bear a retention label that keeps them."""
+    def obstacles(self, place: Place, entries: Sequence[Entry]) -> dict[Key, str]:
+        """Return which of some records must stay as they are, with a code for each."""
         if place.source.is_list:
-            return {entry.key for entry in entries if entry.is_labelled}
-        return labelled(self._service, place, [entry.key for entry in entries])
+            return {entry.key: RETENTION_LABEL for entry in entries if entry.is_labelled}
+        found = obstacles(self._service, place, [entry.key for entry in entries])
+        return {entry.key: TWO_DATASETS for entry in entries if entry.is_shared} | found
 
     def _spared(self, dataset: str, selection: Selection) -> frozenset[Key]:
         """Return the records of a dataset that are spared, by themselves or by what they descend from."""
@@ -171,9 +179,9 @@ class Finder:
 class References:
     """How records refer to each other; nothing where only fields are to go, or dates are asked."""
 
-    def __init__(self, relations: Relations, place: Place, selection: Selection) -> None:
+    def __init__(self, relations: Relations, table: Table, place: Place, selection: Selection) -> None:
         is_asked = place.source.is_list and not selection.fields and not selection.undated and selection.check_anchors
-        self._up: list[tuple[Edge, str]] = relations.from_place(place) if is_asked else []
+        self._up: list[tuple[Edge, str]] = relations.from_place(table, place) if is_asked else []
         self._down: Mapping[str, tuple[Referring, ...]] = relations.counted(place) if is_asked else {}
         self.columns = frozenset(edge.column for edge, _ in self._up)
 
@@ -231,12 +239,12 @@ class _Taken:
             return
         waiting, self._waiting = list(self._waiting.values()), {}
         is_planned = not question.selection.undated and question.selection.check_anchors
-        kept = self._finder.labels(self._place, waiting) if is_planned else set()
+        kept = self._finder.obstacles(self._place, waiting) if is_planned else {}
         for entry in waiting:
             note = Note(
-                question.is_spared(entry) or entry.key in kept,
+                question.is_spared(entry) or kept.get(entry.key) == RETENTION_LABEL,
                 references.refers_to(entry),
                 references.referred_by(entry),
-                RETENTION_LABEL if entry.key in kept else None,
+                kept.get(entry.key),
             )
             self.sorter.add(entry.key, entry.version, question.anchored(entry), note if note != Note() else None)

@@ -17,7 +17,7 @@ import httpx
 
 from connectors.evaluate import holds_something
 from connectors.microsoft365.http import AnswerError, Service
-from connectors.microsoft365.opening import graph_root, open_services
+from connectors.microsoft365.opening import graph_root, open_services, root_of
 from connectors.microsoft365.sharepoint import CAPABILITIES
 from connectors.microsoft365.sharepoint.acting import Act
 from connectors.microsoft365.sharepoint.asking import is_about
@@ -120,9 +120,9 @@ class SharePointConnector:
             return Outcomes.of(())
         is_row = action is Action.PURGE and not selection.fields
         if is_row and batch.companions:
-            return Units(batch, lambda name: self._part(selection, name)).purge()
+            return Units(batch, lambda name, wanted: self._part(selection, name, wanted)).purge()
         if is_row:
-            part = self._part(selection, batch.dataset)
+            part = self._part(selection, batch.dataset, frozenset(key[0] for key in batch.keys if key))
             return replace(part.act, named=part.naming).purge(batch, part.removal)
         if action is Action.ANONYMISE and selection.fields and not batch.companions:
             return self._act(selection, batch.dataset).anonymise(batch)
@@ -192,13 +192,13 @@ class SharePointConnector:
         place, question = self._catalogue.place(table.source), self._finder.question(table, own)
         return Act(self._applying, self._finder, table, place, question, {})
 
-    def _part(self, selection: Selection, dataset: str) -> Part:
+    def _part(self, selection: Selection, dataset: str, wanted: frozenset[str]) -> Part:
         act = self._act(selection, dataset)
         is_list = act.place.source.is_list
         rest = self._open_rest() if is_list and self._settings.is_rest else None
         is_final = rest is not None or (not is_list and self._settings.is_permanent)
         removal = Removal(self._applying, act.place, until=None if is_final else self._until(selection), rest=rest)
-        return Part(act, removal, self._relations.referring(act.place) if is_list else {})
+        return Part(act, removal, self._relations.referring(act.place, wanted) if is_list else {})
 
     def _until(self, selection: Selection) -> date:
         """Return the day from which what goes into the recycle bin today cannot be brought back."""
@@ -228,7 +228,7 @@ class SharePointConnector:
                 options = {name: value for name, value in self._spec.options.items() if name != "resource"}
                 planning, self._rest = open_services(
                     replace(self._spec, options=options),
-                    root=f"{address.rstrip('/')}/",
+                    root=root_of(self._spec.name, "site", address),
                     resource=f"{parts.scheme}://{parts.netloc}",
                     kind="sharepoint-rest",
                     at_once=AT_ONCE,

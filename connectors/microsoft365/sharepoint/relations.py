@@ -7,7 +7,7 @@ cascade or clear (relationshipDeleteBehavior), so none of it is left to SharePoi
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +50,12 @@ class Relations:
         """Return every column that names items of a list of the site."""
         names = self._declared()
         titles = {info.id: info.title for info in self._catalogue.lists()}
+        by_plain = {_plain(one): one for one in titles}
         found = {}
         for list_id, fields in self._catalogue.all_fields().items():
             for field in (fields or {}).values():
-                parent = _plain(field.looks_up)
-                if parent is not None and parent in {_plain(one) for one in titles}:
-                    to = next(one for one in titles if _plain(one) == parent)
+                to = by_plain.get(_plain(field.looks_up)) if field.looks_up is not None else None
+                if to is not None:
                     label = names.get(list_id)
                     edge = Edge(list_id, label or titles[list_id], label is not None, field.name, to, _name(field))
                     found[list_id, field.name] = edge
@@ -72,19 +72,22 @@ class Relations:
             found.setdefault((child.id, column), Edge(child.id, table.name, True, column, to_place.id, name))
         return list(found.values())
 
-    def from_place(self, place: Place) -> list[tuple[Edge, str]]:
+    def from_place(self, table: Table, place: Place) -> list[tuple[Edge, str]]:
         """Return the columns of a list that name items of declared lists, each with the dataset's name."""
         names = self._declared()
+        named = self._tables.get(table.spec.parent.dataset) if table.spec.parent is not None else None
+        if named is not None and (parent := self._catalogue.find(named.source)) is not None:
+            names[parent.id] = named.name
         return [(edge, names[edge.parent]) for edge in self.edges() if edge.child == place.id and edge.parent in names]
 
-    def referring(self, place: Place, wanted: Callable[[str], bool] | None = None) -> Mapping[str, list[_Child]]:
+    def referring(self, place: Place, wanted: Container[str] | None = None) -> Mapping[str, Collection[_Child]]:
         """Return, by item, the items of other lists that name it, each as (list, number): every list that may is read
         whole. ``wanted``: which items are asked about; None: any."""
-        found: dict[str, list[_Child]] = defaultdict(list)
+        found: dict[str, set[_Child]] = defaultdict(set)
         for edge, own, numbers in self._named(place):
             for number in numbers:
-                if (wanted is None or wanted(number)) and (edge.child, own) not in found[number]:
-                    found[number].append((edge.child, own))
+                if wanted is None or number in wanted:
+                    found[number].add((edge.child, own))
         return found
 
     def counted(self, place: Place) -> Mapping[str, tuple[Referring, ...]]:

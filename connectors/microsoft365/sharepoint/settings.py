@@ -66,7 +66,8 @@ def read_settings(spec: LocationSpec) -> Settings:
         problems.append(Problem(f"{at}.recycle_bin_days", "is a number of days"))
         days = BIN_DAYS
     is_rest = options.get("sharepoint_rest") is True
-    if is_rest and options.get("client_secret"):
+    applying = options.get("apply")
+    if is_rest and (applying if isinstance(applying, Mapping) else options).get("client_secret"):
         problems.append(Problem(f"{at}.sharepoint_rest", "SharePoint takes no client secret; give a certificate"))
     if problems:
         raise ConfigurationError(f"{spec.name} cannot be opened", tuple(problems))

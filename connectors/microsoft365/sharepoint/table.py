@@ -48,6 +48,8 @@ class Entry:
     list_etag: str | None
     """The entity tag of its fields; of a file another than ``version``."""
     fields: Mapping[str, Any]
+    is_shared: bool = False
+    """Whether it is a record of another dataset too, whose rules may still need it."""
 
     @property
     def key(self) -> Key:
@@ -76,7 +78,10 @@ class Table:
         self.globs = [] if source.is_list else [entry for entry in entries if is_glob(entry)]
         self._data = [Glob(glob) for glob in self.globs]
         self._pattern = Glob(str(spec.options.get("pattern") or "*"))
-        self._is_deep = any("/" in glob for glob in [*self.globs, str(spec.options.get("pattern") or "")])
+        self.rivals: list[Table] = []
+        """Datasets over the same library."""
+        self.is_deep = any("/" in glob for glob in [*self.globs, str(spec.options.get("pattern") or "")])
+        """Whether a glob looks at folders."""
 
     @property
     def name(self) -> str:
@@ -103,9 +108,15 @@ class Table:
                          for part in self.spec.anchors[name].parts)  # fmt: skip
         return frozenset(asked)
 
+    def may_share(self, other: Table) -> bool:
+        """Tell whether both may hold the same files. Two ways to name one library are not seen through."""
+        mine, theirs = self.source, other.source
+        return not mine.is_list and (mine.kind, mine.name) == (theirs.kind, theirs.name)
+
     def needs_folders(self, columns: Iterable[str]) -> bool:
         """Tell whether it matters in which folder a file lies."""
-        return bool(self.source.folder) or self._is_deep or bool({"path", "folder"} & set(columns))
+        tables = (self, *self.rivals)
+        return bool({"path", "folder"} & set(columns)) or any(one.source.folder or one.is_deep for one in tables)
 
     def selected(self, columns: Iterable[str], fields: Fields | None) -> tuple[str, ...]:
         """Return the fields to ask for, for some columns (``*``: all of them); with the label's where an item has one.
@@ -140,8 +151,7 @@ class Table:
         if "folder" in raw or "root" in raw:
             return None
         name, above = str(raw.get("name") or ""), folder or ()
-        depth = len(self.source.folder)
-        if above[:depth] != self.source.folder or not self._is_member("/".join((*above[depth:], name)), name):
+        if not self.is_member(above, name):
             return None
         list_item = raw.get("listItem") or {}
         fields = list_item.get("fields") or {}
@@ -149,10 +159,14 @@ class Table:
         own |= {"path": "/".join((*above, name)), "folder": "/".join(above) or "."}
         own["extension"] = PurePosixPath(name).suffix[1:].lower()
         item = self._json(raw["id"], own, fields, place)
-        return Entry(item, _etag(raw) or _dated(raw), _etag(list_item) or _etag(fields), fields)
+        is_shared = any(other.is_member(above, name) for other in self.rivals)
+        return Entry(item, _etag(raw) or _dated(raw), _etag(list_item) or _etag(fields), fields, is_shared)
 
-    def _is_member(self, below: str, name: str) -> bool:
-        if not self._pattern.is_match(below, name):
+    def is_member(self, above: tuple[str, ...], name: str) -> bool:
+        """Tell whether a file in some folders is a record of this dataset."""
+        depth = len(self.source.folder)
+        below = "/".join((*above[depth:], name))
+        if above[:depth] != self.source.folder or not self._pattern.is_match(below, name):
             return False
         return not self._data or any(glob.is_match(below, name) for glob in self._data)
 

@@ -8,7 +8,7 @@ does not, its parent stays, and says so.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from connectors.microsoft365.sharepoint.acting import Act
@@ -28,17 +28,20 @@ class Part:
 
     act: Act
     removal: Removal
-    naming: Mapping[str, Sequence[tuple[str, str]]]
+    naming: Mapping[str, Collection[tuple[str, str]]]
     """By item, the items that name it, each as (list, number)."""
 
 
 class Units:
-    """One batch with companions. ``part``: what acts on a dataset, by its name."""
+    """One batch with companions. ``part``: what acts on a dataset, by its name and the numbers of its items."""
 
-    def __init__(self, batch: Batch, part: Callable[[str], Part]) -> None:
+    def __init__(self, batch: Batch, part: Callable[[str, frozenset[str]], Part]) -> None:
         self._batch = batch
         self._companions = list(_flatten(batch))
-        self._parts = {name: part(name) for name in dict.fromkeys([batch.dataset, *(n for n, _ in self._companions)])}
+        numbers: dict[str, set[str]] = {batch.dataset: {key[0] for key in batch.keys}}
+        for name, companion in self._companions:
+            numbers.setdefault(name, set()).add(companion.key[0])
+        self._parts = {name: part(name, frozenset(own)) for name, own in numbers.items()}
         self._children: dict[Reference, list[Name]] = defaultdict(list)
         for name, companion in self._companions:
             for reference in companion.refers_to:

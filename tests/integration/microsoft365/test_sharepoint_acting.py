@@ -412,3 +412,40 @@ def test_many_records_are_looked_at_by_listing_where_that_takes_fewer_requests_a
         reads = {path for method, path, _, _ in fake.parts if method == "GET" and "/items/" in path}
         assert len(reads) == (1 if is_listed else 100)
         assert batches == (5 + 1 if is_listed else 10)
+
+
+def test_a_record_that_cannot_be_read_by_itself_has_its_own_outcome_and_the_rest_goes():
+    for fake, spec in ((fill_list(ROWS), list_spec()), (fill_library(ROWS), library_spec())):
+        connector = open_site(fake, spec, batch_size=100)
+        batch = planned(connector)
+        refused = (403, {}, {"error": {"code": "accessDenied", "message": "No."}})
+        fake.parts_told["GET", "items/902"] = [refused] * 2
+        fake.parts_told["GET", "items/903"] = [(423, {}, {"error": {"code": "locked"}})]
+        outcomes = connector.act(due(), batch, Action.PURGE)
+        assert told(outcomes)[1:3] == [(OutcomeWord.REFUSED, "hold-or-permission"), (OutcomeWord.FAILED, "locked")]
+        assert len(fake.removed) == 3
+        assert connector.remaining(due(), batch) == {("902",), ("903",)}
+
+
+def test_a_file_of_two_datasets_is_blocked():
+    fake = fill_library(ROWS[:2])
+    fake.files["903"] = Item("903", name="brief.docx")
+    other = replace(library_spec(), name="other", data={"correspondence": ("*902*", "*.docx")})
+    connector = open_site(fake, library_spec(), other, batch_size=100)
+    batch = planned(connector)
+    assert [(found.key, found.obstacle) for found in batch.records] == [(("901",), None), (("902",), "two-datasets")]
+    assert told(connector.act(due(), batch, Action.PURGE)) == [
+        (OutcomeWord.PURGED, None), (OutcomeWord.BLOCKED, "two-datasets"),
+    ]  # fmt: skip
+
+
+def test_a_label_that_cannot_be_read_of_one_file_blocks_that_file():
+    fake = fill_library(ROWS[:2])
+    fake.parts_told["GET", "902/retentionLabel"] = [(400, {}, {"error": {"code": "notSupported"}})] * 2
+    connector = open_site(fake, library_spec(), batch_size=100)
+    batch = planned(connector)
+    assert [(found.is_spared, found.obstacle) for found in batch.records] == [
+        (False, None),
+        (False, "label-unreadable"),
+    ]
+    assert told(connector.act(due(), batch, Action.PURGE))[1] == (OutcomeWord.BLOCKED, "label-unreadable")
