@@ -17,7 +17,7 @@ from connectors.evaluate import holds_something
 from connectors.masks import mask_value
 from connectors.microsoft365.graph_batch import Part, send_parts
 from connectors.microsoft365.http import Answer, Service
-from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, TWO_DATASETS, Question, obstacles_now
+from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question, obstacles_now
 from connectors.microsoft365.sharepoint.catalogue import Place
 from connectors.microsoft365.sharepoint.finding import Finder, Seen
 from connectors.microsoft365.sharepoint.reading import content, shares, spread
@@ -120,9 +120,9 @@ class Act:
         """Return which records an obstacle keeps, with its code."""
         if self.place.source.is_list:
             return {entry.key: RETENTION_LABEL for entry in entries if entry.is_labelled}
-        shared = {entry.key: TWO_DATASETS for entry in entries if entry.is_shared}
-        asked = [entry.key for entry in entries if entry.key not in shared]
-        return shared | (obstacles_now(self.service, self.place, asked) if asked else {})
+        known = {entry.key: entry.obstacle for entry in entries if entry.obstacle is not None}
+        asked = [entry.key for entry in entries if entry.key not in known]
+        return known | (obstacles_now(self.service, self.place, asked) if asked else {})
 
     def _over(
         self, batch: Batch, change: Callable[[Sequence[Entry]], list[Outcome]], *, is_conditional: bool = True

@@ -18,7 +18,7 @@ from connectors.microsoft365.sharepoint.reading import content, read_parts, shar
 from connectors.microsoft365.sharepoint.table import NAMED, Entry, Table
 from ropa.connector import Key, Selection, SubjectSet, normalise_identifier
 
-RETENTION_LABEL, UNREADABLE_LABEL, TWO_DATASETS = "retention-label", "label-unreadable", "two-datasets"
+RETENTION_LABEL, UNREADABLE_LABEL = "retention-label", "label-unreadable"
 """Why a record stays. The first counts as a hold."""
 _NEEDS = "Files.Read.All or Sites.Read.All (retention labels are read before anything is planned)"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from connectors.microsoft365.graph_batch import MOST
 from connectors.microsoft365.http import Answer, AnswerError, Service
 from connectors.microsoft365.records import Sorter
-from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, TWO_DATASETS, Question, is_about, obstacles
+from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question, is_about, obstacles
 from connectors.microsoft365.sharepoint.catalogue import NEEDS, Catalogue, Place
 from connectors.microsoft365.sharepoint.listing import RESTARTS, Folders, Listing, item_url
 from connectors.microsoft365.sharepoint.reading import AT_ONCE, content, read_all
@@ -159,7 +159,7 @@ class Finder:
         if place.source.is_list:
             return {entry.key: RETENTION_LABEL for entry in entries if entry.is_labelled}
         found = obstacles(self._service, place, [entry.key for entry in entries])
-        return {entry.key: TWO_DATASETS for entry in entries if entry.is_shared} | found
+        return {entry.key: entry.obstacle for entry in entries if entry.obstacle is not None} | found
 
     def _spared(self, dataset: str, selection: Selection) -> frozenset[Key]:
         """Return the records of a dataset that are spared, by themselves or by what they descend from."""

@@ -21,7 +21,7 @@ from connectors.microsoft365.sharepoint.sources import folder_of, segment
 from connectors.microsoft365.sharepoint.table import Entry, Table
 from ropa.connector import Key
 
-_FACETS = "id,name,eTag,size,createdDateTime,lastModifiedDateTime,parentReference,folder,root,deleted,file"
+_FACETS = "id,name,eTag,size,createdDateTime,lastModifiedDateTime,parentReference,folder,root,deleted,file,package"
 RESTARTS = 3
 """How often a service may ask to start over before the listing counts as one that does not end."""
 

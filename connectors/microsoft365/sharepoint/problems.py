@@ -34,6 +34,11 @@ def problems_of(service: Service, table: Table, place: Place, selection: Selecti
         for anchor in spec.anchors.values()
         if any(part.dataset not in {None, spec.name} for part in anchor.parts)
     ]
+    found += [
+        f"column {name} names a person by a number, and cannot identify one"
+        for name in spec.subject
+        if name in (place.fields or {}) and (place.fields or {})[name].type == "personOrGroup"
+    ]
     found += _unknown(service, table, place, _columns(table, selection))
     if selection is None:
         return found

@@ -1,11 +1,12 @@
 """A dataset as configured: which entries of a place are its records, and what a record says.
 
-Invariant: an entry that is a folder, the root, or deleted is no record; what a column holds that is no single value is
-told as empty to conditions, and never judged as something else.
+Invariant: an entry that is a folder, the root, or deleted is no record; a column that holds anything never counts as
+empty, whatever Graph wraps it in.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -37,6 +38,7 @@ LABEL = "_ComplianceTag"
 _FOLDER_TYPE = "0x0120"
 """What the content types of folders start with."""
 _GLOB = frozenset("*?[/.")
+TWO_DATASETS, PACKAGE = "two-datasets", "package"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class Entry:
     list_etag: str | None
     """The entity tag of its fields; of a file another than ``version``."""
     fields: Mapping[str, Any]
-    is_shared: bool = False
-    """Whether it is a record of another dataset too, whose rules may still need it."""
+    obstacle: str | None = None
+    """Why it must stay: another dataset's rules may still need it, or it holds more than one document."""
 
     @property
     def key(self) -> Key:
@@ -159,8 +161,9 @@ class Table:
         own |= {"path": "/".join((*above, name)), "folder": "/".join(above) or "."}
         own["extension"] = PurePosixPath(name).suffix[1:].lower()
         item = self._json(raw["id"], own, fields, place)
-        is_shared = any(other.is_member(above, name) for other in self.rivals)
-        return Entry(item, _etag(raw) or _dated(raw), _etag(list_item) or _etag(fields), fields, is_shared)
+        obstacle = TWO_DATASETS if any(other.is_member(above, name) for other in self.rivals) else None
+        obstacle = PACKAGE if "package" in raw else obstacle
+        return Entry(item, _etag(raw) or _dated(raw), _etag(list_item) or _etag(fields), fields, obstacle)
 
     def is_member(self, above: tuple[str, ...], name: str) -> bool:
         """Tell whether a file in some folders is a record of this dataset."""
@@ -171,7 +174,7 @@ class Table:
         return not self._data or any(glob.is_match(below, name) for glob in self._data)
 
     def _json(self, key: str, own: Mapping[str, Any], fields: Mapping[str, Any], place: Place) -> JsonItem:
-        values = {column: value for column, value in fields.items() if not column.startswith("@")}
+        values = {column: _single(value) for column, value in fields.items() if not column.startswith("@")}
         for column in place.lookups:
             values[column] = fields.get(f"{column}LookupId")
         values |= own
@@ -208,6 +211,12 @@ def numbers_in(fields: Mapping[str, Any], column: str) -> set[str]:
         if found:
             break
     return found
+
+
+def _single(value: object) -> object:
+    """Return what a column holds as one value: several of them, or a link with its text, as JSON, so that a column that
+    holds them never counts as empty."""
+    return json.dumps(value, ensure_ascii=False) if value and isinstance(value, list | dict) else value
 
 
 def _etag(raw: Mapping[str, Any]) -> str | None:

@@ -449,3 +449,36 @@ def test_a_label_that_cannot_be_read_of_one_file_blocks_that_file():
         (False, "label-unreadable"),
     ]
     assert told(connector.act(due(), batch, Action.PURGE))[1] == (OutcomeWord.BLOCKED, "label-unreadable")
+
+
+def test_a_notebook_is_blocked_because_it_holds_more_than_one_document():
+    fake = fill_library(ROWS[:2])
+    original = fake._file
+    fake._file = lambda item, *more, **others: (
+        original(item, *more, **others) | ({"package": {"type": "oneNote"}} if item.id == "902" else {})
+    )
+    connector = open_site(fake, library_spec(), batch_size=100)
+    batch = planned(connector)
+    assert [found.obstacle for found in batch.records] == [None, "package"]
+    assert told(connector.act(due(), batch, Action.PURGE))[1] == (OutcomeWord.BLOCKED, "package")
+
+
+def test_a_column_of_several_values_never_counts_as_empty():
+    fake = fill_list(ROWS[:2])
+    own = fake.lists[LIST_ID]
+    own.columns.append(column("Talen", "choice", facet={"choices": ["nl", "fr"]}))
+    own.items["901"].fields["Talen"], own.items["902"].fields["Talen"] = ["nl", "fr"], []
+    connector = open_site(fake, list_spec())
+    selection = fields_due(FieldChange("Talen"))
+    batch = planned(connector, fields=selection.fields)
+    assert batch.keys == [("901",)]
+    assert words(connector.act(selection, batch, Action.ANONYMISE)) == [OutcomeWord.ANONYMISED]
+    assert own.items["901"].fields["Talen"] is None
+    assert connector.remaining(selection, batch) == set()
+
+
+def test_a_person_column_cannot_identify_a_person():
+    fake = fill_list(ROWS[:1])
+    fake.lists[LIST_ID].columns.append(column("Beheerder", "personOrGroup"))
+    spec = replace(list_spec(), subject=("Beheerder",))
+    assert any("Beheerder" in problem for problem in open_site(fake, spec).problems(DATASET))
