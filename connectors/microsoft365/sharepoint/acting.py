@@ -21,9 +21,10 @@ from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question,
 from connectors.microsoft365.sharepoint.catalogue import Place
 from connectors.microsoft365.sharepoint.finding import Finder, Seen
 from connectors.microsoft365.sharepoint.reading import content, shares, spread
-from connectors.microsoft365.sharepoint.removal import Removal, condition, told
+from connectors.microsoft365.sharepoint.removal import Removal, condition, told, within_budget
 from connectors.microsoft365.sharepoint.table import Entry, Table, field_name
 from ropa.connector import Batch, FieldChange, Key, Outcome, Outcomes, OutcomeWord
+from ropa.errors import LocationError
 
 _LOST = frozenset({0, 500, 502, 504})
 _VERSION = re.compile(r'^(.*,)(\d+)("?)$')
@@ -138,7 +139,14 @@ class Act:
 
         def work(planned: Sequence[Planned]) -> list[Outcome]:
             own = [pair for pair in planned if len(pair[0]) == 1]
-            looked = self.look(own, listed={key: listed[key] for key, _ in own if key in listed} if listed else None)
+            try:
+                looked = self.look(
+                    own, listed={key: listed[key] for key, _ in own if key in listed} if listed else None
+                )
+            except LocationError as error:
+                if error.code != "throttled":
+                    raise
+                return [Outcome(key, OutcomeWord.FAILED, "throttled") for key, _ in planned]
             found = [one for one in looked if isinstance(one, Entry)]
             outcomes = {one.key: one for one in looked if isinstance(one, Outcome)}
             if found:
@@ -175,13 +183,13 @@ class Act:
             Part("PATCH", self.place.values(entry.key[0]), condition(entry.list_etag or ""), body)
             for entry, body in tagged
         ]
-        answers = send_parts(self.service, parts, weight=1)
+        answers = within_budget(lambda: send_parts(self.service, parts, weight=1), len(parts))
         outcomes = {entry.key: Outcome(entry.key, OutcomeWord.FAILED, "no-version") for entry in entries}
         unclear: list[tuple[Entry, Answer]] = []
         for (entry, _), answer in zip(tagged, answers, strict=True):
             outcomes[entry.key] = told(entry.key, answer, word)
             etag = content(answer).get("@odata.etag") if self.place.source.is_list else None
-            if isinstance(etag, str) and word is OutcomeWord.ANONYMISED:
+            if isinstance(etag, str):
                 outcomes[entry.key] = Outcome(entry.key, word, version=etag)
             elif answer.status in _LOST or (answer.is_ok and word is OutcomeWord.ANONYMISED):
                 unclear.append((entry, answer))

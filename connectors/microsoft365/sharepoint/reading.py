@@ -34,7 +34,10 @@ def read_parts(service: Service, urls: Sequence[str]) -> list[Answer]:
         again = send_parts(service, [Part("GET", urls[place]) for place in places], weight=1)
         for place, answer in zip(places, again, strict=True):
             answers[place] = answer
-    if any(answer.status in {*_AGAIN, 429, 503} for answer in answers):
+    left = {answer.status for answer in answers}
+    if left & {429, 503}:
+        raise service.error("the service asks to wait for too long", "throttled", "Run again later, or raise max_wait.")
+    if left & _AGAIN:
         raise service.error("the service does not answer", "unreachable", "Try again later.")
     return answers
 

@@ -23,9 +23,14 @@ from connectors.microsoft365.sharepoint.catalogue import Place
 from connectors.microsoft365.sharepoint.reading import read_parts
 from connectors.microsoft365.sharepoint.table import Entry
 from ropa.connector import Key, Outcome, OutcomeWord
+from ropa.errors import LocationError
 
 _NUMBER = re.compile(r',(\d+)"?$')
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+_NO_VERSION = Answer(400, content=b'{"error": {"code": "no-version"}}')
+"""For an item without a version or a list without a GUID: nothing is sent that would not be conditional."""
 
 
 class Removal:
@@ -48,11 +53,7 @@ class Removal:
 
     def remove(self, entries: Sequence[Entry]) -> list[Outcome]:
         """Remove records that were read just now, and say of each what became of it."""
-        if self._rest is not None:
-            rest = self._rest
-            answers = [self._by_rest(rest, entry) for entry in entries]
-        else:
-            answers = send_parts(self._service, [self._part(entry) for entry in entries], weight=1)
+        answers = self._answers(entries)
         word = OutcomeWord.PURGED if self._until is None else OutcomeWord.RECOVERABLE
         outcomes = [told(entry.key, answer, word, self._until) for entry, answer in zip(entries, answers, strict=True)]
         lost = [pos for pos, answer in enumerate(answers) if answer.status in {0, 500, 502, 504}]
@@ -60,6 +61,13 @@ class Removal:
             if not is_there:
                 outcomes[pos] = Outcome(entries[pos].key, word, until=self._until)
         return outcomes
+
+    def _answers(self, entries: Sequence[Entry]) -> list[Answer]:
+        rest = self._rest
+        if rest is not None:
+            return [within_budget(lambda one=entry: [self._by_rest(rest, one)], 1)[0] for entry in entries]  # type: ignore[misc]
+        parts = [self._part(entry) for entry in entries]
+        return within_budget(lambda: send_parts(self._service, parts, weight=1), len(parts))
 
     def _part(self, entry: Entry) -> Part:
         address = self._place.item(entry.key[0])
@@ -70,13 +78,24 @@ class Removal:
     def _by_rest(self, rest: Service, entry: Entry) -> Answer:
         number = _NUMBER.search(entry.version)
         if number is None or not _GUID.fullmatch(self._place.id.strip("{}")) or not entry.key[0].isdigit():
-            return Answer(412)
+            return _NO_VERSION
         address = f"_api/web/lists(guid'{self._place.id.strip('{}')}')/items({entry.key[0]})"
         headers = {"If-Match": f'"{number[1]}"', "Accept": "application/json;odata=nometadata"}
         return rest.send("DELETE", address, headers=headers)
 
     def _are_there(self, keys: Sequence[Key]) -> list[bool]:
         return are_there(self._service, self._place, keys)
+
+
+def within_budget(send: Callable[[], list[Answer]], count: int) -> list[Answer]:
+    """Return the answers of something sent; 429 for each where it was to wait for longer than the budget, and so was
+    not carried out. What others did meanwhile is then still told."""
+    try:
+        return send()
+    except LocationError as error:
+        if error.code != "throttled":
+            raise
+        return [Answer(429)] * count
 
 
 def are_there(service: Service, place: Place, keys: Sequence[Key]) -> list[bool]:

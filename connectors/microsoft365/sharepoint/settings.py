@@ -46,6 +46,8 @@ def read_settings(spec: LocationSpec) -> Settings:
             sources[name] = parse_source(dataset.source)
         except ValueError as error:
             problems.append(Problem(f"{at}.dataset.{name}.source", str(error)))
+        if dataset.options.get("pattern") and name in sources and sources[name].is_list:
+            problems.append(Problem(f"{at}.dataset.{name}.pattern", "is for files; a list has none"))
         if "flag_value" in dataset.options and not dataset.options.get("flag_column"):
             problems.append(Problem(f"{at}.dataset.{name}.flag_value", "is of no use without flag_column"))
     site, site_id, user = (_text(options.get(name)) for name in ("site", "site_id", "user"))

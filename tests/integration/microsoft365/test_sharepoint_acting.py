@@ -482,3 +482,34 @@ def test_a_person_column_cannot_identify_a_person():
     fake.lists[LIST_ID].columns.append(column("Beheerder", "personOrGroup"))
     spec = replace(list_spec(), subject=("Beheerder",))
     assert any("Beheerder" in problem for problem in open_site(fake, spec).problems(DATASET))
+
+
+def test_an_item_without_a_version_does_not_go_by_sharepoints_own_interface():
+    fake = fill_list(ROWS[:1])
+    original = fake._list_item
+    fake._list_item = lambda item, query: original(item, query) | {"eTag": '"odd"'}
+    connector = rest_site(fake, list_spec())
+    assert told(connector.act(due(), planned(connector), Action.PURGE)) == [(OutcomeWord.FAILED, "no-version")]
+    assert not fake.removed
+
+
+def test_what_was_done_before_the_budget_of_waiting_was_spent_is_told():
+    rows = [Row(str(number)) for number in range(1001, 1101)]
+    for where in ("GET", "POST"):
+        fake = fill_library(rows)
+        connector = open_site(fake, library_spec(), batch_size=100)
+        batch = planned(connector)
+        seen = []
+
+        def throttle(parts, fake=fake, where=where, seen=seen):
+            if parts[0]["method"] == where and not parts[0]["url"].endswith("retentionLabel"):
+                seen.append(1)
+            if len(seen) == 3:
+                fake.answers["POST", "/$batch"] = [(429, {"Retry-After": "9999"}, {"error": {"code": "x"}})] * 99
+
+        fake.before_batch = throttle
+        outcomes = connector.act(due(), batch, Action.PURGE)
+        counts = Counter(told(outcomes))
+        assert set(counts) <= {(OutcomeWord.PURGED, None), (OutcomeWord.FAILED, "throttled")}
+        assert counts[OutcomeWord.PURGED, None] == len(fake.removed) > 0 or where == "GET"
+        assert counts[OutcomeWord.FAILED, "throttled"] >= 20

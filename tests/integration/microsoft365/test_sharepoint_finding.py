@@ -299,10 +299,10 @@ def test_a_library_is_not_a_list_and_what_is_missing_is_a_problem():
 def test_options_that_mean_nothing_are_all_told_at_once():
     with pytest.raises(ConfigurationError) as caught:
         open_site(
-            fill_list([]), list_spec(options={"flag_value": "x"}), site="http://x.test/?a=1", site_id="x",
+            fill_list([]), list_spec(options={"flag_value": "x", "pattern": "*"}), site="http://x.test/?a=1", site_id="x",
             removal="maybe", recycle_bin_days=0, sharepoint_rest=True,
         )  # fmt: skip
-    assert len(caught.value.problems) == 6
+    assert len(caught.value.problems) == 7
 
 
 def test_a_listing_tells_nothing_of_what_records_hold(place, caplog):
