@@ -84,7 +84,7 @@ class Act:
             kin = relatives.of(rows) if relatives.parts else None
             for key in keys:
                 name, row = (dataset, key), rows.get(key)
-                item = None if row is None else RowItem(declared, row, kin)
+                item = None if row is None else RowItem(declared, row, kin, key)
                 is_judged = name in own
                 verdict = self._check(name, item, is_spared=key in spared, is_judged=is_judged, has_version=has_version)
                 if verdict is not None:

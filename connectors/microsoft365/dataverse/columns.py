@@ -38,6 +38,7 @@ DATES = frozenset({Kind.INSTANT, Kind.WALL, Kind.DAY})
 EXACT = frozenset({Kind.INTEGER, Kind.BOOLEAN, Kind.GUID, Kind.LOOKUP})
 """Kinds of which the service and Python agree what is equal; of text it looks past case, accents and blanks."""
 
+_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -69,6 +70,8 @@ def spell_guid(value: object) -> str | None:
     """Return a GUID in lower case with hyphens, None for anything else."""
     if not isinstance(value, str):
         return None
+    if _GUID.fullmatch(value):
+        return value
     try:
         return str(uuid.UUID(value)) if len(value) in {36, 38} else None
     except ValueError:

@@ -20,7 +20,7 @@ from connectors.microsoft365.dataverse.relations import UNSEEN, Sparing, referre
 from connectors.microsoft365.records import Sorter
 from ropa.connector import Batch, Note, Selection, Tally
 
-_AT_A_TIME = 5_000
+_AT_A_TIME = 10_000
 
 
 class Finding:
@@ -42,38 +42,31 @@ class Finding:
     def batches(self, size: int) -> Generator[Batch, None, Tally | None]:
         """Yield what is selected in batches, and return what the listing tells besides, where it saw every row."""
         selection = self._selection
-        found, undated = Sorter(selection.dataset), Sorter(selection.dataset)
+        found = Sorter(selection.dataset)
         is_counting = selection.keys is None and selection.parents is None and selection.check_anchors
-        for rows in self._gathered():
-            self._sift(rows, found, undated if is_counting and not selection.undated else None)
+        for items in self._gathered():
+            self._sift(items, found)
         yield from found.batches(size)
         if not is_counting or selection.undated:
             return None
-        missing = sum(len(batch) for batch in undated.batches(_AT_A_TIME))
-        return Tally(self._population(), missing)
+        return Tally(self._population(), found.undated)
 
-    def _gathered(self) -> Iterator[dict[str, Row]]:
+    def _gathered(self) -> Iterator[dict[str, RowItem]]:
         """Yield rows by key, some thousands at a time; of a key that comes twice in one of them the later row."""
-        waiting: dict[str, Row] = {}
+        waiting: dict[str, RowItem] = {}
+        is_sifted = not self._relatives.parts
         for page in self._listed():
             for row in page:
-                key = spell_guid(row.get(self._declared.key))
-                if key is None:
+                item = RowItem(self._declared, row)
+                if not item.id:
                     raise self._reader.service.incomplete("a row has no key")
-                if self._is_of_interest(row):
-                    waiting[key] = row
+                if not is_sifted or self._judge.is_selected(item) or self._undated.is_selected(item):
+                    waiting[item.id] = item
             if len(waiting) >= _AT_A_TIME:
                 yield waiting
                 waiting = {}
         if waiting:
             yield waiting
-
-    def _is_of_interest(self, row: Row) -> bool:
-        """Tell whether a row may be selected or undated; without looking elsewhere where that is not needed."""
-        if self._relatives.parts:
-            return True
-        item = RowItem(self._declared, row)
-        return self._judge.is_selected(item) or self._undated.is_selected(item)
 
     def _listed(self) -> Iterator[list[Row]]:
         selection, declared, reader = self._selection, self._declared, self._reader
@@ -95,20 +88,26 @@ class Finding:
         pages, self._population = reader.listing(head.path, head.key, columns, condition, needs=needs)
         yield from pages
 
-    def _sift(self, rows: dict[str, Row], found: Sorter, undated: Sorter | None) -> None:
+    def _sift(self, items: dict[str, RowItem], found: Sorter) -> None:
         declared, judge = self._declared, self._judge
-        kin = self._relatives.of(rows) if self._relatives.parts else None
-        chosen: dict[str, Row] = {}
-        for key, row in rows.items():
-            item = RowItem(declared, row, kin)
+        if self._relatives.parts:
+            kin = self._relatives.of({key: item.row for key, item in items.items()})
+            items = {key: RowItem(declared, item.row, kin, key) for key, item in items.items()}
+        chosen: dict[str, RowItem] = {}
+        for key, item in items.items():
             if judge.is_selected(item):
-                chosen[key] = row
-            elif undated is not None and self._undated.is_selected(item):
-                undated.add((key,), "", ())
-        spared = self._sparing.spared(declared, chosen)
+                chosen[key] = item
+            elif self._undated.is_selected(item):
+                found.pass_over((key,), is_undated=True)
+        spared = self._sparing.spared(declared, {key: item.row for key, item in chosen.items()})
         referring = referrers(self._layout, declared, self._reader, list(chosen)) if self._is_whole else None
-        for key, row in chosen.items():
-            item = RowItem(declared, row, kin)
+        is_plain = not spared and not (self._is_whole and declared.lookups) and (
+            referring is None or not (referring.by_parent or referring.unseen)
+        )  # fmt: skip
+        for key, item in chosen.items():
+            if is_plain:
+                found.add((key,), item.version, judge.anchored(item))
+                continue
             note = Note(
                 key in spared,
                 item.references() if self._is_whole else (),

@@ -7,7 +7,7 @@ another dataset counts only where that table is the parent's or a child's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -34,11 +34,12 @@ class RowItem:
     row: Row
     kin: Kin | None = None
     """None: dates in other tables were not read, so that an anchor that has any cannot be told."""
+    id: str = ""
+    """The primary id."""
+    _moments: dict[str, Sequence[Moment]] = field(default_factory=dict)
 
-    @property
-    def id(self) -> str:
-        """The primary id."""
-        return spell_guid(self.row.get(self.declared.key)) or ""
+    def __post_init__(self) -> None:
+        self.id = self.id or spell_guid(self.row.get(self.declared.key)) or ""
 
     @property
     def key(self) -> Key:
@@ -58,6 +59,12 @@ class RowItem:
 
     def moments(self, anchor: str) -> Sequence[Moment]:
         """Return the dates of an anchor's parts."""
+        known = self._moments.get(anchor)
+        if known is None:
+            known = self._moments[anchor] = self._read(anchor)
+        return known
+
+    def _read(self, anchor: str) -> Sequence[Moment]:
         dated: list[Dated] = []
         found = self.declared.spec.anchors.get(anchor)
         for part in found.parts if found is not None else ():

@@ -22,6 +22,8 @@ ETAG = "@odata.etag"
 TARGET = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 """What follows the name of a lookup column in the annotation that says which table it refers to."""
 _ANNOTATION = "Microsoft.Dynamics.CRM.lookuplogicalname"
+_PARTS = 50
+"""Questions in one batch at least, before several batches are asked at a time."""
 _REPEATS = 4
 _UNSUPPORTED = frozenset({400, 404, 405, 501})
 
@@ -93,10 +95,10 @@ class Reader:
         parts, numbers = [], []
         for number, (path, column, columns, narrowed) in enumerate(questions):
             for at in range(0, len(keys), KEYS_AT_ONCE):
-                condition = " or ".join(f"{column} eq {key}" for key in keys[at : at + KEYS_AT_ONCE])
+                condition = "%20or%20".join([f"{column}%20eq%20{key}" for key in keys[at : at + KEYS_AT_ONCE]])
                 if narrowed:
-                    condition = f"({condition}) and {narrowed}"
-                url = address(path, columns, condition=condition)
+                    condition = f"({condition})%20and%20{quote(narrowed, safe=_SAFE)}"
+                url = address(path, columns, more=f"&$filter={condition}")
                 parts.append(Part("GET", url, {"Prefer": self.headers["Prefer"]}))
                 numbers.append(number)
         for number, answer in zip(numbers, self.ask(parts), strict=True):
@@ -109,7 +111,7 @@ class Reader:
 
         Raises LocationError where no answer comes.
         """
-        size = min(MOST, max(KEYS_AT_ONCE // 2, -(-len(parts) // self._at_once)))
+        size = min(MOST, max(_PARTS, -(-len(parts) // self._at_once)))
         answers = send_parts(self.service, parts, size=size, at_once=self._at_once)
         for _ in range(_REPEATS - 1):
             open_places = [place for place, answer in enumerate(answers) if answer.status == 0]
