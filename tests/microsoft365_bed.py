@@ -90,6 +90,7 @@ class Bed:
                 raise ServerMissing(f"{INSTALLED / part} is not there; `make servers` makes it")
         nginx = program("nginx", "/usr/sbin")
         folder = Path(tempfile.mkdtemp(prefix="ropa-m365-"))
+        folder.chmod(0o755)  # nginx's workers are somebody else, and put large bodies down below it
         ports = {port: free_port() for port in _PORTS}
         _lay_out(folder, ports)
         text = _SERVE.format(
