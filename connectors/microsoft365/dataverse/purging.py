@@ -109,7 +109,11 @@ class Purge(Act):
             for key, verdict in bulk_delete(self.means.reader, head, tags, self.means.settings).items():
                 self.verdicts[self.declared.name, key] = verdict
             units = {own: members for own, members in units.items() if len(members) > 1}
-        asked: list[Unit] = [tuple(self._deletion(name) for name in members) for members in units.values()]
+        paths = {name[0]: self._path(name[0]) for members in units.values() for name in members}
+        asked: list[Unit] = [
+            tuple([Part("DELETE", f"{paths[name[0]]}({name[1]})", {"If-Match": self.tags[name]}) for name in members])
+            for members in units.values()
+        ]
         settings = self.means.settings
         told = send_units(self.means.reader.service, asked, size=settings.parts_per_batch, at_once=settings.at_once)
         unsure: list[Name] = []
@@ -127,9 +131,8 @@ class Purge(Act):
         over = self.means.settings.bulk_delete_over
         return over is not None and len(names) > over and all(row_version(self.tags[name]) for name in names)
 
-    def _deletion(self, name: Name) -> Part:
-        head = self.means.layout.declared(name[0]).entity.head
-        return Part("DELETE", f"{head.path}({name[1]})", {"If-Match": self.tags[name]})
+    def _path(self, dataset: str) -> str:
+        return self.means.layout.declared(dataset).entity.head.path
 
     def _ask(self, units: dict[Name, list[Name]], told: dict[Name, list[Answer]], unsure: Sequence[Name]) -> None:
         """Settle what got no answer, and change sets that were not carried out, by looking what is there."""

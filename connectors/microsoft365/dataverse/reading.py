@@ -113,10 +113,11 @@ class Reader:
         """
         size = min(MOST, max(_PARTS, -(-len(parts) // self._at_once)))
         answers = send_parts(self.service, parts, size=size, at_once=self._at_once)
-        for _ in range(_REPEATS - 1):
+        for attempt in range(1, _REPEATS):
             open_places = [place for place, answer in enumerate(answers) if answer.status == 0]
             if not open_places:
                 break
+            self.service.pace.put_off(float(2**attempt) / 4)
             again = send_parts(self.service, [parts[place] for place in open_places], size=size, at_once=1)
             for place, answer in zip(open_places, again, strict=True):
                 answers[place] = answer
