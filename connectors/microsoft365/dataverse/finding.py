@@ -7,7 +7,7 @@ whole listing was read; what was repeated on another page counts once; memory do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from connectors.evaluate import Judge
@@ -37,7 +37,6 @@ class Finding:
         self._undated = Judge(replace(self._selection, before=(), undated=True))
         self._relatives = Relatives(layout, declared, self._selection, reader)
         self._sparing = Sparing(selection.spare, layout, reader)
-        self._population: Callable[[], int] = lambda: 0
 
     def batches(self, size: int) -> Generator[Batch, None, Tally | None]:
         """Yield what is selected in batches, and return what the listing tells besides, where it saw every row."""
@@ -49,7 +48,8 @@ class Finding:
         yield from found.batches(size)
         if not is_counting or selection.undated:
             return None
-        return Tally(self._population(), found.undated)
+        head = self._declared.entity.head
+        return Tally(self._reader.count(head.path, head.key), found.undated)
 
     def _gathered(self) -> Iterator[dict[str, RowItem]]:
         """Yield rows by key, some thousands at a time; of a key that comes twice in one of them the later row."""
@@ -83,10 +83,7 @@ class Finding:
             for lookup in self._layout.lookups_to(declared, dataset) if names else ():
                 yield list(reader.where(head.path, lookup, columns, names))
             return
-        condition = filter_of(declared, selection)
-        needs = f"read access to {head.name}"
-        pages, self._population = reader.listing(head.path, head.key, columns, condition, needs=needs)
-        yield from pages
+        yield from reader.pages(head.path, columns, filter_of(declared, selection), needs=f"read access to {head.name}")
 
     def _sift(self, items: dict[str, RowItem], found: Sorter) -> None:
         declared, judge = self._declared, self._judge

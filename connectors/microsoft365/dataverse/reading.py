@@ -6,7 +6,7 @@ or an error is raised; a row that is not in an answer to its own key is not ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -57,18 +57,6 @@ class Reader:
         """
         for page in self.service.pages(address(path, columns, condition=condition), headers=self.headers, needs=needs):
             yield self._rows(page)
-
-    def listing(
-        self, path: str, key: str, columns: Iterable[str], condition: str, *, needs: str = ""
-    ) -> tuple[Iterator[list[Row]], Callable[[], int]]:
-        """Return the pages of a listing, and how many rows the table has in all: both asked for with one request, which
-        is all that a listing of one page takes. Raises as ``pages`` and ``count`` do."""
-        url = address(path, columns, condition=condition)
-        page, number = self.ask([Part("GET", url, {"Prefer": self.headers["Prefer"]}), Part("GET", _count_of(path))])
-        if not page.is_ok:
-            raise self.service.refusal(page, needs)
-        told = _number(number)
-        return self._following(page, path), lambda: self.count(path, key) if told is None else told
 
     def by_keys(self, path: str, key: str, columns: Iterable[str], keys: Sequence[str]) -> dict[str, Row]:
         """Return rows by their primary id; what is not there is left out."""
