@@ -77,25 +77,30 @@ class Judge:
         return self._parents is None or item.is_child_of(*self._parents)
 
     def _is_matching(self, item: Item) -> bool:
-        def are_all(conditions: Iterable[Condition]) -> bool:
-            return all(is_satisfied(condition, item.value(condition.column)) for condition in conditions)
-
         selection = self.selection
-        if not are_all(selection.match) or any(are_all(conditions) for conditions in selection.exclude):
+        if selection.match and not _are_all(selection.match, item):
+            return False
+        if selection.exclude and any(_are_all(conditions, item) for conditions in selection.exclude):
             return False
         return not selection.fields or holds_something(selection.fields, item)
 
     def _is_in_time(self, item: Item) -> bool:
         if not self.selection.check_anchors:
             return True
-        moments = {anchor: item.moments(anchor) for anchor in self._asked}
-        is_dated = all(found and not any(map(self._is_future, found)) for found in moments.values())
+        for anchor in self._asked:
+            found = item.moments(anchor)
+            if not found or any(map(self._is_future, found)):
+                return self.selection.undated
         if self.selection.undated:
-            return not is_dated
-        return is_dated and all(_is_before(moments[before.anchor], before) for before in self.selection.before)
+            return False
+        return all(_is_before(item.moments(before.anchor), before) for before in self.selection.before)
 
     def _is_future(self, moment: Moment) -> bool:
         return moment > self.selection.now if isinstance(moment, datetime) else moment > self._today
+
+
+def _are_all(conditions: Iterable[Condition], item: Item) -> bool:
+    return all(is_satisfied(condition, item.value(condition.column)) for condition in conditions)
 
 
 def holds_something(fields: Sequence[FieldChange], item: Item) -> bool:

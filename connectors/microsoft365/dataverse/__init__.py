@@ -55,7 +55,7 @@ TYPE = ConnectorType(
             "makes its absence a problem; false leaves it",
         ),
         "parts_per_batch": Option((int,), help="deletions or changes in one $batch, 1 to 1000; 100 unless given"),
-        "at_once": Option((int,), help="requests under way at the same time, 1 to 52; 8 unless given"),
+        "at_once": Option((int,), help="requests under way at the same time, 1 to 52; 4 unless given"),
         "page_size": Option((int,), help="rows on a page of a listing, 1 to 5000; 5000 unless given"),
         "bulk_delete_over": Option(
             (int,), help="batches of more rows than this go by a BulkDelete job; never unless given"

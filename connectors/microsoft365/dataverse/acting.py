@@ -29,6 +29,8 @@ Name = tuple[str, str]
 ABSENT: Verdict = (OutcomeWord.ABSENT, None)
 CHANGED: Verdict = (OutcomeWord.CHANGED, None)
 PURGED: Verdict = (OutcomeWord.PURGED, None)
+_LOST: Verdict = (OutcomeWord.BLOCKED, "parent-unknown")
+"""Of a companion whose record is not in the batch."""
 _DUPLICATE = "0x80040237"
 """DuplicateRecord, which is a 412 as well."""
 
@@ -122,15 +124,18 @@ class Act:
     def tell(self, until: dict[Name, date], versions: dict[Name, str] | None = None) -> Outcomes:
         """Return one outcome for each record: the batch's own, then the companions' as they are listed."""
         tags = versions or {}
-        own_key = dict(zip(self.own, self.batch.keys, strict=True))
-        outcomes = []
-        named = [*((None, name, own_key[name]) for name in self.own), *((d, (d, k), (k,)) for (d, k), _ in self.riders)]
-        for told, name, key in named:
-            word, code = self.verdicts.get(name, (OutcomeWord.BLOCKED, "parent-unknown"))
+        named: list[tuple[str | None, Name, Key]] = [
+            (None, name, key) for name, key in zip(self.own, self.batch.keys, strict=True)
+        ]
+        named += [(name[0], name, (name[1],)) for name, _ in self.riders]
+        odd: dict[int, Outcome] = {}
+        for pos, (dataset, name, key) in enumerate(named):
+            word, code = self.verdicts.get(name, _LOST)
             day = until.get(name) if word is OutcomeWord.PURGED else None
-            word = OutcomeWord.RECOVERABLE if day is not None else word
-            outcomes.append(Outcome(key, word, code, day, told, tags.get(name) or None))
-        return Outcomes.of(outcomes)
+            if word is not OutcomeWord.PURGED or day is not None or dataset is not None:
+                word = OutcomeWord.RECOVERABLE if day is not None else word
+                odd[pos] = Outcome(key, word, code, day, dataset, tags.get(name) or None)
+        return Outcomes([key for _, _, key in named], OutcomeWord.PURGED, odd)
 
 
 def verdict_of(answer: Answer) -> Verdict:

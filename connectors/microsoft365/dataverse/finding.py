@@ -43,30 +43,34 @@ class Finding:
         selection = self._selection
         found = Sorter(selection.dataset)
         is_counting = selection.keys is None and selection.parents is None and selection.check_anchors
-        for items in self._gathered():
-            self._sift(items, found)
+        for items in self._gathered(found):
+            self._describe(items, found)
         yield from found.batches(size)
         if not is_counting or selection.undated:
             return None
         head = self._declared.entity.head
         return Tally(self._reader.count(head.path, head.key), found.undated)
 
-    def _gathered(self) -> Iterator[dict[str, RowItem]]:
-        """Yield rows by key, some thousands at a time; of a key that comes twice in one of them the later row."""
-        waiting: dict[str, RowItem] = {}
-        is_sifted = not self._relatives.parts
+    def _gathered(self, found: Sorter) -> Iterator[dict[str, RowItem]]:
+        """Yield what is selected by key, some thousands at a time; what has no date is told to ``found``."""
+        chosen: dict[str, RowItem] = {}
         for page in self._listed():
-            for row in page:
-                item = RowItem(self._declared, row)
-                if not item.id:
-                    raise self._reader.service.incomplete("a row has no key")
-                if not is_sifted or self._judge.is_selected(item) or self._undated.is_selected(item):
-                    waiting[item.id] = item
-            if len(waiting) >= _AT_A_TIME:
-                yield waiting
-                waiting = {}
-        if waiting:
-            yield waiting
+            items = {item.id: item for item in (RowItem(self._declared, row) for row in page)}
+            if "" in items:
+                raise self._reader.service.incomplete("a row has no key")
+            if self._relatives.parts:
+                kin = self._relatives.of({key: item.row for key, item in items.items()})
+                items = {key: RowItem(self._declared, item.row, kin, key) for key, item in items.items()}
+            for key, item in items.items():
+                if self._judge.is_selected(item):
+                    chosen[key] = item
+                elif self._undated.is_selected(item):
+                    found.pass_over((key,), is_undated=True)
+            if len(chosen) >= _AT_A_TIME:
+                yield chosen
+                chosen = {}
+        if chosen:
+            yield chosen
 
     def _listed(self) -> Iterator[list[Row]]:
         selection, declared, reader = self._selection, self._declared, self._reader
@@ -85,17 +89,9 @@ class Finding:
             return
         yield from reader.pages(head.path, columns, filter_of(declared, selection), needs=f"read access to {head.name}")
 
-    def _sift(self, items: dict[str, RowItem], found: Sorter) -> None:
+    def _describe(self, chosen: dict[str, RowItem], found: Sorter) -> None:
+        """Tell ``found`` of rows that are selected, with what is to be said of each."""
         declared, judge = self._declared, self._judge
-        if self._relatives.parts:
-            kin = self._relatives.of({key: item.row for key, item in items.items()})
-            items = {key: RowItem(declared, item.row, kin, key) for key, item in items.items()}
-        chosen: dict[str, RowItem] = {}
-        for key, item in items.items():
-            if judge.is_selected(item):
-                chosen[key] = item
-            elif self._undated.is_selected(item):
-                found.pass_over((key,), is_undated=True)
         spared = self._sparing.spared(declared, {key: item.row for key, item in chosen.items()})
         referring = referrers(self._layout, declared, self._reader, list(chosen)) if self._is_whole else None
         is_plain = not spared and not (self._is_whole and declared.lookups) and (

@@ -7,7 +7,7 @@ another dataset counts only where that table is the parent's or a child's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,20 +26,21 @@ _NO_KIN: Kin = {}
 _UNREADABLE = ""
 
 
-@dataclass(slots=True)
 class RowItem:
-    """One row."""
+    """One row.
 
-    declared: Declared
-    row: Row
-    kin: Kin | None = None
-    """None: dates in other tables were not read, so that an anchor that has any cannot be told."""
-    id: str = ""
-    """The primary id."""
-    _moments: dict[str, Sequence[Moment]] = field(default_factory=dict)
+    ``kin``: None where dates in other tables were not read, so that an anchor that has any cannot be told; ``name``:
+    the primary id, where it is known.
+    """
 
-    def __post_init__(self) -> None:
-        self.id = self.id or spell_guid(self.row.get(self.declared.key)) or ""
+    __slots__ = ("_moments", "declared", "id", "kin", "row")
+
+    def __init__(self, declared: Declared, row: Row, kin: Kin | None = None, name: str = "") -> None:
+        self.declared = declared
+        self.row = row
+        self.kin = kin
+        self.id = name or spell_guid(row.get(declared.key)) or ""
+        self._moments: tuple[str, Sequence[Moment]] | None = None
 
     @property
     def key(self) -> Key:
@@ -59,10 +60,10 @@ class RowItem:
 
     def moments(self, anchor: str) -> Sequence[Moment]:
         """Return the dates of an anchor's parts."""
-        known = self._moments.get(anchor)
-        if known is None:
-            known = self._moments[anchor] = self._read(anchor)
-        return known
+        known = self._moments
+        if known is None or known[0] != anchor:
+            known = self._moments = (anchor, self._read(anchor))
+        return known[1]
 
     def _read(self, anchor: str) -> Sequence[Moment]:
         dated: list[Dated] = []

@@ -54,6 +54,8 @@ class Purge(Act):
     def _units(self) -> dict[Name, list[Name]]:
         """Return each record of the batch with what goes together with it: those first, the deepest descendants before
         all. What cannot go is settled."""
+        if not self.riders:
+            return {own: [own] for own in self.own}
         units: dict[Name, list[Name]] = {}
         taken: set[Name] = set()
         order = {name: place for place, (name, _) in enumerate(self.riders)}
@@ -92,7 +94,8 @@ class Purge(Act):
             dataset: referrers(self.means.layout, self.means.layout.declared(dataset), self.means.reader, keys)
             for dataset, keys in asked.items()
         }
-        for own, members in units.items():
+        heard = {dataset for dataset, found in told.items() if found.unseen or found.by_parent}
+        for own, members in units.items() if heard else ():
             if own in self.verdicts:
                 continue
             for dataset, key in members:

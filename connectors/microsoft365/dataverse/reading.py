@@ -7,6 +7,7 @@ or an error is raised; a row that is not in an answer to its own key is not ther
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -55,7 +56,8 @@ class Reader:
 
         Raises IncompleteListingError where a page is none, LocationError where reading is refused.
         """
-        for page in self.service.pages(address(path, columns, condition=condition), headers=self.headers, needs=needs):
+        url = address(path, columns, condition=condition)
+        for page in _ahead(self.service.pages(url, headers=self.headers, needs=needs)):
             yield self._rows(page)
 
     def by_keys(self, path: str, key: str, columns: Iterable[str], keys: Sequence[str]) -> dict[str, Row]:
@@ -171,6 +173,15 @@ class Reader:
         if not all(isinstance(row, dict) for row in page):
             raise self.service.incomplete("a page holds something else than rows")
         return page
+
+
+def _ahead(pages: Iterator[list[Any]]) -> Iterator[list[Any]]:
+    """Yield pages while the next one is already on its way."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = pool.submit(next, pages, None)
+        while (page := waiting.result()) is not None:
+            waiting = pool.submit(next, pages, None)
+            yield page
 
 
 def _count_of(path: str) -> str:

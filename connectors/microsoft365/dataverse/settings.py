@@ -15,8 +15,8 @@ class Settings:
 
     parts_per_batch: int = 100
     """Dataverse takes 1,000; but a batch is one request, and one that runs for minutes is cut off."""
-    at_once: int = 8
-    """Dataverse takes 52 of one user; twenty minutes of work in five is the limit that bites first."""
+    at_once: int = 4
+    """Dataverse takes 52 of one user, but no more than twenty minutes of work in five: four at a time, all the time."""
     page_size: int = 5_000
     bulk_delete_over: int | None = None
     purge_recycle_bin: bool = False
