@@ -15,6 +15,8 @@ from typing import Any
 from connectors.microsoft365.dataverse.columns import Attribute, Kind, is_name
 from connectors.microsoft365.http import Service
 
+MULTIPLE = "MultiSelectPicklist"
+"""Several choices, as a text of their numbers; the service compares it with functions of its own."""
 UNKNOWN = "unknown"
 """What happens on deletion where nobody says."""
 
@@ -36,6 +38,7 @@ _NOT_ANSWERED = frozenset({400, 404, 405, 501})
 _KINDS = {
     "String": Kind.TEXT,
     "Memo": Kind.TEXT,
+    MULTIPLE: Kind.TEXT,
     "Integer": Kind.INTEGER,
     "BigInt": Kind.INTEGER,
     "Picklist": Kind.INTEGER,
@@ -248,7 +251,7 @@ def _attribute(row: Mapping[str, Any], dates: Mapping[Any, Kind]) -> Attribute |
     """Return a column that can be asked for; None for parts of others, names of lookups, files and pictures."""
     name, vendor = row.get("LogicalName"), str(row.get("AttributeType") or "")
     if str(_managed(row.get("AttributeTypeName")) or "") == "MultiSelectPicklistType":
-        vendor = "String"
+        vendor = MULTIPLE
     kind = _KINDS.get(vendor)
     if not isinstance(name, str) or not is_name(name) or kind is None:
         return None

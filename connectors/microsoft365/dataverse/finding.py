@@ -17,6 +17,7 @@ from connectors.microsoft365.dataverse.layout import Declared, Layout
 from connectors.microsoft365.dataverse.questions import filter_of
 from connectors.microsoft365.dataverse.reading import Reader, Row
 from connectors.microsoft365.dataverse.relations import UNSEEN, Sparing, referrers
+from connectors.microsoft365.http import AnswerError
 from connectors.microsoft365.records import Sorter
 from ropa.connector import Batch, Note, Selection, Tally
 
@@ -87,7 +88,17 @@ class Finding:
             for lookup in self._layout.lookups_to(declared, dataset) if names else ():
                 yield list(reader.where(head.path, lookup, columns, names))
             return
-        yield from reader.pages(head.path, columns, filter_of(declared, selection), needs=f"read access to {head.name}")
+        needs = f"read access to {head.name}"
+        condition = filter_of(declared, selection)
+        pages = reader.pages(head.path, columns, condition, needs=needs)
+        try:
+            yield next(pages, [])
+        except AnswerError as error:
+            if error.status != 400 or not condition:
+                raise
+            # Some columns cannot stand in a condition, and the metadata does not say which: then nothing is left out.
+            pages = reader.pages(head.path, columns, needs=needs)
+        yield from pages
 
     def _describe(self, chosen: dict[str, RowItem], found: Sorter) -> None:
         """Tell ``found`` of rows that are selected, with what is to be said of each."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+from connectors.microsoft365.dataverse.catalogue import MULTIPLE
 from connectors.microsoft365.dataverse.columns import DATES, EXACT, Attribute, Kind, literal
 from connectors.microsoft365.dataverse.items import asked_anchors
 from connectors.microsoft365.dataverse.layout import Declared
@@ -51,6 +52,8 @@ def _condition(declared: Declared, condition: Condition) -> str:
     """Return a condition that holds wherever this one does; empty where there is none."""
     column = declared.column(condition.column)
     if column is None or not condition.values:
+        return ""
+    if column.type == MULTIPLE and any(value is not None for value in condition.values):
         return ""
     literals = [literal(column.kind, value) for value in condition.values]
     if None in literals and not all(value is None for value in condition.values):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -48,6 +49,8 @@ def bed():
     try:
         started = Bed.start()
     except ServerMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"server absent: {missing}")
         pytest.skip(f"server absent: {missing}")
     with started:
         yield started

@@ -293,6 +293,19 @@ def test_a_table_with_thousands_of_rows_is_found_and_purged_with_few_requests(pl
     assert len(place.log) - before == 1
 
 
+def test_a_condition_that_the_service_does_not_take_leaves_nothing_out(place):
+    fill(place, 3)
+    fill(place, 2, on=NEW, start=10)
+    place.faults.append(
+        lambda _m, url: Refusal(400, "0x80060888") if "/contacts?" in url and "$filter" in unquote(url) else None
+    )
+    assert listed(opened(place), due()) == (listed(opened(place), due())[0], Tally(5, 0))
+    assert keys(opened(place), due()) == [guid(1), guid(2), guid(3)]
+    place.faults.append(lambda _m, url: Refusal(400, "0x80060888") if "/contacts?" in url else None)
+    with pytest.raises(LocationError):
+        listed(opened(place), due())
+
+
 # --- dates elsewhere ----------------------------------------------------------------------------------------------
 
 
