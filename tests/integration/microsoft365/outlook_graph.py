@@ -317,7 +317,8 @@ def _fits(item: Mapping[str, Any], condition: str | None) -> bool:
 
 def _chosen(row: Mapping[str, Any], query: Mapping[str, str]) -> dict[str, Any]:
     columns = query.get("$select")
-    return {name: row[name] for name in columns.split(",") if name in row} if columns else dict(row)
+    wanted = columns.split(",") if columns else list(row)
+    return {name: value for name, value in row.items() if name in wanted or name.startswith("@")}
 
 
 def _spell(folder: Folder, own: Mapping[str, Folder], kind: str) -> dict[str, Any]:

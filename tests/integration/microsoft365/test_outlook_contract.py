@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, time
 from typing import ClassVar
 
-from outlook_graph import INFO, Graph, located
+import pytest
+from openapi_core.exceptions import OpenAPIError
+from outlook_graph import DEFINITION, INFO, Graph, check, located
 
+from connectors.microsoft365.outlook import TYPE
+from connectors.microsoft365.outlook.columns import DEFAULT_ANCHORS
+from connectors.microsoft365.outlook.location import CAPABILITIES
 from connectors.suite import ANCHOR, DATASET, ZONE, ConnectorContract
-from ropa.connector import Anchor, AnchorPart, Connector, DatasetSpec, FieldChange, Mask
+from ropa.connector import Anchor, AnchorPart, Connector, DatasetSpec, FieldChange, LocationSpec, Mask
+from ropa.errors import LocationError
 
 
 class OverGraph(ConnectorContract):
@@ -95,3 +103,30 @@ class TestContactsOfAFolder(TestContacts):
 
 
 del OverGraph
+
+
+def test_what_is_sent_and_answered_is_held_to_microsofts_definition():
+    if not DEFINITION.is_file():
+        pytest.skip(f"beds absent: {DEFINITION.name}")
+    check("GET", f"users/{INFO}/messages?$select=id&$top=1000", None, 200, {"value": [{"id": "a"}]})
+    for url, told in (
+        (f"users/{INFO}/messages?$select=idd", {"value": []}),
+        (f"users/{INFO}/messages?$top=5000", {"value": []}),
+        (f"users/{INFO}/messages", {"value": [{"id": 7}]}),
+    ):
+        with pytest.raises(OpenAPIError):
+            check("GET", url, None, 200, told)
+
+
+def test_it_is_light_to_import_and_says_what_is_missing():
+    code = "import sys, connectors.microsoft365.outlook; print(sorted({'httpx', 'msal'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    spec = LocationSpec("mail", "outlook", ZONE, {"mailboxes": [INFO]})
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(LocationError) as caught:
+        patch.setattr("connectors.microsoft365.outlook.find_spec", lambda _name: None)
+        TYPE.open(spec)
+    assert caught.value.next_step == "Run: pip install 'ropa[microsoft365]'"
+    with pytest.raises(LocationError):
+        TYPE.open(spec)
+    assert TYPE.capabilities == CAPABILITIES
+    assert dict(TYPE.default_anchors) == DEFAULT_ANCHORS
