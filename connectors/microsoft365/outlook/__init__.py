@@ -17,13 +17,19 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from connectors.microsoft365 import OPTIONS
-from ropa.connector import Action, Anchor, AnchorPart, Capabilities, ConnectorType, LocationSpec, Mask, Option
+from connectors.microsoft365.outlook.columns import DEFAULT_ANCHORS, MASKS
+from ropa.connector import Action, Capabilities, ConnectorType, LocationSpec, Option
 from ropa.errors import LocationError
 
 if TYPE_CHECKING:
     from connectors.microsoft365.outlook.location import OutlookLocation
 
-__all__ = ["TYPE", "open_location"]
+__all__ = ["CAPABILITIES", "TYPE", "open_location"]
+
+CAPABILITIES = Capabilities(
+    actions=frozenset({Action.PURGE, Action.ANONYMISE, Action.FLAG}), masks=MASKS, default_batch_size=2000
+)
+"""Of a location without contacts ANONYMISE and the masks are taken off: a message goes as a whole."""
 
 
 def open_location(spec: LocationSpec) -> OutlookLocation:
@@ -43,11 +49,7 @@ def open_location(spec: LocationSpec) -> OutlookLocation:
 TYPE = ConnectorType(
     name="outlook",
     open=open_location,
-    capabilities=Capabilities(
-        actions=frozenset({Action.PURGE, Action.ANONYMISE, Action.FLAG}),
-        masks=frozenset({Mask.CLEAR, Mask.REDACT}),
-        default_batch_size=2000,
-    ),
+    capabilities=CAPABILITIES,
     options={
         **OPTIONS,
         "graph_url": Option(help="address of Graph with its version, where it is not Microsoft's own"),
@@ -67,9 +69,5 @@ TYPE = ConnectorType(
             (bool,), help="list messages once more before they go, so that one touched since the plan stays"
         ),
     },
-    default_anchors={
-        "received": Anchor("received", (AnchorPart("receivedDateTime"),)),
-        "created": Anchor("created", (AnchorPart("createdDateTime"),)),
-        "modified": Anchor("modified", (AnchorPart("lastModifiedDateTime"),)),
-    },
+    default_anchors=DEFAULT_ANCHORS,
 )

@@ -16,11 +16,11 @@ import httpx
 
 from connectors.microsoft365.clouds import cloud_of
 from connectors.microsoft365.opening import graph_root, open_services
-from connectors.microsoft365.outlook import problems
+from connectors.microsoft365.outlook import CAPABILITIES, problems
 from connectors.microsoft365.outlook.acting import CATEGORIES, Act, Means
 from connectors.microsoft365.outlook.asking import Dataset, Question
 from connectors.microsoft365.outlook.catalogue import Catalogue
-from connectors.microsoft365.outlook.columns import COLUMNS, LOOKED_AT, MASKS, identifiers, values_of
+from connectors.microsoft365.outlook.columns import COLUMNS, LOOKED_AT, identifiers, values_of
 from connectors.microsoft365.outlook.folders import Folders
 from connectors.microsoft365.outlook.granted import granted, reach
 from connectors.microsoft365.outlook.listing import PREFER
@@ -31,7 +31,6 @@ from ropa.clock import calendar_day, now
 from ropa.connector import (
     Action,
     Batch,
-    Capabilities,
     DatasetInfo,
     Health,
     Key,
@@ -47,9 +46,6 @@ from ropa.connector import (
 )
 from ropa.errors import CallError, ConfigurationError, LocationError, Problem
 
-CAPABILITIES = Capabilities(
-    actions=frozenset({Action.PURGE, Action.ANONYMISE, Action.FLAG}), masks=MASKS, default_batch_size=2000
-)
 PERMANENT, DELETED_ITEMS = "permanent", "deleted-items"
 _READ_PAGE = 50
 """Items with their bodies a page."""
