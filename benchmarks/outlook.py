@@ -1,6 +1,6 @@
 """The connector outlook: requests, time and memory for old mail, against mailboxes in this process and stand-ins.
 
-    python benchmarks/outlook.py [--messages 10000] [--most 1000000] [--throttled 3000] [--only latency,memory,stand-ins]
+    python benchmarks/outlook.py [--messages 10000] [--most 1000000] [--throttled 3000] [--only memory]
 
 - ``latency``: so many old messages listed, purged and read back, each request answered after 50 ms. Limits: requests,
   and wall time as a ratio of requests x 50 ms (one parallel batch, or one page, at a time is what Outlook allows).

@@ -132,7 +132,7 @@ def test_every_room_and_connector_is_told_of():
     }
     told = PAGES["CONTRIBUTING.md"] + PAGES["docs/explanation/design.md"]
     assert {room for room in rooms - {"py", "migrations"} if room not in told} == set()
-    connectors = {"sql", "sql-postgresql", "sql-mariadb", "sql-other", "files", "weblog", "memory", "manual"}
+    connectors = {"sql", "sql-postgresql", "sql-mariadb", "sql-other", "files", "weblog", "memory", "manual", "outlook"}
     assert {path.stem for path in (ROOT / "docs/reference/connectors").glob("*.md")} == connectors
 
 
