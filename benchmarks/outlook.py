@@ -47,7 +47,7 @@ ZONE = ZoneInfo("Europe/Brussels")
 ROUND_TRIP = 0.05
 LIMIT_MIB = 64
 TENANT = "11111111-2222-3333-4444-555555555555"
-OFFSET = 30_000
+OFFSET = 16_000
 """Added to the ports of the beds, so that others may run."""
 
 
@@ -66,15 +66,17 @@ def purge(connector: Any, selection: Selection, count: Any) -> dict[str, Any]:
     started, first = time.perf_counter(), count()
     batches, tally = drained(connector.find(selection))
     listed = count()
+    acted = left = 0
     told: Counter[str] = Counter()
     for batch in batches:
+        before = count()
         told.update(str(one.word) for one in connector.act(selection, batch, Action.PURGE))
-    acted = count()
-    left = sum(len(connector.remaining(selection, batch)) for batch in batches)
+        acted += count() - before
+        left += len(connector.remaining(selection, batch))
     found = sum(map(len, batches))
     print(f"    {found:,} of {tally.population:,}: {dict(told)}, {left} left", flush=True)
     return {
-        "found": found, "told": told, "left": left, "find": listed - first, "act": acted - listed,
+        "found": found, "told": told, "left": left, "find": listed - first, "act": acted,
         "all": count() - first, "seconds": time.perf_counter() - started,
     }  # fmt: skip
 
@@ -155,19 +157,27 @@ class StandIns:
     @contextmanager
     def running(self, throttle: str = "") -> Iterator[None]:
         more = {"THROTTLE": throttle} if throttle else {}
-        shutil.rmtree(self.folder / "run" / "ngx", ignore_errors=True)
         try:
-            subprocess.run(
-                ["./up.sh"], cwd=self.folder, env={**os.environ, **more}, check=True, stdout=subprocess.DEVNULL
-            )
+            for _ in range(3):  # on a busy machine they may take longer than their own script waits
+                shutil.rmtree(self.folder / "run" / "ngx", ignore_errors=True)
+                command = subprocess.run(
+                    ["./up.sh"], check=False, cwd=self.folder, env={**os.environ, **more}, stdout=subprocess.DEVNULL
+                )
+                if command.returncode == 0:
+                    break
+                self.stop()
+            else:
+                sys.exit("the stand-ins do not start")
             yield
         finally:
-            for file in (self.folder / "run").glob("*.pid"):
-                with_pid = int(file.read_text())
-                with suppress(ProcessLookupError):
-                    os.kill(with_pid, signal.SIGTERM)
-                file.unlink()
-            time.sleep(1)
+            self.stop()
+
+    def stop(self) -> None:
+        for file in (self.folder / "run").glob("*.pid"):
+            with suppress(ProcessLookupError):
+                os.kill(int(file.read_text()), signal.SIGTERM)
+            file.unlink()
+        time.sleep(1)
 
     def lines(self) -> list[list[str]]:
         """Return the requests for Graph: end, status, method, address, seconds."""

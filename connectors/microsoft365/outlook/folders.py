@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from connectors.microsoft365.http import Service
 from connectors.microsoft365.outlook.mailboxes import path_of, segment
@@ -50,6 +51,20 @@ class Folders:
             if known not in self._found:
                 self._found[known] = tuple(self._collections(mailbox, source, with_subfolders=with_subfolders))
             return self._found[known]
+
+    def ids(self, mailbox: str, source: Source, *, with_subfolders: bool) -> frozenset[str]:
+        """Return the ids of the folders that hold a dataset's records; its source names a folder."""
+        found: set[str] = set()
+        for address in self.collections(mailbox, source, with_subfolders=with_subfolders):
+            place = unquote(address.split("/")[-2])
+            is_name = source.is_known and place == source.path[0]
+            number = self.id_of(mailbox, place) if is_name else place
+            found |= {number} if number is not None else self.ids_by_name(mailbox, source)
+        return frozenset(found)
+
+    def ids_by_name(self, mailbox: str, source: Source) -> frozenset[str]:
+        """Return the same where a mailbox does not know the folder by Graph's name for it."""
+        return frozenset(unquote(address.split("/")[-2]) for address in self.by_name(mailbox, source))
 
     def by_name(self, mailbox: str, source: Source) -> tuple[str, ...]:
         """Return the same where a mailbox has no folder that Graph knows by the first name: then it is a name that

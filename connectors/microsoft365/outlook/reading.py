@@ -12,16 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.microsoft365.graph_batch import MOST, Part, send_parts
 from connectors.microsoft365.http import Service
 from connectors.microsoft365.outlook.asking import Dataset, Question, Version, received_between, version_of
 from connectors.microsoft365.outlook.columns import ALWAYS
 from connectors.microsoft365.outlook.folders import NEEDS, Folders
-from connectors.microsoft365.outlook.listing import PAGE, Listing, Row, Span
+from connectors.microsoft365.outlook.listing import PAGE, PREFER, Listing, Row, Span
+from connectors.microsoft365.outlook.mailboxes import path_of, segment
 from connectors.microsoft365.outlook.sources import MESSAGES
 from connectors.microsoft365.records import Sorter
 from ropa.connector import Batch, Key, Tally
 from ropa.errors import LocationError
 
+_MOST_LISTED = 10
+"""Pages that are read, and one more for every twenty records looked for, before these are asked for one by one."""
+_FEW = 100
+"""Messages that are asked for one by one where a selection names them."""
 AT_ONCE = 4
 """Requests that Outlook takes at a time of one application (learn.microsoft.com/graph/throttling-limits)."""
 
@@ -71,14 +77,15 @@ class Reader:
         sums = sums if sums is not None else Sums()
         deleted, count = self._left_out(dataset, mailbox)
         for listing, pages in self._listings(dataset, mailbox, select, span, page):
-            kept = 0
+            kept = counted = 0
             for rows in pages:
                 sums.listed += len(rows)
+                sums.counted += listing.counted - counted
+                counted = listing.counted
                 own = rows if deleted is None else [row for row in rows if row.get("parentFolderId") != deleted]
                 kept += len(own)
                 yield own
             sums.population += listing.population - count if listing.is_filtered else kept
-            sums.counted += listing.counted
 
     def find(self, question: Question, mailboxes: Iterable[str], size: int) -> Generator[Batch, None, Sums]:
         """Stream what a question means in key order; at the end the sums are told."""
@@ -87,7 +94,7 @@ class Reader:
 
         def read(mailbox: str) -> None:
             own = Sums()
-            for rows in self.rows(question.dataset, mailbox, question.select, span=question.span(), sums=own):
+            for rows in self._asked(question, mailbox, own):
                 found = []
                 for row in rows:
                     key = self.key_of(mailbox, row)
@@ -109,6 +116,15 @@ class Reader:
                 f"{sums.counted} records were counted, and {sums.listed - sorter.repeated} were listed"
             )
         return sums
+
+    def _asked(self, question: Question, mailbox: str, sums: Sums) -> Iterator[list[Row]]:
+        """Yield what a question may mean in one mailbox: a few messages that it names, else what is listed."""
+        keys = question.selection.keys
+        ids = [key[1] for key in keys or () if len(key) == 2 and key[0] == mailbox]
+        if keys is not None and question.dataset.kind == MESSAGES and len(ids) <= _FEW:
+            yield list(self._named(question, mailbox, sorted(set(ids))).values())
+        else:
+            yield from self.rows(question.dataset, mailbox, question.select, span=question.span(), sums=sums)
 
     def count(self, dataset: Dataset, mailboxes: Iterable[str]) -> Sums:
         """Count a dataset's records: by the service's own sum, or by listing where it tells none."""
@@ -137,14 +153,42 @@ class Reader:
         lock = threading.Lock()
 
         def read(mailbox: str) -> None:
-            wanted = by_mailbox[mailbox]
+            wanted, own = by_mailbox[mailbox], Sums()
+            there: dict[Key, Row] = {}
             span = _span_of(question.dataset, wanted.values())
-            for rows in self.rows(question.dataset, mailbox, question.select, span=span):
-                there = {self.key_of(mailbox, row): row for row in rows if row.get("id") in wanted}
-                with lock:
-                    found.update(there)
+            for rows in self.rows(question.dataset, mailbox, question.select, span=span, sums=own):
+                if question.dataset.kind == MESSAGES and own.counted > _MOST_LISTED * PAGE + len(wanted) // MOST * PAGE:
+                    there = self._named(question, mailbox, tuple(wanted))
+                    break
+                there |= {self.key_of(mailbox, row): row for row in rows if row.get("id") in wanted}
+            with lock:
+                found.update(there)
 
         _each(read, tuple(by_mailbox))
+        return found
+
+    def _named(self, question: Question, mailbox: str, ids: Sequence[str]) -> dict[Key, Row]:
+        """Return those of some messages that are there, asked for one by one, twenty in a request: where they are few
+        among very many that takes fewer requests than the list."""
+        dataset, service = question.dataset, self._service
+        deleted, _ = self._left_out(dataset, mailbox)
+        inside = None
+        if not dataset.source.is_whole:
+            inside = self._folders.ids(mailbox, dataset.source, with_subfolders=dataset.with_subfolders)
+        top, select = path_of(mailbox), ",".join(question.select)
+        found: dict[Key, Row] = {}
+        for start in range(0, len(ids), MOST):
+            some = ids[start : start + MOST]
+            parts = [Part("GET", f"/{top}/messages/{segment(one)}?$select={select}", PREFER) for one in some]
+            for one, answer in zip(some, send_parts(service, parts, weight=AT_ONCE), strict=True):
+                if answer.status == 404:
+                    continue
+                if not answer.is_ok:
+                    raise service.refusal(answer, NEEDS[dataset.kind])
+                row = answer.json()
+                folder = row.get("parentFolderId")
+                if folder != deleted and (inside is None or folder in inside):
+                    found[mailbox, one] = row
         return found
 
     def key_of(self, mailbox: str, row: Mapping[str, Any]) -> Key:

@@ -10,6 +10,7 @@ import pytest
 from outlook_graph import CANARY, INFO, NOW, SALES, Graph, days_ago, drained, due, fault, opened
 
 from connectors.microsoft365 import graph_batch, http
+from connectors.microsoft365.outlook import reading
 from ropa.connector import (
     Action,
     Batch,
@@ -438,3 +439,32 @@ def test_reading_back_does_not_trust_a_filter_that_answers_nothing():
     assert len(connector.remaining(due(), batch)) == 30
     bare = Selection("items", due().zone, NOW, check_anchors=False)
     assert len(connector.remaining(bare, Batch("items", batch.keys))) == 30
+
+
+@pytest.mark.parametrize("source", ["messages", "messages:inbox", "messages:/Postvak IN"])
+def test_few_messages_among_very_many_are_asked_for_one_by_one(source, monkeypatch):
+    monkeypatch.setattr(reading, "_MOST_LISTED", 0)
+    monkeypatch.setattr(reading, "PAGE", 10)
+    graph = filled(45)
+    for number in range(90):
+        graph.add(f"x{number:03}", days_ago(1000))
+    connector = opened(graph, source)
+    (batch,) = drained(connector.find(due(keys=tuple((INFO, f"m{number:03}") for number in range(45)))))[0]
+    assert len(batch) == 45
+    graph.touch("m001", parentFolderId="f-sent")
+    del graph.mailboxes[INFO].items["messages"]["m002"]
+    graph.parts.clear()
+    there = connector.remaining(due(), batch)
+    assert len([url for _, url in graph.parts if "/messages/m" in url]) == 45
+    assert (INFO, "m002") not in there
+    assert ((INFO, "m001") in there) is (source == "messages")
+    assert len(there) == (44 if source == "messages" else 43)
+
+
+def test_one_message_is_explained_without_listing_the_mailbox():
+    graph = filled(45)
+    connector = opened(graph)
+    graph.log.clear()
+    found = only(connector, due(keys=((INFO, "m007"), (INFO, "gone"), ("x", "y", "z")), before=(), check_anchors=False))
+    assert found.keys == [(INFO, "m007")]
+    assert graph.log == [("POST", "$batch")]
