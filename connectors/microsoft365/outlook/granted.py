@@ -41,9 +41,11 @@ def granted(
     notes: list[str] = []
     may_read = _covers("planning", reads, [_READ[kind] for kind in wanted], notes)
     may_delete = _covers("applying", writes, [_WRITE[kind] for kind in wanted], notes)
+    is_one = planning == applying
+    if is_one and not reads:
+        notes.pop()  # it says the same of the same token
     if has_group and reads and not reads & set(_GROUP):
         notes.append(f"for planning {GROUP_PERMISSION} is missing: the group's members cannot be listed")
-    is_one = planning == applying
     useful = {role for kind in wanted for role in _READ[kind]} | (set(_GROUP) if has_group else set())
     needed = {role for kind in wanted for role in (*_READ[kind], *_WRITE[kind])}
     for name, roles, allowed in (
