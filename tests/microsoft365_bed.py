@@ -53,7 +53,7 @@ fi
 (cd graph && THROTTLE={throttle} exec $N node_modules/.bin/cds-serve --port {graph}) > graph.log 2>&1 &
 (cd idp && exec $N node_modules/.bin/prism proxy -h 127.0.0.1 -p {prism} --errors -v warn \\
     ../graph-v1.0-slice.openapi.json http://127.0.0.1:{graph}/v1.0) > prism.log 2>&1 &
-{nginx} {user} -p $PWD/run/ngx -c nginx.conf > nginx.log 2>&1 &
+{nginx} -p $PWD/run/ngx -c nginx.conf > nginx.log 2>&1 &
 wait -n
 """
 
@@ -104,8 +104,6 @@ class Bed:
             throttle=throttle,
             auth="yes" if is_authenticated else "",
             nginx=nginx,
-            # Its workers would be somebody else, who may not write a long request into this folder.
-            user='-g "user root;"' if os.geteuid() == 0 else "",
         )
         (folder / "serve.sh").write_text(text)
         bed = cls(folder, ports, Kept(folder, [], [program("bash"), "serve.sh"], None, signal.SIGTERM))

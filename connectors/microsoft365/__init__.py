@@ -10,7 +10,10 @@ How it is built, and why: docs/decisions/0004-microsoft-365.md.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from ropa.connector import Option
+from ropa.errors import LocationError
 
 OPTIONS = {
     "tenant_id": Option(help="directory (tenant) id or domain; not needed with a managed identity"),
@@ -30,3 +33,14 @@ OPTIONS = {
     ),
 }
 """What each of the three takes: how to sign in, and how long to wait."""
+
+
+def expect_libraries(location: str) -> None:
+    """Raise LocationError where the libraries that these connectors need are not installed."""
+    missing = [name for name in ("httpx", "msal") if find_spec(name) is None]
+    if missing:
+        raise LocationError(
+            f"location {location}: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
+            code="driver",
+            next_step="Run: pip install 'ropa[microsoft365]'",
+        )

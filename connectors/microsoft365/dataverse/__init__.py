@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connectors.microsoft365 import OPTIONS
+from connectors.microsoft365 import OPTIONS, expect_libraries
 from ropa.connector import Action, Capabilities, ConnectorType, LocationSpec, Mask, Option
-from ropa.errors import LocationError
 
 if TYPE_CHECKING:
     from connectors.microsoft365.dataverse.location import DataverseLocation
@@ -28,14 +27,9 @@ CAPABILITIES = Capabilities(
 
 def open_location(spec: LocationSpec) -> DataverseLocation:
     """Open a location; asks nobody anything yet. Raises LocationError for options that cannot be used."""
-    try:
-        from connectors.microsoft365.dataverse.location import DataverseLocation
-    except ModuleNotFoundError as error:
-        raise LocationError(
-            f"location {spec.name}: {error.name} is not installed",
-            code="extra",
-            next_step="Install it: pip install 'ropa[microsoft365]'.",
-        ) from None
+    expect_libraries(spec.name)
+    from connectors.microsoft365.dataverse.location import DataverseLocation
+
     return DataverseLocation(spec)
 
 

@@ -13,13 +13,11 @@ Applications grants them.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from connectors.microsoft365 import OPTIONS
+from connectors.microsoft365 import OPTIONS, expect_libraries
 from connectors.microsoft365.outlook.columns import DEFAULT_ANCHORS, MASKS
 from ropa.connector import Action, Capabilities, ConnectorType, LocationSpec, Option
-from ropa.errors import LocationError
 
 if TYPE_CHECKING:
     from connectors.microsoft365.outlook.location import OutlookLocation
@@ -35,12 +33,7 @@ CAPABILITIES = Capabilities(
 def open_location(spec: LocationSpec) -> OutlookLocation:
     """Open a location; asks nobody. Raises ConfigurationError, and LocationError for a credential that is missing or
     where what this connector needs is not installed."""
-    if find_spec("httpx") is None or find_spec("msal") is None:
-        raise LocationError(
-            f"location {spec.name}: httpx and msal are not installed",
-            code="driver",
-            next_step="Run: pip install 'ropa[microsoft365]'",
-        )
+    expect_libraries(spec.name)
     from connectors.microsoft365.outlook.location import OutlookLocation
 
     return OutlookLocation(spec)

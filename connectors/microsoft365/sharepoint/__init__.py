@@ -20,9 +20,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connectors.microsoft365 import OPTIONS
+from connectors.microsoft365 import OPTIONS, expect_libraries
 from ropa.connector import Action, Anchor, AnchorPart, Capabilities, ConnectorType, LocationSpec, Mask, Option
-from ropa.errors import LocationError
 
 if TYPE_CHECKING:
     from connectors.microsoft365.sharepoint.location import SharePointConnector
@@ -40,16 +39,9 @@ DEFAULT_ANCHORS = {
 
 def open_location(spec: LocationSpec) -> SharePointConnector:
     """Open a location; nothing is asked yet. Raises LocationError for options that cannot be used."""
-    try:
-        from connectors.microsoft365.sharepoint.location import SharePointConnector
-    except ModuleNotFoundError as error:
-        if error.name not in {"httpx", "msal"}:
-            raise
-        raise LocationError(
-            f"location {spec.name}: {error.name} is not installed",
-            code="driver",
-            next_step="Run: pip install 'ropa[microsoft365]'",
-        ) from None
+    expect_libraries(spec.name)
+    from connectors.microsoft365.sharepoint.location import SharePointConnector
+
     return SharePointConnector(spec)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ from microsoft365_bed import CLIENT, SECRET, SECRET_CLIENT, TENANT, Bed
 from connectors.microsoft365.auth import Credential, Tokens, apply_options, read_credential
 from connectors.microsoft365.clouds import CLOUDS, cloud_of
 from connectors.microsoft365.http import open_client
+from ropa.connector import LocationSpec
 from ropa.errors import LocationError
 
 GRAPH = "https://graph.microsoft.com"
@@ -300,3 +302,14 @@ def test_importing_the_package_loads_no_library_of_http_or_tokens():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
     )
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["dataverse", "outlook", "sharepoint"])
+def test_a_missing_library_is_named_with_what_installs_it(name, monkeypatch):
+    from importlib import import_module
+
+    kind = import_module(f"connectors.microsoft365.{name}").TYPE
+    monkeypatch.setattr("connectors.microsoft365.find_spec", lambda library: None if library == "msal" else library)
+    with pytest.raises(LocationError, match="location crm: msal is not installed") as caught:
+        kind.open(LocationSpec("crm", name, ZoneInfo("UTC")))
+    assert "ropa[microsoft365]" in (caught.value.next_step or "")
