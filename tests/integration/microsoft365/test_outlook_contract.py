@@ -121,7 +121,7 @@ def test_it_is_light_to_import_and_says_what_is_missing():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
     spec = LocationSpec("mail", "outlook", ZONE, {"mailboxes": [INFO]})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("connectors.microsoft365.outlook.find_spec", lambda _name: None)
+        patch.setattr("connectors.microsoft365.find_spec", lambda _name: None)
         with pytest.raises(LocationError) as caught:
             TYPE.open(spec)
     assert caught.value.next_step == "Run: pip install 'ropa[microsoft365]'"
