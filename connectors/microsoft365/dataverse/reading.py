@@ -23,7 +23,7 @@ ETAG = "@odata.etag"
 TARGET = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 """What follows the name of a lookup column in the annotation that says which table it refers to."""
 _ANNOTATION = "Microsoft.Dynamics.CRM.lookuplogicalname"
-_PARTS = 50
+_PARTS = 100
 """Questions in one batch at least, before several batches are asked at a time."""
 _REPEATS = 4
 _UNSUPPORTED = frozenset({400, 404, 405, 501})
