@@ -132,12 +132,8 @@ def test_every_room_and_connector_is_told_of():
     }
     told = PAGES["CONTRIBUTING.md"] + PAGES["docs/explanation/design.md"]
     assert {room for room in rooms - {"py", "migrations"} if room not in told} == set()
-<<<<<<< HEAD
-    connectors = {"sql", "sql-postgresql", "sql-mariadb", "sql-other", "files", "weblog", "memory", "manual", "outlook"}
-=======
     connectors = {"sql", "sql-postgresql", "sql-mariadb", "sql-other", "files", "weblog", "memory", "manual"}
     connectors |= {"dataverse", "outlook", "sharepoint"}
->>>>>>> 9afc783 (Ask who refers to ten thousand rows in one request; list the pages of all three connectors)
     assert {path.stem for path in (ROOT / "docs/reference/connectors").glob("*.md")} == connectors
 
 
