@@ -10,7 +10,7 @@ from functools import partial
 
 import httpx
 import pytest
-from outlook_graph import CANARY, INFO, NOW, SALES, ZONE, Graph, days_ago, drained, due, fault, located, opened
+from outlook_graph import CANARY, INFO, NOW, SALES, ZONE, Folder, Graph, days_ago, drained, due, fault, located, opened
 
 from connectors.microsoft365 import http, records
 from connectors.microsoft365.outlook import reading
@@ -272,6 +272,8 @@ def test_folders_that_are_missing_or_twofold_are_problems():
     )
     assert any("two folders" in text for text in opened(graph, "messages:inbox").problems("items"))
     assert opened(graph, "messages:/Inbox").problems("items") == []
+    graph.mailboxes[INFO].folders["messages"]["f-other"] = Folder("f-other", "SOLLICITATIES", "f-inbox")
+    assert any("two folders" in text for text in opened(graph, "messages:inbox/Sollicitaties").problems("items"))
 
 
 def test_deleted_items_are_no_records_of_a_whole_mailbox_where_a_purge_only_moves():
