@@ -9,33 +9,18 @@ header and no body is ever logged or in an error.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import httpx
 
+from connectors.microsoft365.answers import Answer, AnswerError, challenge_of, date_of, wait_of
 from connectors.microsoft365.auth import Tokens
-from connectors.microsoft365.faults import Fault, fault_of
-from ropa import clock
+from connectors.microsoft365.pace import Pace
 from ropa.errors import IncompleteListingError, LocationError
-
-
-class AnswerError(LocationError):
-    """The service answered, and not with what was asked for."""
-
-    def __init__(self, message: str, answer: Answer, *, code: str, next_step: str) -> None:
-        super().__init__(message, code=code, next_step=next_step)
-        self.status = answer.status
-        self.link: str | None = answer.headers.get("location")
-        """Of 410: where a listing must start over, where the service says so."""
-
 
 MAX_WAIT = 900.0
 """Seconds that one request may be made to wait in all, unless configured."""
@@ -78,75 +63,6 @@ def _agent() -> str:
     except PackageNotFoundError:
         number = "0"
     return f"NONISV|ropa|ropa/{number}"
-
-
-class Pace:
-    """When the next request may be sent: after what the service asked, and not more at once than it allows."""
-
-    def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
-        self._under_way = 0
-        self._condition = threading.Condition()
-        self._not_before = 0.0
-
-    @contextmanager
-    def turn(self, weight: int = 1) -> Iterator[None]:
-        """Wait until ``weight`` more requests may be under way (a parallel batch counts as many as it runs)."""
-        weight = min(weight, self._at_once)
-        with self._condition:
-            self._condition.wait_for(lambda: self._under_way + weight <= self._at_once)
-            self._under_way += weight
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._under_way -= weight
-                self._condition.notify_all()
-
-    def delay(self) -> float:
-        """Return how many seconds the service has asked everybody to wait still."""
-        with self._condition:
-            return max(0.0, self._not_before - clock.monotonic())
-
-    def put_off(self, seconds: float) -> None:
-        """Let nobody send before so many seconds have passed."""
-        with self._condition:
-            self._not_before = max(self._not_before, clock.monotonic() + seconds)
-
-
-_PACES: dict[tuple[str, str, str], Pace] = {}
-_PACES_LOCK = threading.Lock()
-
-
-def pace_of(origin: str, app: str, kind: str, at_once: int) -> Pace:
-    """Return the one pace of an application at an origin in this process: services count by application."""
-    with _PACES_LOCK:
-        return _PACES.setdefault((origin, app, kind), Pace(at_once))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back. ``status`` 0: nothing did, and whether the request was carried out is not known."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    content: bytes = field(default=b"", repr=False)
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether it was carried out."""
-        return 200 <= self.status < 300
-
-    @property
-    def fault(self) -> Fault:
-        """What the service says is wrong."""
-        return fault_of(self.status, self.content)
-
-    def json(self) -> Any:
-        """Return the body. Raises ValueError where it is no JSON."""
-        import json
-
-        return json.loads(self.content)
 
 
 class Service:
@@ -264,7 +180,7 @@ class Service:
                 self.put_off(wait_of(answer.headers, attempt), waited)
             elif answer.status == 401 and not is_renewed:
                 is_renewed = True
-                self.tokens.renew(token, _challenge(answer.headers))
+                self.tokens.renew(token, challenge_of(answer.headers))
             elif answer.status in {301, 302, 307, 308} and method in _REPEATABLE and redirects < _REDIRECTS:
                 redirects += 1
                 address = self.address(str(address.join(answer.headers.get("location", ""))))
@@ -325,44 +241,8 @@ class Service:
         self.requests += 1
         found = self._client.request(method, address, headers=headers, content=content)
         self._client.cookies.clear()
-        self.seen_at = _date(found.headers.get("date")) or self.seen_at
+        self.seen_at = date_of(found.headers.get("date")) or self.seen_at
         return Answer(found.status_code, found.headers, found.content)
-
-
-def wait_of(headers: Mapping[str, str], attempt: int) -> float:
-    """Return how many seconds an answer asks to wait: ``Retry-After`` in seconds or as a date, and where SharePoint
-    says so the later ``RateLimit-Reset``; without either, or with none left, 1, 2, 4 … 60 seconds by attempt."""
-    asked = []
-    for name in ("retry-after", "ratelimit-reset"):
-        text = (headers.get(name) or "").strip()
-        if text.replace(".", "", 1).isdigit():
-            asked.append(float(text))
-        elif (when := _date(text)) is not None:
-            asked.append(max(0.0, (when - datetime.now(UTC)).total_seconds()))
-    return max(asked, default=0.0) or float(min(2 ** (attempt - 1), 60))
-
-
-def _date(text: str | None) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(text or "")
-    except ValueError:
-        return None
-    return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
-
-
-def _challenge(headers: Mapping[str, str]) -> str | None:
-    """Return the claims that a 401 asks for (continuous access evaluation), as JSON; None where it asks for none."""
-    import base64
-    import binascii
-    import re
-
-    found = re.search(r'claims="([A-Za-z0-9+/=_-]+)"', headers.get("www-authenticate") or "")
-    if found is None:
-        return None
-    try:
-        return base64.urlsafe_b64decode(found[1] + "=" * (-len(found[1]) % 4)).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
 
 
 def _origin(url: httpx.URL) -> str:

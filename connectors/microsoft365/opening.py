@@ -15,7 +15,8 @@ import httpx
 
 from connectors.microsoft365.auth import Tokens, apply_options, read_credential
 from connectors.microsoft365.clouds import cloud_of
-from connectors.microsoft365.http import MAX_WAIT, Service, open_client, pace_of
+from connectors.microsoft365.http import MAX_WAIT, Service, open_client
+from connectors.microsoft365.pace import pace_of
 from ropa.connector import LocationSpec
 from ropa.errors import LocationError
 

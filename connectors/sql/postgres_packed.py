@@ -71,11 +71,12 @@ class PackedMoments:
         return [self._read(moments[at]) if number is None else number for at, number in enumerate(numbers)]
 
     def extremes(self, raw: bytes) -> list[int]:
-        """See ``Packed.extremes``: the first, and those of the last two days. Offsets of one zone lie at most 26 hours
-        apart, so no earlier moment has a later day."""
+        """See ``Packed.extremes``: the first, one without a date, and those of the last two days. Offsets of one zone
+        lie at most 26 hours apart, so no earlier moment has a later day."""
         moments = _integers("q", raw)
         late = max(moments) - 2 * DAY
-        return [self._read(min(moments)), *map(self._read, [moment for moment in moments if moment >= late])]
+        found = [min(moments), *(moment for moment in moments if moment >= late)]
+        return [self._read(moment) for moment in found] + [NO_DATE] * (_NONE_OF_8 in moments)
 
     def _read(self, moment: int) -> int:
         return NO_DATE if moment == _NONE_OF_8 else self._reader.read(moment)
@@ -96,9 +97,9 @@ class PackedDays:
         return [self._number(day) for day in _integers("i", raw)]
 
     def extremes(self, raw: bytes) -> list[int]:
-        """See ``Packed.extremes``: the first and the last."""
+        """See ``Packed.extremes``: the first, the last, and one without a date."""
         days = _integers("i", raw)
-        return [self._number(min(days)), self._number(max(days))]
+        return [self._number(min(days)), self._number(max(days))] + [NO_DATE] * (_NONE_OF_4 in days)
 
     def _number(self, since_2000: int) -> int:
         day = EPOCH_DAY + since_2000

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from connectors.evaluate import Judge, holds_something
+from connectors.microsoft365.answers import Answer
 from connectors.microsoft365.dataverse.bulk import RESTRICTED, Verdict
 from connectors.microsoft365.dataverse.columns import spell_guid
 from connectors.microsoft365.dataverse.items import Relatives, RowItem, columns_for, comparable
@@ -20,7 +21,6 @@ from connectors.microsoft365.dataverse.reading import Reader, Row
 from connectors.microsoft365.dataverse.relations import Sparing
 from connectors.microsoft365.dataverse.remains import History, RecycleBin
 from connectors.microsoft365.dataverse.settings import Settings
-from connectors.microsoft365.http import Answer
 from ropa.connector import Batch, Key, Outcome, Outcomes, OutcomeWord, Reference, Selection
 
 Name = tuple[str, str]

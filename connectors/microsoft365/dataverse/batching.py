@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.microsoft365.http import Answer, Service, wait_of
+from connectors.microsoft365.answers import Answer, wait_of
+from connectors.microsoft365.http import Service
 from ropa.errors import LocationError
 
 MOST = 1000

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from connectors.masks import mask_value
+from connectors.microsoft365.answers import Answer
 from connectors.microsoft365.dataverse.acting import ABSENT, CHANGED, Act, Name, verdict_of
 from connectors.microsoft365.dataverse.batching import Part, send_parts
 from connectors.microsoft365.dataverse.columns import write_value
 from connectors.microsoft365.dataverse.items import RowItem, columns_for
 from connectors.microsoft365.dataverse.reading import ETAG
-from connectors.microsoft365.http import Answer
 from ropa.connector import Outcomes, OutcomeWord
 
 Body = Callable[[RowItem], dict[str, object]]

@@ -11,13 +11,13 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from connectors.evaluate import Judge
+from connectors.microsoft365.answers import AnswerError
 from connectors.microsoft365.dataverse.columns import spell_guid
 from connectors.microsoft365.dataverse.items import Relatives, RowItem, columns_for, comparable
 from connectors.microsoft365.dataverse.layout import Declared, Layout
 from connectors.microsoft365.dataverse.questions import filter_of
 from connectors.microsoft365.dataverse.reading import Reader, Row
 from connectors.microsoft365.dataverse.relations import UNSEEN, Sparing, referrers
-from connectors.microsoft365.http import AnswerError
 from connectors.microsoft365.records import Sorter
 from ropa.connector import Batch, Note, Selection, Tally
 

@@ -12,12 +12,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
 
+from connectors.microsoft365.answers import Answer
 from connectors.microsoft365.dataverse.acting import ABSENT, CHANGED, PURGED, Act, Means, Name, id_of, verdict_of
 from connectors.microsoft365.dataverse.batching import Part, Unit, send_units
 from connectors.microsoft365.dataverse.bulk import bulk_delete, row_version
 from connectors.microsoft365.dataverse.items import RowItem
 from connectors.microsoft365.dataverse.relations import UNSEEN, referrers
-from connectors.microsoft365.http import Answer
 from ropa.clock import calendar_day
 from ropa.connector import Batch, Outcomes, OutcomeWord, Selection
 from ropa.errors import LocationError

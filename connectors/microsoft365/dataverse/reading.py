@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
+from connectors.microsoft365.answers import Answer
 from connectors.microsoft365.dataverse.batching import MOST, Part, send_parts
 from connectors.microsoft365.dataverse.columns import spell_guid
-from connectors.microsoft365.http import Answer, Service
+from connectors.microsoft365.http import Service
 
 Row = Mapping[str, Any]
 

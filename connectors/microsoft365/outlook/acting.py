@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from connectors.microsoft365.answers import Answer
 from connectors.microsoft365.graph_batch import MOST, Part, send_parts
-from connectors.microsoft365.http import Answer, Service
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.outlook.asking import Question, Version, version_of
 from connectors.microsoft365.outlook.columns import RECEIVED, masked
 from connectors.microsoft365.outlook.listing import PREFER, Row

@@ -15,8 +15,9 @@ from typing import Any
 
 from connectors.evaluate import holds_something
 from connectors.masks import mask_value
+from connectors.microsoft365.answers import Answer
 from connectors.microsoft365.graph_batch import Part, send_parts
-from connectors.microsoft365.http import Answer, Service
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question, obstacles_now
 from connectors.microsoft365.sharepoint.catalogue import Place
 from connectors.microsoft365.sharepoint.finding import Finder, Seen

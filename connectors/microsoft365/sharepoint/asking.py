@@ -12,7 +12,8 @@ from datetime import date
 
 from connectors.evaluate import Judge, spell
 from connectors.files.names import Persons
-from connectors.microsoft365.http import Answer, Service
+from connectors.microsoft365.answers import Answer
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.sharepoint.catalogue import Place
 from connectors.microsoft365.sharepoint.reading import content, read_parts, shares, spread
 from connectors.microsoft365.sharepoint.table import NAMED, Entry, Table

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from connectors.microsoft365.http import AnswerError, Service
+from connectors.microsoft365.answers import AnswerError
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.sharepoint.reading import content, read_all
 from connectors.microsoft365.sharepoint.sources import Source, segment, site_address
 

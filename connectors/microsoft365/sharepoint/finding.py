@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from connectors.microsoft365.answers import Answer, AnswerError
 from connectors.microsoft365.graph_batch import MOST
-from connectors.microsoft365.http import Answer, AnswerError, Service
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.records import Sorter
 from connectors.microsoft365.sharepoint.asking import RETENTION_LABEL, Question, is_about, obstacles
 from connectors.microsoft365.sharepoint.catalogue import NEEDS, Catalogue, Place

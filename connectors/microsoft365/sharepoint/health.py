@@ -5,7 +5,8 @@ Invariant: nothing is decided by what a token says of itself; it is told to a pe
 
 from __future__ import annotations
 
-from connectors.microsoft365.http import AnswerError, Service
+from connectors.microsoft365.answers import AnswerError
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.sharepoint.catalogue import Catalogue
 from connectors.microsoft365.sharepoint.sources import Source
 from ropa.connector import Health

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from connectors.microsoft365.http import AnswerError, Service
+from connectors.microsoft365.answers import AnswerError
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.sharepoint.catalogue import NEEDS, UNKNOWN, Place
 from connectors.microsoft365.sharepoint.reading import content, read_all
 from connectors.microsoft365.sharepoint.sources import folder_of, segment

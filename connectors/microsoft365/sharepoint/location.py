@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from connectors.evaluate import holds_something
-from connectors.microsoft365.http import AnswerError, Service
+from connectors.microsoft365.answers import AnswerError
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.opening import graph_root, open_services, root_of
 from connectors.microsoft365.sharepoint import CAPABILITIES
 from connectors.microsoft365.sharepoint.acting import Act

@@ -5,7 +5,8 @@ Invariant: a column that SharePoint would refuse to change is told when it is pl
 
 from __future__ import annotations
 
-from connectors.microsoft365.http import AnswerError, Service
+from connectors.microsoft365.answers import AnswerError
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.sharepoint.catalogue import NEEDS, Fields, Place
 from connectors.microsoft365.sharepoint.listing import expand
 from connectors.microsoft365.sharepoint.table import NAMED, Table, is_glob

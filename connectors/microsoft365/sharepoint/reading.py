@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
+from connectors.microsoft365.answers import Answer
 from connectors.microsoft365.graph_batch import MOST, Part, send_parts
-from connectors.microsoft365.http import Answer, Service
+from connectors.microsoft365.http import Service
 
 AT_ONCE = 4
 """Requests under way at a time; SharePoint counts resource units a minute, so more would only wait more."""

@@ -17,8 +17,9 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import date
 
+from connectors.microsoft365.answers import Answer
 from connectors.microsoft365.graph_batch import Part, send_parts
-from connectors.microsoft365.http import Answer, Service
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.sharepoint.catalogue import Place
 from connectors.microsoft365.sharepoint.reading import read_parts
 from connectors.microsoft365.sharepoint.table import Entry

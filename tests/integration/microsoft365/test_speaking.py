@@ -16,11 +16,13 @@ import httpx
 import pytest
 from microsoft365_bed import CLIENT, TENANT, Bed
 
+from connectors.microsoft365.answers import wait_of
 from connectors.microsoft365.auth import Tokens
 from connectors.microsoft365.faults import fault_of
 from connectors.microsoft365.graph_batch import Part, send_parts
-from connectors.microsoft365.http import Pace, Service, pace_of, wait_of
+from connectors.microsoft365.http import Service
 from connectors.microsoft365.opening import graph_root, open_services, root_of
+from connectors.microsoft365.pace import Pace, pace_of
 from ropa.connector import LocationSpec
 from ropa.errors import IncompleteListingError, LocationError
 

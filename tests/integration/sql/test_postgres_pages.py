@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from postgres_bed import opened_on
 from sql_bed import act, dataset, due, every, undated, whole, words
@@ -308,6 +308,7 @@ def test_packed_moments_are_read_as_the_clock_reads_each(values, local, zone, ha
     judges(packed.extremes(raw), expected)
 
 
+@example(values=[0, -(2**31) + 1, -(2**31)])
 @given(values=st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(0, 10_000), min_size=1, max_size=30))
 def test_packed_days_are_read_as_the_clock_reads_each(values):
     dating = Dating(ZONES[0], None, ZONES[0], NOW)
