@@ -9,7 +9,7 @@ import httpx
 import pytest
 from outlook_graph import CANARY, INFO, NOW, SALES, Graph, days_ago, drained, due, fault, opened
 
-from connectors.microsoft365 import graph_batch, http
+from connectors.microsoft365 import graph_batch, http, pace
 from connectors.microsoft365.outlook import reading
 from ropa.connector import (
     Action,
@@ -32,7 +32,7 @@ CHANGED, REFUSED, FAILED = OutcomeWord.CHANGED, OutcomeWord.REFUSED, OutcomeWord
 @pytest.fixture
 def slept(monkeypatch):
     told, ahead = [], [0.0]
-    monkeypatch.setattr(http.clock, "monotonic", lambda: ahead[0])
+    monkeypatch.setattr(pace.clock, "monotonic", lambda: ahead[0])
     monkeypatch.setattr(
         http.time, "sleep", lambda seconds: (told.append(seconds), ahead.__setitem__(0, ahead[0] + seconds))
     )

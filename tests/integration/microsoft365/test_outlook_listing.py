@@ -11,7 +11,7 @@ import httpx
 import pytest
 from outlook_graph import CANARY, INFO, NOW, SALES, ZONE, Folder, Graph, days_ago, drained, due, fault, located, opened
 
-from connectors.microsoft365 import http, records
+from connectors.microsoft365 import http, pace, records
 from connectors.microsoft365.outlook import reading
 from connectors.microsoft365.outlook.sources import Source, parse_source, spell_source
 from connectors.microsoft365.records import Sorter
@@ -23,7 +23,7 @@ from ropa.errors import ConfigurationError, IncompleteListingError, LocationErro
 def slept(monkeypatch):
     """No test waits: what is slept is written down, and the clock put forward."""
     told, ahead = [], [0.0]
-    monkeypatch.setattr(http.clock, "monotonic", lambda: ahead[0])
+    monkeypatch.setattr(pace.clock, "monotonic", lambda: ahead[0])
     monkeypatch.setattr(
         http.time, "sleep", lambda seconds: (told.append(seconds), ahead.__setitem__(0, ahead[0] + seconds))
     )
