@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from connectors.microsoft365.clouds import Cloud
+from connectors.microsoft365.clouds import Cloud, wrong_option
 from connectors.microsoft365.refusals import refusal
 from ropa import clock
 from ropa.errors import LocationError
@@ -45,22 +45,18 @@ class Credential:
 
 
 def read_credential(location: str, options: Mapping[str, Any]) -> Credential:
-    """Return the credential of a location's options. Raises LocationError naming what is missing or too much."""
-
-    def refuse(message: str, next_step: str) -> LocationError:
-        return LocationError(f"location {location}: {message}", code="option", next_step=next_step)
-
+    """Return the credential of a location's options. Raises ConfigurationError naming what is missing or too much."""
     given = [name for name in _CREDENTIALS if options.get(name)]
     if len(given) != 1:
-        what = f"{' and '.join(given)} are given, and one is needed" if given else "nothing to sign in with"
-        raise refuse(what, f"Give one of {', '.join(_CREDENTIALS)}; a certificate is best.")
+        what = f"{' and '.join(given)} are given, and one is needed" if given else "there is nothing to sign in with"
+        raise wrong_option(location, given[0] if given else "certificate", f"{what}: {', '.join(_CREDENTIALS)}")
     if given == ["managed_identity"]:
         return Credential(managed_identity=str(options["managed_identity"]))
     for name in ("client_id", "tenant_id"):
         if not options.get(name) and not (name == "tenant_id" and options.get("authority")):
-            raise refuse(f"{name} is missing", f"Copy {name} from the app registration's overview page.")
+            raise wrong_option(location, name, "is missing; it stands on the overview page of the app registration")
     if options.get("certificate_password") and not options.get("certificate"):
-        raise refuse("certificate_password is given without a certificate", "Leave it out.")
+        raise wrong_option(location, "certificate_password", "is given without a certificate")
     assertion = options.get("assertion_file")
     return Credential(
         client_id=str(options["client_id"]),
@@ -75,18 +71,14 @@ def read_credential(location: str, options: Mapping[str, Any]) -> Credential:
 def apply_options(location: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the options with what ``apply`` gives in place of the credential for planning; None without ``apply``.
 
-    Raises LocationError for a key of ``apply`` that means nothing.
+    Raises ConfigurationError for a key of ``apply`` that means nothing.
     """
     other = options.get("apply")
     if not isinstance(other, Mapping):
         return None
     known = {*_CREDENTIALS, "client_id", "certificate_password"}
     if unknown := sorted(set(other) - known):
-        raise LocationError(
-            f"location {location}: apply.{unknown[0]} is unknown",
-            code="option",
-            next_step=f"In `apply` may stand: {', '.join(sorted(known))}.",
-        )
+        raise wrong_option(location, f"apply.{unknown[0]}", f"is unknown; known are {', '.join(sorted(known))}")
     kept = {name: value for name, value in options.items() if name not in known - {"client_id"} and name != "apply"}
     return {**kept, **other}
 

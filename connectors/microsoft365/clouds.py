@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ropa.errors import LocationError
+from ropa.errors import ConfigurationError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ CLOUDS = {
 
 
 def cloud_of(location: str, name: object) -> Cloud:
-    """Return the cloud of a name, the global one for None. Raises LocationError for one that is unknown."""
+    """Return the cloud of a name, the global one for None. Raises ConfigurationError for one that is unknown."""
     found = CLOUDS.get(str(name)) if name is not None else CLOUDS["global"]
     if found is None:
-        known = ", ".join(CLOUDS)
-        raise LocationError(
-            f"location {location}: there is no cloud {str(name)[:40]!r}",
-            code="option",
-            next_step=f"Write one of {known}.",
-        )
+        raise wrong_option(location, "cloud", f"there is no cloud {str(name)[:40]!r}; write one of {', '.join(CLOUDS)}")
     return found
+
+
+def wrong_option(location: str, key: str, message: str) -> ConfigurationError:
+    """Return the error for an option of a location that cannot be used; nothing was asked of anybody."""
+    return ConfigurationError(f"{location} cannot be opened", (Problem(f"location.{location}.{key}", message),))

@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from connectors.microsoft365.auth import Tokens, apply_options, read_credential
-from connectors.microsoft365.clouds import cloud_of
+from connectors.microsoft365.clouds import cloud_of, wrong_option
 from connectors.microsoft365.http import MAX_WAIT, Service, open_client
 from connectors.microsoft365.pace import pace_of
 from ropa.connector import LocationSpec
-from ropa.errors import LocationError
 
 
 def graph_root(spec: LocationSpec) -> str:
@@ -30,7 +29,7 @@ def graph_root(spec: LocationSpec) -> str:
 
 
 def root_of(location: str, option: str, address: object) -> str:
-    """Return an address with a slash at its end. Raises LocationError where it is none, has a query, or is not https.
+    """Return an address with a slash at its end. Raises ConfigurationError where it is none, has a query, or no https.
 
     Only to this machine (localhost, 127.0.0.0/8, ::1) may a token go unencrypted.
     """
@@ -43,10 +42,8 @@ def root_of(location: str, option: str, address: object) -> str:
         or parts.fragment
         or not (parts.scheme == "https" or is_plain)
     ):
-        raise LocationError(
-            f"location {location}: {option} is no address of a service",
-            code="option",
-            next_step="Write for instance https://contoso.crm4.dynamics.com, without name, password and query.",
+        raise wrong_option(
+            location, option, "is no address of a service, such as https://contoso.crm4.dynamics.com without a query"
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/"
 
@@ -70,7 +67,7 @@ def open_services(
     """Return the service for planning and the one for applying: the same where ``apply`` names no other credential.
 
     ``root``: where it is; ``resource``: whose token it wants (option ``resource`` stands in for it); ``kind`` and
-    ``at_once``: the limit that counts, by application. Raises LocationError for options that cannot be used.
+    ``at_once``: the limit that counts, by application. Raises ConfigurationError for options that cannot be used.
     """
     other = apply_options(spec.name, spec.options)
 

@@ -21,6 +21,7 @@ from ropa.sweep.acting import Actor
 from ropa.sweep.digest import digest_of
 from ropa.sweep.reconcile import Reconciler
 from ropa.sweep.run import Interruption, Run
+from ropa.sweep.stops import say_why
 from ropa.sweep.tables import BatchRow, PlanRow, TargetRow
 from ropa.sweep.units import Portion
 
@@ -100,7 +101,8 @@ class Applier:
             return code == "incomplete-listing" or any(row.records for row in family)
         try:
             self._carry_out_units(plan, family)
-        except LocationError:
+        except LocationError as error:
+            say_why(error)
             self._postpone(family)
             return True
         self._follow_up(family)
@@ -129,7 +131,8 @@ class Applier:
         for row in erased:
             try:
                 level = self.site.connector(row.location).finish(row.dataset)
-            except LocationError:
+            except LocationError as error:
+                say_why(error)
                 self.is_unreachable = True  # what the receipts say of each batch stands
                 return
             row.level = level
@@ -163,7 +166,8 @@ class Applier:
                 return "cap-7-days"
         try:
             health = self.site.connector(main.location).check()
-        except LocationError:
+        except LocationError as error:
+            say_why(error)
             return "unreachable"
         if not health.is_reachable:
             return "unreachable"

@@ -32,7 +32,7 @@ from ropa.sweep.listing import LastDays, Listing, Plan
 from ropa.sweep.packing import unpack_days, unpack_keys
 from ropa.sweep.scope import Scope, check_register, check_sources, choose_targets
 from ropa.sweep.site import TOOL, Site
-from ropa.sweep.stops import INCOMPLETE, plan_findings
+from ropa.sweep.stops import INCOMPLETE, plan_findings, say_why
 from ropa.sweep.tables import PlannedStay, PlanRow, TargetRow
 
 Progress = Callable[[str, int], None]
@@ -128,9 +128,11 @@ class Planner:
             row.population, row.unanchored = tally.population, tally.undated
             if row.action == Action.FLAG and self.is_of_today:
                 listing.forget_flags([known.identity for known in self.site.targets])
-        except IncompleteListingError:
+        except IncompleteListingError as error:
+            say_why(error)
             self._discard(session, row, "incomplete-listing")
-        except LocationError:
+        except LocationError as error:
+            say_why(error)
             self._discard(session, row, "unreachable")
         return row
 
@@ -187,7 +189,8 @@ class Planner:
             try:
                 rider.population = self.site.connector(target.location).count(name)
                 self._list_riders(session, target, parent, rider, dataset)
-            except (IncompleteListingError, LocationError):
+            except LocationError as error:
+                say_why(error)
                 self._discard(session, rider, "incomplete-listing")
                 parent.stopped_by = "incomplete-listing"
                 return

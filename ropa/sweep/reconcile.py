@@ -23,6 +23,7 @@ from ropa.ledger.chain import BATCHES
 from ropa.ledger.events import is_hash
 from ropa.sweep import findings, outcomes, units
 from ropa.sweep.acting import Actor
+from ropa.sweep.stops import say_why
 from ropa.sweep.tables import BatchRow
 from ropa.sweep.units import Portion
 
@@ -120,7 +121,8 @@ class Reconciler:
                 self.actor.act_on(portions, self._observed)
             else:
                 self._look_at(portions)
-        except LocationError:
+        except LocationError as error:
+            say_why(error)
             self.is_unreachable = True  # stays open: the next run asks again
 
     def _is_configured(self, row: BatchRow) -> bool:

@@ -15,6 +15,7 @@ from ropa.retention import Target
 from ropa.retention import select as select_due
 from ropa.sweep import blocking, safety
 from ropa.sweep.site import Site
+from ropa.sweep.stops import say_why
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,11 @@ def check_sources(site: Site, targets: Iterable[Target], scope: Scope, now: date
                 unreachable[target.location] = "unreachable"
             elif skew := safety.source_clock_problem(health, now):
                 unreachable[target.location] = skew
-        except IncompleteListingError:
+        except IncompleteListingError as error:
+            say_why(error)
             unreachable[target.location] = "incomplete-listing"
-        except LocationError:
+        except LocationError as error:
+            say_why(error)
             unreachable[target.location] = "unreachable"
     if problems:
         raise ConfigurationError("the configuration does not fit what exists at the source", tuple(problems.values()))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
-from ropa.errors import Finding, Severity
+from ropa.errors import Finding, LocationError, Severity
 from ropa.sweep.tables import TargetRow
+
+log = logging.getLogger(__name__)
 
 INCOMPLETE = frozenset({"unreachable", "incomplete-listing", "population-unknown"})
 
@@ -71,3 +74,8 @@ STOPS = {
     "source-clock": ("the source's clock differs by more than 5 minutes from ours.", "Set the clocks right."),
 }
 """Why a target was stopped: what it means, and what to do."""
+
+
+def say_why(error: LocationError) -> None:
+    """Log why a place could not be read and what to do; the plan itself keeps a code only."""
+    log.warning("%s", " ".join(filter(None, (f"{error.message.rstrip('.')}.", error.next_step))))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ropa.errors import LocationError
+from connectors.microsoft365.clouds import wrong_option
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +24,19 @@ class Settings:
 
 
 def read_settings(location: str, options: Mapping[str, Any]) -> Settings:
-    """Return the settings of a location's options. Raises LocationError for one that cannot be."""
+    """Return the settings of a location's options. Raises ConfigurationError for one that cannot be."""
 
     def number(name: str, default: int | None, least: int, most: int) -> int | None:
         value = options.get(name, default)
         if value is None and default is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise _refusal(location, name, f"a whole number from {least} to {most}")
+            raise wrong_option(location, name, f"is a whole number from {least} to {most}")
         return value
 
     history = options.get("delete_history", "auto")
     if not isinstance(history, bool) and history != "auto":
-        raise _refusal(location, "delete_history", 'true, false or "auto"')
+        raise wrong_option(location, "delete_history", 'is true, false or "auto"')
     default = Settings()
     return Settings(
         parts_per_batch=number("parts_per_batch", default.parts_per_batch, 1, 1000) or default.parts_per_batch,
@@ -46,7 +46,3 @@ def read_settings(location: str, options: Mapping[str, Any]) -> Settings:
         purge_recycle_bin=options.get("purge_recycle_bin") is True,
         delete_history=history,
     )
-
-
-def _refusal(location: str, name: str, wanted: str) -> LocationError:
-    return LocationError(f"location {location}: {name} is {wanted}", code="option", next_step=f"Correct {name}.")

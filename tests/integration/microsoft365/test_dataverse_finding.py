@@ -31,7 +31,7 @@ from ropa.connector import (
     Spare,
     Tally,
 )
-from ropa.errors import CallError, IncompleteListingError, LocationError
+from ropa.errors import CallError, ConfigurationError, IncompleteListingError, LocationError
 
 ZONE = ZoneInfo("Europe/Brussels")
 NOW = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)
@@ -401,8 +401,9 @@ def test_a_configuration_that_fits_nothing_is_told_in_sentences(place):
     ],
 )
 def test_options_that_cannot_be_are_refused_when_the_location_is_opened(place, options):
-    with pytest.raises(LocationError):
+    with pytest.raises(ConfigurationError) as caught:
         opened(place, **options)
+    assert [problem.path.rpartition(".")[2] for problem in caught.value.problems] == list(options)
 
 
 def test_nothing_of_a_row_gets_into_logs_errors_or_representations(place, caplog):

@@ -14,7 +14,7 @@ from outlook_graph import DEFINITION, INFO, Graph, check, located
 from connectors.microsoft365.outlook import TYPE
 from connectors.suite import ANCHOR, DATASET, ZONE, ConnectorContract
 from ropa.connector import Anchor, AnchorPart, Connector, DatasetSpec, FieldChange, LocationSpec, Mask
-from ropa.errors import LocationError
+from ropa.errors import ConfigurationError, LocationError
 
 
 class OverGraph(ConnectorContract):
@@ -125,5 +125,5 @@ def test_it_is_light_to_import_and_says_what_is_missing():
         with pytest.raises(LocationError) as caught:
             TYPE.open(spec)
     assert caught.value.next_step == "Run: pip install 'ropa[microsoft365]'"
-    with pytest.raises(LocationError):
+    with pytest.raises(ConfigurationError):
         TYPE.open(spec)

@@ -26,7 +26,7 @@ from connectors.microsoft365.auth import Credential, Tokens, apply_options, read
 from connectors.microsoft365.clouds import CLOUDS, cloud_of
 from connectors.microsoft365.http import open_client
 from ropa.connector import LocationSpec
-from ropa.errors import LocationError
+from ropa.errors import ConfigurationError, LocationError
 
 GRAPH = "https://graph.microsoft.com"
 AUTHORITY = f"https://login.test/{TENANT}/v2.0"
@@ -206,23 +206,23 @@ def test_a_token_service_that_does_not_answer_is_unreachable():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "nothing to sign in with"),
+        ({}, "location.crm.certificate: there is nothing to sign in with"),
         (
             {"certificate": "x", "client_secret": "y", "client_id": "a", "tenant_id": "t"},
             "certificate and client_secret",
         ),
-        ({"client_secret": "y", "tenant_id": "t"}, "client_id is missing"),
-        ({"client_secret": "y", "client_id": "a"}, "tenant_id is missing"),
+        ({"client_secret": "y", "tenant_id": "t"}, "location.crm.client_id: is missing"),
+        ({"client_secret": "y", "client_id": "a"}, "location.crm.tenant_id: is missing"),
         (
             {"client_secret": "y", "client_id": "a", "tenant_id": "t", "certificate_password": "p"},
-            "without a certificate",
+            "location.crm.certificate_password: is given without a certificate",
         ),
     ],
 )
 def test_options_that_do_not_go_together_are_named(options, words):
-    with pytest.raises(LocationError, match=words) as caught:
+    with pytest.raises(ConfigurationError, match="crm cannot be opened") as caught:
         read_credential("crm", options)
-    assert caught.value.next_step
+    assert words in str(caught.value.problems[0])
 
 
 def test_applying_has_credentials_of_its_own_and_nothing_of_the_others():
@@ -236,15 +236,18 @@ def test_applying_has_credentials_of_its_own_and_nothing_of_the_others():
     other = apply_options("crm", options)
     assert other == {"tenant_id": "t", "cloud": "china", "client_id": "b", "certificate": "pem"}
     assert apply_options("crm", {"client_secret": "s"}) is None
-    with pytest.raises(LocationError, match=r"apply\.tenant is unknown"):
+    with pytest.raises(ConfigurationError) as caught:
         apply_options("crm", {"apply": {"tenant": "x"}})
+    assert str(caught.value.problems[0]).startswith("location.crm.apply.tenant: is unknown")
 
 
 def test_an_unknown_cloud_is_refused_with_those_there_are():
     assert cloud_of("crm", "china").graph == "https://microsoftgraph.chinacloudapi.cn"
-    with pytest.raises(LocationError, match="there is no cloud") as caught:
+    with pytest.raises(ConfigurationError) as caught:
         cloud_of("crm", "germany")
-    assert "us-government" in (caught.value.next_step or "")
+    assert "location.crm.cloud: there is no cloud 'germany'; write one of global, us-government" in str(
+        caught.value.problems[0]
+    )
 
 
 def test_nothing_of_a_credential_is_in_its_representation():

@@ -428,3 +428,11 @@ def test_a_plan_is_what_a_second_opinion_on_the_rules_says_record_by_record(crow
         assert key not in first, "one record in two targets that do the same"
         first[key] = (record["due_on"], record["disposition"])
     assert first == second
+
+
+@pytest.mark.parametrize("method", ["problems", "check", "find", "count"])
+def test_why_a_place_could_not_be_read_is_said_and_not_only_that(make, caplog, method):
+    world = make(SIMPLE, {"contacts": contacts(2)})
+    world.crm.away_for.add(method)
+    assert world.target(world.plan()).stopped_by == "unreachable"
+    assert "crm is away" in caplog.text
