@@ -96,3 +96,17 @@ def _sign_in(
         client=client,
     )
     return tokens, client
+
+
+def certificate_notes(planning: Service, applying: Service) -> list[str]:
+    """Return when the certificates of a location end, one sentence each; none where it signs in otherwise.
+
+    Raises LocationError for a certificate that is no PEM.
+    """
+    who = {"planning": planning, "applying": applying} if planning is not applying else {"": planning}
+    ends = {name: service.tokens.certificate_ends_at() for name, service in who.items()}
+    return [
+        f"{name}: the certificate ends on {at.date().isoformat()}".removeprefix(": ")
+        for name, at in ends.items()
+        if at is not None
+    ]

@@ -44,6 +44,7 @@ _STEPS: dict[int, tuple[str, str, str]] = {
 }
 """Codes of Entra ID: learn.microsoft.com/entra/identity-platform/reference-error-codes."""
 
+_NO_AUDIENCE = ("wrong-audience", "the token service issues no token for {resource}", "Correct url or resource.")
 _ERRORS: dict[str, tuple[str, str, str]] = {
     "invalid_client": (
         "credential",
@@ -51,17 +52,9 @@ _ERRORS: dict[str, tuple[str, str, str]] = {
         "Compare it with the app registration.",
     ),
     "unauthorized_client": ("no-app", "the application may not sign in so", "Compare client_id and tenant_id."),
-    "invalid_scope": ("wrong-audience", "the token service issues no token for {resource}", "Correct url or resource."),
-    "invalid_target": (
-        "wrong-audience",
-        "the token service issues no token for {resource}",
-        "Correct url or resource.",
-    ),
-    "invalid_resource": (
-        "wrong-audience",
-        "the token service issues no token for {resource}",
-        "Correct url or resource.",
-    ),
+    "invalid_scope": _NO_AUDIENCE,
+    "invalid_target": _NO_AUDIENCE,
+    "invalid_resource": _NO_AUDIENCE,
     "access_denied": ("no-consent", "an administrator has not consented", "Grant admin consent for the permissions."),
     "temporarily_unavailable": ("unreachable", "the token service is not available", "Try again later."),
 }

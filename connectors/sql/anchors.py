@@ -8,6 +8,7 @@ unreadable. Invariant: what is not a past or present date is never before anythi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -56,12 +57,12 @@ def number_of(value: object, dating: Dating) -> int:
     return day + FUTURE if day > calendar_day(dating.now, dating.local).toordinal() else day
 
 
-class Reader:
+class Reader(ABC):
     """A function from what was fetched to a number, which can also read many at once."""
 
+    @abstractmethod
     def __call__(self, value: Any) -> int:
         """Return the number of one."""
-        raise NotImplementedError
 
     def all(self, values: Sequence[Any]) -> list[int]:
         """Return the number of each."""

@@ -61,7 +61,7 @@ class Planner:
         # Everything that makes the call or the configuration wrong (exit 2) is found here, before a byte is written.
         self.revision = check_register(site)
         self.targets = choose_targets(site, scope)
-        self.unreachable = check_sources(site, self.targets, scope, self.now)
+        self.unreachable = check_sources(site, self.targets, scope, self.now, say_why)
 
     def write(self, run: str) -> int:
         """Plan everything in scope and record it in the ledger under ``run``. Returns the plan's number."""

@@ -5,7 +5,7 @@ Invariant: everything that makes a call or the configuration wrong (exit 2) is f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -15,7 +15,6 @@ from ropa.retention import Target
 from ropa.retention import select as select_due
 from ropa.sweep import blocking, safety
 from ropa.sweep.site import Site
-from ropa.sweep.stops import say_why
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +71,19 @@ def riders(datasets: Mapping[str, DatasetSpec], dataset: str) -> list[str]:
     return found
 
 
-def check_sources(site: Site, targets: Iterable[Target], scope: Scope, now: datetime) -> dict[str, str]:
+def check_sources(
+    site: Site,
+    targets: Iterable[Target],
+    scope: Scope,
+    now: datetime,
+    tell: Callable[[LocationError], None] | None = None,
+) -> dict[str, str]:
     """Compare the configuration with what exists. Returns location -> ``stopped_by`` for places that cannot be read.
 
+    ``tell`` is called with the reason of each; without it nobody is told, because the plan that follows asks again.
     Raises ConfigurationError, with every problem, when a table or column does not exist or a field cannot be cleared.
     """
+    tell_of = tell or (lambda _error: None)
     unreachable: dict[str, str] = {}
     problems: dict[str, Problem] = {}
     for target in targets:
@@ -94,10 +101,10 @@ def check_sources(site: Site, targets: Iterable[Target], scope: Scope, now: date
             elif skew := safety.source_clock_problem(health, now):
                 unreachable[target.location] = skew
         except IncompleteListingError as error:
-            say_why(error)
+            tell_of(error)
             unreachable[target.location] = "incomplete-listing"
         except LocationError as error:
-            say_why(error)
+            tell_of(error)
             unreachable[target.location] = "unreachable"
     if problems:
         raise ConfigurationError("the configuration does not fit what exists at the source", tuple(problems.values()))

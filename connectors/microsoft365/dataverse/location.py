@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import httpx
@@ -29,7 +30,7 @@ from connectors.microsoft365.dataverse.relations import Sparing
 from connectors.microsoft365.dataverse.remains import History, RecycleBin
 from connectors.microsoft365.dataverse.rights import Rights
 from connectors.microsoft365.dataverse.settings import read_settings
-from connectors.microsoft365.opening import open_services, root_of
+from connectors.microsoft365.opening import certificate_notes, open_services, root_of
 from ropa.connector import (
     Action,
     Batch,
@@ -90,7 +91,8 @@ class DataverseLocation:
 
     def check(self) -> Health:
         """Tell who we are, what our security roles allow and lack, and what a purge leaves behind."""
-        return health_of(self._layout, self._means, self._planning_rights, self._applying_rights, self._planning)
+        health = health_of(self._layout, self._means, self._planning_rights, self._applying_rights, self._planning)
+        return replace(health, notes=(*health.notes, *certificate_notes(self._planning, self._applying)))
 
     def datasets(self) -> Iterator[DatasetInfo]:
         """List the tables that a user could look into, with their columns; the declared ones first."""

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from connectors.microsoft365.clouds import cloud_of
-from connectors.microsoft365.opening import graph_root, open_services
+from connectors.microsoft365.opening import certificate_notes, graph_root, open_services
 from connectors.microsoft365.outlook import CAPABILITIES, problems
 from connectors.microsoft365.outlook.acting import CATEGORIES, Act, Means
 from connectors.microsoft365.outlook.asking import Dataset, Question
@@ -91,7 +91,7 @@ class OutlookLocation:
         found = granted(planning, applying, kinds, has_group=bool(self._spec.options.get("group")))
         wanted = [(name, mailbox, kind) for name, mailbox in self._called() for kind in sorted(kinds)]
         closed = reach(self._planning, wanted)
-        notes = [*found.notes, *closed]
+        notes = [*found.notes, *closed, *certificate_notes(self._planning, self._applying)]
         if self._mailboxes.nested:
             notes.append(f"{self._mailboxes.nested} groups are members of the group: their members are not meant")
         return Health(

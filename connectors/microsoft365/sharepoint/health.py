@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from connectors.microsoft365.answers import AnswerError
 from connectors.microsoft365.http import Service
+from connectors.microsoft365.opening import certificate_notes
 from connectors.microsoft365.sharepoint.catalogue import Catalogue
 from connectors.microsoft365.sharepoint.sources import Source
 from ropa.connector import Health
@@ -39,9 +40,7 @@ def health_of(planning: Service, applying: Service, catalogue: Catalogue, source
         may_delete = False
     elif applied & _WRITE:
         may_delete = True
-    ends = planning.tokens.certificate_ends_at()
-    if ends is not None:
-        notes.append(f"the certificate ends on {ends.date().isoformat()}")
+    notes += certificate_notes(planning, applying)
     return Health(True, f"application {applying.tokens.app}", may_read, may_delete, planning.seen_at, tuple(notes))
 
 

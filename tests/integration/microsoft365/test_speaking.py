@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from connectors.microsoft365.auth import Tokens
 from connectors.microsoft365.faults import fault_of
 from connectors.microsoft365.graph_batch import Part, send_parts
 from connectors.microsoft365.http import Service
-from connectors.microsoft365.opening import graph_root, open_services, root_of
+from connectors.microsoft365.opening import certificate_notes, graph_root, open_services, root_of
 from connectors.microsoft365.pace import Pace, pace_of
 from ropa.connector import LocationSpec
 from ropa.errors import ConfigurationError, IncompleteListingError, LocationError
@@ -507,3 +508,15 @@ def test_a_token_for_another_resource_is_refused_by_the_real_stand_in(microsoft3
         assert len(answered.get("users")["value"]) == 2
         refused.close()
         answered.close()
+
+
+@pytest.mark.parametrize("has_apply", [False, True])
+def test_the_end_of_each_certificate_is_told(microsoft365, has_apply):
+    apply = {"apply": {"client_id": CLIENT, "certificate": microsoft365.certificate}} if has_apply else {}
+    spec = _spec(**_options(microsoft365), **apply, graph_url=microsoft365.graph)
+    services = open_services(spec, root=graph_root(spec), resource="https://graph.microsoft.com", kind="x", at_once=4)
+    told = [re.sub(r"\d{4}-\d\d-\d\d$", "DAY", note) for note in certificate_notes(*services)]
+    ends = "the certificate ends on DAY"
+    assert told == ([f"planning: {ends}", f"applying: {ends}"] if has_apply else [ends])
+    for service in services:
+        service.close()

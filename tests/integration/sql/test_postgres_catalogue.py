@@ -277,7 +277,7 @@ def test_a_change_of_the_schema_is_noticed_and_nothing_else(database):
 def bed(postgres, name):
     path = BEDS / "databases" / f"{name}.pg.sql"
     if not path.exists():
-        pytest.skip(f"bed absent: {path}")
+        pytest.skip(f"beds absent: {path}")
     database = postgres.create()
     database.load(path)
     return database

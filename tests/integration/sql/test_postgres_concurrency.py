@@ -224,7 +224,7 @@ def test_a_trigger_that_keeps_a_row_is_not_taken_for_a_purge(database):
 def load(postgres, name):
     path = BEDS / "databases" / f"{name}.pg.sql"
     if not path.exists():
-        pytest.skip(f"bed absent: {path}")
+        pytest.skip(f"beds absent: {path}")
     database = postgres.create()
     database.load(path)
     return database
