@@ -51,9 +51,19 @@ def mariadb() -> Iterator[MariaDB]:
     yield from _started(MariaDB.start)
 
 
-@pytest.fixture(scope="session")
-def microsoft365() -> Iterator[Bed]:
-    """Stand-ins for Microsoft 365 to read from; a test that deletes starts its own (``tests/microsoft365_bed.py``)."""
+def _bed() -> Iterator[Bed]:
     if not SOURCE.is_dir():
         pytest.skip(f"beds absent: {SOURCE}")
     yield from _started(Bed.start)
+
+
+@pytest.fixture(scope="session")
+def microsoft365() -> Iterator[Bed]:
+    """Stand-ins for Microsoft 365 to read from (``tests/microsoft365_bed.py``)."""
+    yield from _bed()
+
+
+@pytest.fixture(scope="module")
+def own_microsoft365() -> Iterator[Bed]:
+    """Stand-ins for Microsoft 365 of a module's own, because it deletes there."""
+    yield from _bed()

@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +19,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dateutil.relativedelta import relativedelta
-from microsoft365_bed import CLIENT, SOURCE, TENANT, Bed
-from servers import ServerMissing
+from microsoft365_bed import CLIENT, TENANT, Bed
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
 CONFIG = """
@@ -125,35 +123,27 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    if not SOURCE.is_dir():
-        pytest.skip(f"beds absent: {SOURCE}")
-    try:
-        bed = Bed.start()
-    except ServerMissing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"server absent: {missing}")
-        pytest.skip(f"server absent: {missing}")
-    with bed:
-        (tmp_path / "crm.pem").write_text(bed.certificate)
-        (tmp_path / "crm.pem").chmod(0o400)
-        credential = f'''tenant_id = "{TENANT}"
+def project(tmp_path: Path, own_microsoft365: Bed) -> Project:
+    bed = own_microsoft365
+    (tmp_path / "crm.pem").write_text(bed.certificate)
+    (tmp_path / "crm.pem").chmod(0o400)
+    credential = f'''tenant_id = "{TENANT}"
 client_id = "{CLIENT}"
 certificate = "file:crm.pem"
 authority = "{bed.authority}"
 ca_file = "{bed.ca_file}"'''
-        text = CONFIG.format(
-            dataverse=bed.dataverse, resource=bed.dataverse_resource, graph=bed.graph, credential=credential
-        )
-        for name, (dataset, data, anchor, years) in RULES.items():
-            text += f'\n[rule.{name}]\nactivity = "intake"\ndataset = "{dataset}"\ndata = {data}\nanchor = "{anchor}"\n'
-            text += f'period = "{years} years"\naction = "purge"\n'
-        (tmp_path / "config").mkdir()
-        (tmp_path / "config" / "retention.toml").write_text(text)
-        (tmp_path / "register.toml").write_text(REGISTER)
-        project = Project(tmp_path, bed)
-        assert project.run("register", "import", str(tmp_path / "register.toml"), "--reason", "test")[0] == 0
-        yield project
+    text = CONFIG.format(
+        dataverse=bed.dataverse, resource=bed.dataverse_resource, graph=bed.graph, credential=credential
+    )
+    for name, (dataset, data, anchor, years) in RULES.items():
+        text += f'\n[rule.{name}]\nactivity = "intake"\ndataset = "{dataset}"\ndata = {data}\nanchor = "{anchor}"\n'
+        text += f'period = "{years} years"\naction = "purge"\n'
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "retention.toml").write_text(text)
+    (tmp_path / "register.toml").write_text(REGISTER)
+    project = Project(tmp_path, bed)
+    assert project.run("register", "import", str(tmp_path / "register.toml"), "--reason", "test")[0] == 0
+    return project
 
 
 def is_due(text: str, rule: str) -> bool:

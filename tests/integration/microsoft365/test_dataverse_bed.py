@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from microsoft365_bed import CLIENT, SOURCE, TENANT, Bed
-from servers import ServerMissing
+from microsoft365_bed import CLIENT, TENANT
 
 from connectors.microsoft365.dataverse import TYPE
 from ropa.clock import start_of_day
@@ -41,19 +39,10 @@ DATASETS = {
 W = OutcomeWord
 
 
-@pytest.fixture(scope="module")
-def bed():
+@pytest.fixture
+def bed(own_microsoft365):
     """Stand-ins of our own, because rows are deleted here."""
-    if not SOURCE.is_dir():
-        pytest.skip(f"beds absent: {SOURCE}")
-    try:
-        started = Bed.start()
-    except ServerMissing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"server absent: {missing}")
-        pytest.skip(f"server absent: {missing}")
-    with started:
-        yield started
+    return own_microsoft365
 
 
 @pytest.fixture
