@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ from ropa.cli.output import echo, person, result, say, site, table, use_json
 from ropa.errors import CallError
 
 if TYPE_CHECKING:
-    from ropa.register import Register, RegisterStore
+    from ropa.register import Change, Register, RegisterStore
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,34 +39,51 @@ Revision = Annotated[
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="register.toml, or JSON as `export` writes it.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A register as `export` writes it, or one of another tool (see the docs)."),
+    ],
     reason: Reason = "imported",
     by: By = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Show the difference and write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a register text the current register: one revision, or nothing when anything in it is wrong."""
+    """Take a register over from a file, as one revision; or nothing, when anything in it is wrong."""
     use_json(as_json)
-    from ropa.register import RegisterStore, differences, read_register
+    from ropa.register import RegisterStore, differences
+    from ropa.register.exchange import merged, read_incoming
 
-    register = read_register(in_folder(file))
-    with site(makes_state=True) as opened:
-        store = RegisterStore(opened.engine)
-        base, before = store.current()
-        changes = differences(before, register)
-        revision = store.save(register, by=person(by), reason=reason, at=opened.now(), base=base)
+    incoming = read_incoming(in_folder(file))
+    with site(makes_state=not preview) as opened:
+        base, before = opened.register()
+        after = merged(before, incoming)
+        changes = differences(before, after)
+        revision = base
+        if not preview:
+            store = RegisterStore(opened.engine)
+            revision = store.save(after, by=person(by), reason=reason, at=opened.now(), base=base)
+    listed = _listed(changes)
     document = {
         "schema": "ropa.register-change/1",
         "revision": revision,
         "changes": len(changes),
         "is_new": revision != base,
+        "form": incoming.form,
+        "differences": listed,
+        "left": [{"where": item.where, "why": item.why} for item in incoming.left],
     }
 
     def words() -> None:
-        say(
-            f"revision {revision}: {len(changes)} changes"
-            if revision != base
-            else f"nothing changed: revision {revision} stands"
-        )
+        for change in listed:
+            echo(f"{change['path']}: {_shown(change['before'])} -> {_shown(change['after'])}")
+        for item in incoming.left:
+            echo(f"not carried over: {item.where}: {item.why}")
+        if preview:
+            say(f"{len(changes)} changes; nothing was written")
+        elif revision != base:
+            say(f"revision {revision}: {len(changes)} changes")
+        else:
+            say(f"nothing changed: revision {revision} stands")
 
     result(document, words)
 
@@ -288,14 +305,7 @@ def diff(
 
     with site() as opened:
         changes = RegisterStore(opened.engine).diff(before, after)
-    listed = [
-        {
-            "path": c.path,
-            "before": json.loads(json.dumps(c.before, default=str)),
-            "after": json.loads(json.dumps(c.after, default=str)),
-        }
-        for c in changes
-    ]
+    listed = _listed(changes)
 
     def words() -> None:
         for change in listed:
@@ -304,6 +314,17 @@ def diff(
             typer.echo("no difference")
 
     result({"schema": "ropa.register-diff/1", "before": before, "after": after, "changes": listed}, words)
+
+
+def _listed(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": change.path,
+            "before": json.loads(json.dumps(change.before, default=str)),
+            "after": json.loads(json.dumps(change.after, default=str)),
+        }
+        for change in changes
+    ]
 
 
 def _shown(value: object) -> str:

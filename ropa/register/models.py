@@ -178,6 +178,9 @@ class DataUse:
     stated_period: str | None = key(Kind.PERIOD, "Period that the policy states; only a rule enforces one.")
     stated_start: str | None = key(Kind.TEXT, "The event from which the policy says the period runs.")
     criterion: str | None = key(Kind.TEXT, "What decides when no number can be given (Art. 13(2)(a)).")
+    stated_text: str | None = key(
+        Kind.TEXT, "The period in the words of the document it was imported from; a finding until it is settled."
+    )
     policy_reference: str | None = key(Kind.TEXT, "Article of the policy it came from.")
     note: str | None = key(Kind.TEXT, "Anything else worth knowing.")
 
@@ -213,6 +216,9 @@ class Activity:
     stated_period: str | None = key(Kind.PERIOD, "Period that the policy states; only a rule enforces one.")
     stated_start: str | None = key(Kind.TEXT, "The event from which the policy says the period runs.")
     criterion: str | None = key(Kind.TEXT, "What decides when no number can be given (Art. 13(2)(a)).")
+    stated_text: str | None = key(
+        Kind.TEXT, "The period in the words of the document it was imported from; a finding until it is settled."
+    )
     automated_decisions: bool | None = key(Kind.FLAG, "Whether it decides by machine alone (Art. 22).")
     dpia: str | None = key(
         Kind.CHOICE,

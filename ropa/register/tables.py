@@ -192,6 +192,7 @@ class ActivityRow(Row, table=True):
     stated_period: str | None = None
     stated_start: str | None = None
     criterion: str | None = None
+    stated_text: str | None = None
     automated_decisions: bool | None = None
     dpia: str | None = None
     status: str
@@ -289,6 +290,7 @@ class ActivityData(Row, table=True):
     stated_period: str | None = None
     stated_start: str | None = None
     criterion: str | None = None
+    stated_text: str | None = None
     policy_reference: str | None = None
     note: str | None = None
 

@@ -1,7 +1,7 @@
 """The report: the register as a document for the regulator, which also answers "is it adhered to, and if not, why?".
 
 ``model`` is the document, ``build`` makes it from values, ``gather`` from a project folder; ``html``, ``json`` and
-``csv`` render it and query nothing. Words stand in ``locale/<language>.toml``; adding a language is adding a file.
+``csv`` render it and query nothing. Words stand in ``locale/<language>``; adding a language is adding a folder.
 """
 
 from ropa.report.build import build

@@ -1,19 +1,20 @@
 """The report's words: one catalogue per language, and dates, numbers, periods and countries as people write them.
 
-Adding a language is adding ``locale/<language>.toml`` with every key of the others. Invariant: words never decide: a
+Adding a language is adding a folder ``locale/<language>`` of gettext catalogues (``*.po``) with every key of the
+others; the ``Language`` of their header decides how dates and numbers are written. Invariant: words never decide: a
 fact that a catalogue does not know is shown as it stands, so that none is lost in translation.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ropa.clock import Period
@@ -23,6 +24,8 @@ from ropa.vocabulary import label as vocabulary_label
 from ropa.vocabulary import measure_of
 
 if TYPE_CHECKING:
+    from gettext import GNUTranslations
+
     from babel import Locale
 
 _STEERING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -39,28 +42,56 @@ def shown(text: str) -> str:
 
 def languages() -> tuple[str, ...]:
     """Return the languages that have a catalogue."""
-    found = (entry.name for entry in (files("ropa.report") / "locale").iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
+    return tuple(sorted(entry.name for entry in (files("ropa.report") / "locale").iterdir() if entry.is_dir()))
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The texts of one language."""
+
+    locale: Locale
+    texts: Mapping[str, str]
+    """By dotted key; those with a number in them in the form for many."""
+    translations: GNUTranslations
+    """The same, with the forms for one and many."""
 
 
 @cache
-def catalogue(lang: str) -> Mapping[str, str]:
-    """Return a language's texts by dotted key. Raises CallError for a language without a catalogue."""
+def catalogue(lang: str) -> Catalogue:
+    """Return a language's texts. Raises CallError for a language without a catalogue."""
     if lang not in languages():
         raise CallError(
             f"there is no report in {lang!r}",
             next_step=f"Choose one of: {', '.join(languages())}.",
         )
-    text = (files("ropa.report") / "locale" / f"{lang}.toml").read_text(encoding="utf-8")
-    return dict(_flatten(tomllib.loads(text), ""))
+    from gettext import GNUTranslations
+
+    from babel import Locale
+    from babel.messages.catalog import Catalog
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    folder = files("ropa.report") / "locale" / lang
+    whole = Catalog(charset="utf-8")
+    for entry in sorted((entry for entry in folder.iterdir() if entry.name.endswith(".po")), key=lambda e: e.name):
+        part = read_po(BytesIO(entry.read_bytes()), abort_invalid=True)
+        whole.locale = part.locale
+        for message in part:
+            if message.id:
+                whole[message.id] = message
+    compiled = BytesIO()
+    write_mo(compiled, whole)
+    compiled.seek(0)
+    texts = {_key(message.id): _text(message.string) for message in whole if message.id}
+    return Catalogue(Locale.parse(str(whole.locale)), texts, GNUTranslations(compiled))
 
 
-def _flatten(table: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for key, value in table.items():
-        path = f"{prefix}{key}"
-        found += _flatten(value, f"{path}.") if isinstance(value, Mapping) else [(path, str(value))]
-    return found
+def _key(found: str | Sequence[str]) -> str:
+    return found if isinstance(found, str) else found[0]
+
+
+def _text(found: str | Sequence[str] | None) -> str:
+    return found if isinstance(found, str) else found[-1] if found else ""
 
 
 class Words:
@@ -69,12 +100,13 @@ class Words:
     def __init__(self, lang: str, zone: str) -> None:
         self.lang = lang
         self.zone = ZoneInfo(zone)
-        self.texts = catalogue(lang)
+        self._catalogue = catalogue(lang)
+        self.texts = self._catalogue.texts
 
     @property
     def locale(self) -> Locale:
         """The language's rules for numbers and dates."""
-        return _locale(self.texts["meta.locale"])
+        return self._catalogue.locale
 
     # --- texts ---------------------------------------------------------------------------------------------------
 
@@ -84,10 +116,13 @@ class Words:
         return text.format(**values) if values else text
 
     def count(self, key: str, number: int, /, **values: object) -> str:
-        """Return the form of a text that fits a number (``key.one``, ``key.other``); ``{n}`` is the number."""
-        form = self.locale.plural_form(number)
-        text = self.texts.get(f"{key}.{form}") or self.texts[f"{key}.other"]
-        return text.format(n=self.number(number), **values)
+        """Return the form of a text that fits a number; ``{n}`` is the number. Raises KeyError as ``words(key)``."""
+        return self._form(key, number).format(n=self.number(number), **values)
+
+    def _form(self, key: str, number: int) -> str:
+        if key not in self.texts:
+            raise KeyError(key)
+        return self._catalogue.translations.ngettext(key, key, number)
 
     def word(self, group: str, key: str | None) -> str:
         """Return ``group.key``, or the key itself where the catalogue does not know it; an em dash for None."""
@@ -187,9 +222,7 @@ class Words:
     def _unit(self, number: int, unit: str) -> str:
         # Not Babel's: its Dutch data lack the long forms of days and hours.
         spelled = self.texts.get(f"number.{number}") or self.number(number)
-        form = self.locale.plural_form(number)
-        text = self.texts.get(f"unit.{unit}.{form}") or self.texts[f"unit.{unit}.other"]
-        return text.format(n=spelled)
+        return self._form(f"unit.{unit}", number).format(n=spelled)
 
     def tick(self, unit: str, number: int) -> str:
         """Return a short label for a time axis: "6 mnd.", "10 jr"."""
@@ -201,10 +234,3 @@ class Words:
         """Return how long and from when: "10 jaar vanaf 1 januari van het jaar na de factuurdatum"."""
         key = "period.next_year" if term.start == "next-year" else "period.after"
         return self(key, period=self.period(term.period), anchor=self.anchor(term.anchor))
-
-
-@cache
-def _locale(name: str) -> Locale:
-    from babel import Locale
-
-    return Locale.parse(name)

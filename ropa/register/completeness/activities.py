@@ -248,7 +248,16 @@ def _periods(case: Case, key: str, entry: str, activity: Activity) -> Iterator[F
                     f"is said to be kept {stated}, from no stated event",
                     "Say from which event the period runs (stated_start), and write the rule with that anchor.",
                 )
-        elif not (use.criterion or activity.criterion):
+        elif use.criterion or activity.criterion:
+            continue
+        elif use.stated_text or activity.stated_text:
+            yield finding(
+                "period-in-words",
+                at,
+                "its period stands only in the words of the document it was imported from (stated_text)",
+                f'Read them, then write a rule with activity = "{key}" that covers {name}, or state the criterion.',
+            )
+        else:
             yield finding(
                 "category-without-period",
                 at,
@@ -261,10 +270,10 @@ def _stated(activity: Activity, use: DataUse, period: str | None, start: str | N
     """Return the nearest stated period with its start event: the category's, the activity's, the policy's."""
     if use.stated_period:
         return use.stated_period, use.stated_start
-    if use.criterion:
+    if use.criterion or use.stated_text:
         return None, None
     if activity.stated_period:
         return activity.stated_period, use.stated_start or activity.stated_start
-    if activity.criterion:
+    if activity.criterion or activity.stated_text:
         return None, None
     return period, use.stated_start or activity.stated_start or start

@@ -40,6 +40,7 @@ CODES: Mapping[str, tuple[Severity, str]] = MappingProxyType(
             "No rule says how long a category is kept, and no criterion does (Art. 30(1)(f)).",
         ),
         "period-not-enforced": (_W, "A period is stated for a category, but no rule carries it out."),
+        "period-in-words": (_E, "A period stands only in the words of the document it was imported from."),
         "period-without-start": (_W, "A period is stated without the event it runs from."),
         "measures-missing": (_W, "An activity names no security measures (Art. 30(1)(g), 30(2)(d))."),
         "controllers-missing": (_E, "A processor's record does not name the controllers it acts for (Art. 30(2)(a))."),

@@ -78,6 +78,8 @@ CASES = [
     ("category-without-period", (SOUND, None), (swap((DATA, 'data = ["name", "email"]\ncriterion = "tot uitschrijving"')), None)),
     ("category-without-period", (SOUND, config(rules=(rule(activity="other"),))), SOUND),
     ("category-without-period", (SOUND, config(rules=(rule(data=("name",)),))), SOUND),
+    ("period-in-words", (swap((DATA, 'data = ["name", "email"]\nstated_text = "3-5 years"')), NO_RULES), swap((DATA, 'data = ["name", "email"]\nstated_text = "3-5 years"'))),
+    ("period-in-words", (swap((DATA, 'data = ["name", "email"]\nstated_text = "3-5 years"')), NO_RULES), (swap((DATA, 'data = ["name", "email"]\nstated_text = "3-5 years"\ncriterion = "tot uitschrijving"')), NO_RULES)),
     ("period-not-enforced", (swap((DATA, 'data = ["name", "email"]\nstated_period = "6 months"')), NO_RULES), swap((DATA, 'data = ["name", "email"]\nstated_period = "6 months"'))),
     ("period-without-start", (SOUND + POLICY + 'stated_period = "6 months"\n', NO_RULES), (SOUND + POLICY + 'stated_period = "6 months"\nstated_start = "laatste contact"\n', NO_RULES)),
     ("measures-missing", swap(('measures = ["TLS"]', "")), SOUND),

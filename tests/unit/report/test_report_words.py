@@ -24,7 +24,7 @@ def test_dutch_and_english_have_a_catalogue():
 
 
 def test_every_key_stands_in_every_language_with_the_same_places():
-    first, *others = (catalogue(lang) for lang in languages())
+    first, *others = (catalogue(lang).texts for lang in languages())
     for other in others:
         assert set(other) == set(first)
         assert {key: places(text) for key, text in other.items()} == {key: places(text) for key, text in first.items()}
@@ -32,12 +32,12 @@ def test_every_key_stands_in_every_language_with_the_same_places():
 
 def test_no_text_is_empty():
     for lang in languages():
-        assert [key for key, text in catalogue(lang).items() if not text.strip()] == []
+        assert [key for key, text in catalogue(lang).texts.items() if not text.strip()] == []
 
 
 @pytest.mark.parametrize("lang", languages())
 def test_every_word_that_the_facts_can_use_has_a_text(lang):
-    texts = catalogue(lang)
+    texts = catalogue(lang).texts
     wanted = [f"state.{state}" for state in State] + [f"meaning.{state}" for state in State]
     wanted += [f"verdict.{verdict}.word" for verdict in Verdict]
     wanted += [f"outcome.{word}" for word in OutcomeWord] + [f"action.{action}" for action in Action]
