@@ -13,8 +13,8 @@ from ropa.errors import CallError
 
 
 def report(
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="html, json or csv.")] = "html",
-    lang: Annotated[str, typer.Option("--lang", metavar="LANG", help="nl or en.")] = "en",
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="html, csv or json.")] = "html",
+    lang: Annotated[str, typer.Option("--lang", metavar="LANG", help="nl, fr, de or en.")] = "en",
     output: Annotated[
         Path | None,
         typer.Option(

@@ -6,17 +6,14 @@ Invariant: gathering reads only: the register, the policy, the run tables and th
 from __future__ import annotations
 
 import base64
-import os
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 
-from ropa.errors import CallError, Finding, Severity
+from ropa.errors import Finding, Severity
 from ropa.ledger.verify import Verification
-from ropa.report import csv, html, json
 from ropa.report.build import build
 from ropa.report.model import Document, Evidence, HoldCount
-from ropa.report.words import catalogue
 from ropa.retention import is_overdue_for_review
 from ropa.sweep.adherence import adherence
 from ropa.sweep.check import offline_findings
@@ -26,8 +23,6 @@ from ropa.sweep.history import runs
 from ropa.sweep.holds import active_holds
 from ropa.sweep.site import Site
 from ropa.sweep.standing import standings
-
-FORMATS = ("html", "json", "csv")
 
 
 def gather(site: Site) -> Document:
@@ -48,45 +43,6 @@ def gather(site: Site) -> Document:
         now=site.now(),
         documented=documented,
     )
-
-
-def render(site: Site, *, form: str = "html", language: str = "en") -> str:
-    """Return the report of this moment.
-
-    ``form``: one of ``FORMATS``; ``json`` is the same in every language. Raises CallError for an unknown form or
-    language, before anything is read.
-    """
-    if form not in FORMATS:
-        raise CallError(f"there is no report format {form!r}", next_step=f"Choose one of: {', '.join(FORMATS)}.")
-    catalogue(language)
-    document = gather(site)
-    if form == "json":
-        return json.render(document)
-    return csv.render(document, language) if form == "csv" else html.render(document, language)
-
-
-def write_report(site: Site, *, form: str = "html", language: str = "en", to: Path | None = None) -> Path:
-    """Write the report of this moment and return its path.
-
-    ``to``: a file that does not exist yet; None: ``report-<instant>-<language>.<form>`` in the state folder's exports.
-    Raises CallError as ``render`` does, and for a file that exists or cannot be written.
-    """
-    text = render(site, form=form, language=language)
-    path = to or site.exports_folder / f"report-{site.now():%Y%m%dT%H%M%SZ}-{language}.{form}"
-    try:
-        if to is None:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)  # of the same second: the same report
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as target:
-            target.write(text)
-    except FileExistsError as error:
-        raise CallError(f"{path} exists already", next_step="Name a new file with -o.") from error
-    except OSError as error:
-        raise CallError(
-            f"{path} cannot be written: {error.strerror}", next_step="Name another file with -o."
-        ) from error
-    return path
 
 
 def findings_of(site: Site) -> list[Finding]:

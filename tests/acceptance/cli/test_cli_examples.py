@@ -153,6 +153,7 @@ def test_the_register_goes_round(ropa: Ropa, bare: Ropa) -> None:
     (ropa.folder / "out.json").write_text(ropa("register", "export", "--format", "json", code=0).out)
     assert ropa.json("register", "import", "out.json") == {
         "schema": "ropa.register-change/1", "revision": 1, "changes": 0, "is_new": False,
+        "form": "json", "differences": [], "left": [],
     }  # fmt: skip
     shutil.copy(ropa.folder / "out.toml", bare.folder / "other.toml")
     bare("register", "import", "other.toml", code=0)

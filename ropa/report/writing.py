@@ -1,0 +1,76 @@
+"""The report in a format, and into a file.
+
+Invariant: every format renders the same document; what cannot be had is refused before anything is read, and a file is
+written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ropa.errors import CallError
+from ropa.report.gather import gather
+from ropa.report.model import Document
+from ropa.report.words import catalogue
+from ropa.sweep.site import Site
+
+
+def _html(document: Document, language: str) -> bytes:
+    from ropa.report import html
+
+    return html.render(document, language).encode()
+
+
+def _csv(document: Document, language: str) -> bytes:
+    from ropa.report import csv
+
+    return csv.render(document, language).encode()
+
+
+def _json(document: Document, _language: str) -> bytes:
+    from ropa.report import json
+
+    return json.render(document).encode()
+
+
+RENDERERS: Mapping[str, Callable[[Document, str], bytes]] = {"html": _html, "csv": _csv, "json": _json}
+"""By format; ``json`` is the same in every language."""
+
+FORMATS = tuple(RENDERERS)
+
+
+def render(site: Site, *, form: str = "html", language: str = "en") -> bytes:
+    """Return the report of this moment.
+
+    ``form``: one of ``FORMATS``. Raises CallError for an unknown form or language, before anything is read.
+    """
+    if form not in RENDERERS:
+        raise CallError(f"there is no report format {form!r}", next_step=f"Choose one of: {', '.join(FORMATS)}.")
+    catalogue(language)
+    return RENDERERS[form](gather(site), language)
+
+
+def write_report(site: Site, *, form: str = "html", language: str = "en", to: Path | None = None) -> Path:
+    """Write the report of this moment and return its path.
+
+    ``to``: a file that does not exist yet; None: ``report-<instant>-<language>.<form>`` in the state folder's exports.
+    Raises CallError as ``render`` does, and for a file that exists or cannot be written.
+    """
+    content = render(site, form=form, language=language)
+    path = to or site.exports_folder / f"report-{site.now():%Y%m%dT%H%M%SZ}-{language}.{form}"
+    try:
+        if to is None:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # of the same second: the same report
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as target:
+            target.write(content)
+    except FileExistsError as error:
+        raise CallError(f"{path} exists already", next_step="Name a new file with -o.") from error
+    except OSError as error:
+        raise CallError(
+            f"{path} cannot be written: {error.strerror}", next_step="Name another file with -o."
+        ) from error
+    return path
