@@ -11,11 +11,11 @@ Every contender works on a fresh copy of the same table, in turn, in processes o
   read-back, receipts, checkpoint. The approval, a person's, is not counted. For ``nothing``: ``ropa plan`` alone.
 - ``pt-archiver`` (MariaDB, purge): ``--purge --bulk-delete --limit 1000 --commit-each``.
 
-Columns: ``wall`` is what a clock on the wall says. ``start`` is what the same program takes to start and say little
-(``ropa plan list``, ``pt-archiver --version``), at most 1 s a command, and is taken off. ``after`` is what the engine
-still has to do: VACUUM on PostgreSQL, purging the history on MariaDB, cutting the log on SQLite. ``total`` is
-wall - start + after, and ``ratio`` its ratio to that of ``raw``: read that, seconds depend on the machine. ``cpu`` is
-the processor time of the processes themselves, not of a server. Of several repeats the median counts. Beside the
+Columns: ``wall`` is what a clock on the wall says. ``start`` is what the same commands take on a table of 100 rows
+(best of three): starting up, opening the folder and the place; at most 1 s a command, and taken off. ``after`` is what
+the engine still has to do: VACUUM on PostgreSQL, purging the history on MariaDB, cutting the log on SQLite. ``total``
+is wall - start + after, and ``ratio`` its ratio to that of ``raw``: read that, seconds depend on the machine. ``cpu``
+is the processor time of the processes themselves, not of a server. Of several repeats the median counts. Beside the
 figures stand the limits, each with ok or OVER; the exit code is 1 where one is OVER, where a contender left a due row
 or took another, or where an engine could not be measured.
 """
@@ -104,6 +104,8 @@ class Result:
     longest: float | None
     statement: str
     parts: str = ""
+    commands: tuple[float, ...] = ()
+    """Seconds of each command."""
 
     @property
     def total(self) -> float:
@@ -140,11 +142,6 @@ def timed(command: Sequence[str]) -> Run:
     return Run(seconds, usage.ru_utime + usage.ru_stime, mib, output)
 
 
-def start_up(command: Sequence[str]) -> float:
-    """Return how long a command takes that does next to nothing: the best of three, at most the limit."""
-    return min(*(timed(command).seconds for _ in range(3)), LIMIT_START)
-
-
 def run_raw(engine: Engine, _batch: int | None) -> Result:
     worker = str(Path(__file__).with_name("bench_engines.py"))
     run = timed([sys.executable, worker, engine.name, engine.address(), engine.shape.statement()])
@@ -168,7 +165,6 @@ def run_ropa(engine: Engine, batch: int | None) -> Result:
         (folder / "register.toml").write_text(REGISTER)
         ropa = [sys.executable, "-m", "ropa", "-q", "-C", name]
         timed([*ropa, "register", "import", str(folder / "register.toml"), "--reason", "benchmark"])
-        start = start_up([*ropa, "plan", "list"])
         engine.watch()
         planned = timed([*ropa, "plan", "--json"])
         plan = json.loads(planned.said)
@@ -177,13 +173,15 @@ def run_ropa(engine: Engine, batch: int | None) -> Result:
         if shape.job == "nothing":
             if records or any(target["stopped_by"] for target in plan["targets"]):
                 raise ContenderError(f"a plan of nothing has {records} records")
-            return Result(planned.seconds, planned.cpu, start, 0.0, planned.mib, None, "", parts)
+            commands = (planned.seconds,)
+            return Result(planned.seconds, planned.cpu, 0.0, 0.0, planned.mib, None, "", parts, commands)
         number = str(plan["plan"])
         timed([*ropa, "approve", number, "--reason", "benchmark", "--digest", plan["digest"]])
         applied = timed([*ropa, "apply", number, "--json"])
         parts += f", apply {applied.seconds:.2f} s {applied.mib:.0f} MiB"
     seconds, cpu = planned.seconds + applied.seconds, planned.cpu + applied.cpu
-    return Result(seconds, cpu, 2 * start, 0.0, max(planned.mib, applied.mib), None, "", parts)
+    commands = (planned.seconds, applied.seconds)
+    return Result(seconds, cpu, 0.0, 0.0, max(planned.mib, applied.mib), None, "", parts, commands)
 
 
 def run_pt_archiver(engine: Engine, batch: int | None) -> Result:
@@ -194,12 +192,11 @@ def run_pt_archiver(engine: Engine, batch: int | None) -> Result:
     command += ["--where", f"created < {engine.shape.literal()}", "--purge", "--bulk-delete", "--no-check-charset"]
     command += ["--limit", str(batch or 1000), "--commit-each"]
     try:
-        start = start_up(["pt-archiver", "--version"])
         engine.watch()
         run = timed(command)
     except FileNotFoundError:
         raise ContenderError("pt-archiver is not installed (Debian: percona-toolkit)") from None
-    return Result(run.seconds, run.cpu, start, 0.0, run.mib, None, "")
+    return Result(run.seconds, run.cpu, 0.0, 0.0, run.mib, None, "", "", (run.seconds,))
 
 
 CONTENDERS = {"raw": run_raw, "ropa": run_ropa, "pt-archiver": run_pt_archiver}
@@ -219,6 +216,23 @@ def measure(engine: Engine, contender: str, batch: int | None) -> Result:
         if left or still != kept:
             raise ContenderError(f"{contender} left {left} due rows and changed {kept - still} others")
     return result
+
+
+def start_ups(name: str, shape: Shape, contenders: Sequence[str]) -> dict[str, float]:
+    """Return, by contender, the seconds that its commands take where there is next to nothing to do."""
+    engine = ENGINES[name](replace(shape, rows=100))
+    found: dict[str, float] = {}
+    try:
+        engine.make()
+        for contender in contenders:
+            try:
+                runs = [measure(engine, contender, None).commands for _ in range(3)]
+            except ContenderError:
+                continue  # told by the run that counts
+            found[contender] = sum(min(*each, LIMIT_START) for each in zip(*runs, strict=True))
+    finally:
+        engine.close()
+    return found
 
 
 def median(results: Sequence[Result]) -> Result:
@@ -275,6 +289,7 @@ def show(engine: Engine, results: dict[str, list[Result]]) -> bool:
 
 def run_engine(name: str, shape: Shape, contenders: Sequence[str], repeat: int, batch: int | None) -> bool:
     """Measure one engine; return whether every limit is kept. Raises ContenderError and what a server raises."""
+    starts = start_ups(name, shape, contenders)
     engine = ENGINES[name](shape)
     try:
         print(f"\n{name}: {engine.make()}", flush=True)
@@ -285,7 +300,8 @@ def run_engine(name: str, shape: Shape, contenders: Sequence[str], repeat: int, 
                 if contender == "pt-archiver" and (name != "mariadb" or shape.job != "purge"):
                     continue
                 try:
-                    found.append(measure(engine, contender, batch if contender == "ropa" else None))
+                    result = measure(engine, contender, batch if contender == "ropa" else None)
+                    found.append(replace(result, start=starts.get(contender, 0.0)))
                 except ContenderError as error:
                     print(f"    {contender} FAILED: {error}", flush=True)
                     is_well = False
