@@ -1,12 +1,16 @@
 """Building the document: from the register, the policy, the run tables' answers and the ledger's facts.
 
 Invariant: a pure function over values; the same values give the same document, byte for byte. What the report concludes
-(the answer, its reasons) is concluded here, once, so that every format says the same.
+(the answers, their reasons) is concluded in ``answer``.
+
+Left out of the document on purpose: the ``note`` of an entry, written by the privacy officer for herself (a category's
+tells what falls under it, and is told); what the policy says that is only compared with the register (its
+``references``, ``identity_check`` and the like), which the findings tell; and the caps and approvals of rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -14,8 +18,9 @@ from zoneinfo import ZoneInfo
 from ropa.clock import Period, calendar_day, parse_period
 from ropa.config.models import Config, Location, Rule
 from ropa.connector import Condition
-from ropa.errors import Finding, Severity
-from ropa.register.models import NONE, SESSION, Activity, Contact, Cookie, Recipient, Register
+from ropa.errors import Finding
+from ropa.register.models import NONE, SESSION, Activity, Contact, Cookie, OwnCategory, Recipient, Register
+from ropa.report.answer import Proof, nights_of, summarise
 from ropa.report.model import (
     ActivityPart,
     CategoryPart,
@@ -28,27 +33,23 @@ from ropa.report.model import (
     OrganisationPart,
     Party,
     PlacePart,
-    Reason,
     RecipientPart,
     RowPart,
-    Summary,
     TermPart,
-    Verdict,
 )
 from ropa.sweep.adherence import Adherence
 from ropa.sweep.history import RunSummary
-from ropa.sweep.standing import FELL_SHORT, Standing, State, documented_places
+from ropa.sweep.standing import FELL_SHORT, Standing, documented_places
 from ropa.vocabulary import category as known_category
-from ropa.vocabulary import safeguards
-
-OUTDATED_DAYS = 2
-"""A look older than this shows nothing about today; the job is to run every night."""
+from ropa.vocabulary import legal_bases, rights, safeguards
 
 RUNS_SHOWN = 31
 RUNS_IN_DETAIL = 3
 """Of the runs shown, how many tell what they did per target; the ledger has them all."""
 
 MONTHS_SHOWN = 24
+
+GAPS_SHOWN = 60
 
 
 def build(
@@ -74,18 +75,21 @@ def build(
         documented = documented_places(config)
     zone = config.timezone
     today = calendar_day(now, zone)
+    cells: dict[str, list[Adherence]] = {}
+    for cell in adherence:
+        cells.setdefault(cell.activity, []).append(cell)
+    nights = nights_of(runs, zone, today)
+    proof = Proof({stand.identity: stand for stand in standings}, evidence, now)
     return Document(
         generated_at=now,
         timezone=zone.key,
         as_of=today,
         policy=config.digest,
         register_revision=revision,
-        summary=summarise(standings, adherence, findings, evidence, now),
+        summary=summarise(standings, adherence, findings, nights, proof),
         organisation=_organisation(register),
-        categories=tuple(CategoryPart(key=key, title=own.title) for key, own in register.categories.items()),
-        activities=tuple(
-            _activity(key, activity, register, config, adherence) for key, activity in register.activities.items()
-        ),
+        categories=tuple(_category(key, own) for key, own in register.categories.items()),
+        activities=tuple(_activity(key, register, config, cells.get(key, ()), proof) for key in register.activities),
         recipients=tuple(_recipient(key, recipient, today) for key, recipient in register.recipients.items()),
         places=tuple(
             _place(location, is_enforced=name not in documented) for name, location in config.locations.items()
@@ -97,83 +101,19 @@ def build(
         findings=tuple(findings),
         months=_months(runs, config.timezone),
         runs=_newest(runs),
+        first_sweep_on=nights.first_on,
+        last_sweep_on=nights.last_on,
+        missed_nights=nights.missed,
+        gaps=nights.gaps[:GAPS_SHOWN],
         evidence=evidence,
     )
-
-
-# --- the answer ---------------------------------------------------------------------------------------------------
-
-
-def summarise(
-    standings: Sequence[Standing],
-    cells: Sequence[Adherence],
-    findings: Sequence[Finding],
-    evidence: Evidence | None,
-    now: datetime,
-) -> Summary:
-    """Return the answer to "is it adhered to?", its reasons, worst first, and the numbers beside it."""
-    scanned = [stand.scanned_at for stand in standings if stand.scanned_at is not None]
-    oldest = min(scanned, default=None)
-    outdated = (now - oldest).days if oldest is not None else 0
-    late = max((s.worst_late_days for s in standings if s.state not in _LAWFUL), default=0)
-    counts = {
-        "overdue": sum(_left(stand) for stand in standings if stand.state not in _LAWFUL),
-        "late": late,
-        "stopped": sum(stand.state is State.STOPPED for stand in standings),
-        "blocked": sum(stand.counts.blocked for stand in standings),
-        "unsound-evidence": 0 if evidence is None or evidence.is_sound else max(1, len(evidence.problems)),
-        "no-evidence": int(evidence is None),
-        "open-intents": evidence.open_intents if evidence is not None else 0,
-        "no-scan": int(not scanned),
-        "never-scanned": sum(stand.state is State.NEVER_SCANNED for stand in standings) if scanned else 0,
-        "outdated": outdated if outdated >= OUTDATED_DAYS else 0,
-        "no-rule": _categories(cells, State.NO_RULE),
-        "no-place": _categories(cells, State.NO_PLACE),
-        "waiting": sum(_left(stand) + stand.counts.flagged for stand in standings if stand.state is State.WAITING),
-        "unanchored": sum(stand.counts.unanchored for stand in standings),
-        "error-findings": sum(finding.severity is Severity.ERROR for finding in findings),
-    }
-    return Summary(
-        verdict=_verdict({code for code, count in counts.items() if count}),
-        reasons=tuple(Reason(code=code, count=count) for code, count in counts.items() if count),
-        due=sum(stand.counts.due for stand in standings),
-        done=sum(stand.counts.done for stand in standings),
-        done_total=sum(stand.counts.done_total for stand in standings),
-        waiting=sum(stand.counts.waiting for stand in standings),
-        held=sum(stand.counts.held for stand in standings),
-        blocked=sum(stand.counts.blocked for stand in standings),
-        fell_short=sum(c.refused + c.failed + c.unverified + c.changed for c in (stand.counts for stand in standings)),
-        flagged=sum(stand.counts.flagged for stand in standings),
-        findings=len(findings),
-        oldest_scan_at=oldest,
-    )
-
-
-_LAWFUL = frozenset({State.WAITING, State.HELD, State.ENFORCED})
-
-
-def _left(stand: Standing) -> int:
-    """What is still there without a hold, an obstacle or a flag to say why."""
-    return stand.counts.outstanding - stand.counts.held - stand.counts.blocked - stand.counts.flagged
-
-
-def _categories(cells: Iterable[Adherence], state: State) -> int:
-    return len({cell.category for cell in cells if cell.state is state})
-
-
-def _verdict(codes: set[str]) -> Verdict:
-    if codes & {"overdue", "blocked"}:
-        return Verdict.NOT_ADHERED
-    if codes & {"stopped", "unsound-evidence", "no-evidence", "open-intents", "no-scan", "never-scanned", "outdated"}:
-        return Verdict.NOT_SHOWN
-    return Verdict.INCOMPLETE if codes & {"no-rule", "no-place"} else Verdict.ADHERED
 
 
 # --- the register -------------------------------------------------------------------------------------------------
 
 
 def _organisation(register: Register) -> OrganisationPart:
-    org = register.organisation
+    org, policy = register.organisation, register.organisation.policy
     parties = [
         Party(
             role="controller",
@@ -196,9 +136,12 @@ def _organisation(register: Register) -> OrganisationPart:
         request_promise=_period(org.request_promise),
         rights=org.rights,
         languages=org.languages,
-        policy_url=org.policy.url,
-        policy_dated_on=org.policy.dated_on,
-        policy_version=org.policy.version,
+        policy_url=policy.url,
+        policy_dated_on=policy.dated_on,
+        policy_version=policy.version,
+        policy_period=_period(policy.stated_period),
+        policy_start=policy.stated_start,
+        own_systems=org.own_systems,
     )
 
 
@@ -220,6 +163,12 @@ def _period(text: str | None) -> Period | None:
         return None if text is None else parse_period(text)
     except ValueError:
         return None
+
+
+def _category(key: str, own: OwnCategory) -> CategoryPart:
+    return CategoryPart(
+        key=key, title=own.title, description=own.note, is_special=own.special, is_criminal=own.criminal
+    )
 
 
 def _recipient(key: str, recipient: Recipient, today: date) -> RecipientPart:
@@ -253,18 +202,21 @@ def _cookie(name: str, cookie: Cookie) -> CookiePart:
     )
 
 
-def _activity(
-    key: str, activity: Activity, register: Register, config: Config, cells: Sequence[Adherence]
-) -> ActivityPart:
-    own = [cell for cell in cells if cell.activity == key]
+def _activity(key: str, register: Register, config: Config, own: Sequence[Adherence], proof: Proof) -> ActivityPart:
+    """``own``: the activity's cells."""
+    activity = register.activities[key]
     places = [config.locations[cell.location] for cell in own if cell.location is not None]
     brought = [place.recipient for place in places if place.recipient is not None]
+    rules = tuple(rule.name for rule in config.rules.values() if rule.activity == key)
+    verdict, reasons = proof.of(own, rules if activity.status == "ended" else ())
     said = [name for name in activity.recipients if not (brought and name == NONE)]
     return ActivityPart(
         key=key,
         title=activity.title,
         role=activity.role,
         status=activity.status,
+        verdict=verdict,
+        reasons=reasons,
         controllers=tuple(_party("controller", contact) for contact in activity.controllers),
         ended_on=activity.ended_on,
         replaced_by=activity.replaced_by,
@@ -283,12 +235,30 @@ def _activity(
         dpia=activity.dpia,
         automated_decisions=activity.automated_decisions,
         measures=activity.measures,
+        rights=_rights(activity),
+        rules=rules,
+        source=activity.source,
+        criterion=activity.criterion,
+        stated_period=_period(activity.stated_period),
+        stated_start=activity.stated_start,
+        stated_text=activity.stated_text,
+        policy_reference=activity.policy_reference,
         rows=tuple(_row(activity, register, cell) for cell in own),
     )
 
 
+def _rights(activity: Activity) -> tuple[str, ...]:
+    """Those that a legal basis of the activity or of one of its categories brings, as the law orders them."""
+    if activity.role == "processor":
+        return ()
+    known = legal_bases()
+    chosen = {activity.legal_basis, *(activity.basis_of(category) for category in activity.data)} & known.keys()
+    brought = {right for basis in chosen for right in known[basis].rights}
+    return tuple(right for right in rights() if right in brought)
+
+
 def _row(activity: Activity, register: Register, cell: Adherence) -> RowPart:
-    """What differs from the activity; what is the same is said once, there."""
+    """Purposes and legal basis where they differ from the activity's; the rest as it holds for the category."""
     use = activity.data.get(cell.category)
     known, own = known_category(cell.category), register.categories.get(cell.category)
     stated = _period(use.stated_period if use and use.stated_period else activity.stated_period)
@@ -303,6 +273,8 @@ def _row(activity: Activity, register: Register, cell: Adherence) -> RowPart:
         criterion=(use.criterion if use else None) or activity.criterion,
         stated_period=stated,
         stated_start=(use.stated_start if use else None) or activity.stated_start,
+        stated_text=(use.stated_text if use else None) or activity.stated_text,
+        policy_reference=use.policy_reference if use else None,
         is_special=own.special if own else bool(known and known.is_special),
         is_criminal=own.criminal if own else bool(known and known.is_criminal),
         adherence=cell,

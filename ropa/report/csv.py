@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 
 from ropa.clock import timestamp
-from ropa.report.model import ActivityPart, Document, RowPart
+from ropa.report.model import ActivityPart, Document, RowPart, Verdict
 from ropa.report.view import COUNTED, View
 from ropa.report.words import Words, shown
 from ropa.sweep.adherence import Adherence
@@ -48,7 +48,7 @@ def render(document: Document, lang: str) -> str:
     return target.getvalue()
 
 
-_NOTHING = ActivityPart(key="", title="", role="controller", status="active")
+_NOTHING = ActivityPart(key="", title="", role="controller", status="active", verdict=Verdict.ADHERED)
 
 
 def cell(value: Value) -> str:

@@ -6,7 +6,10 @@ Invariant: gathering reads only: the register, the policy, the run tables and th
 from __future__ import annotations
 
 import base64
+import json
 from collections import Counter
+from collections.abc import Collection
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -72,13 +75,29 @@ def evidence_of(site: Site) -> Evidence | None:
     return Evidence(
         origin=found.origin,
         size=found.size,
-        root=found.root,
+        root=base64.b64encode(bytes.fromhex(found.root)).decode("ascii"),
         checkpoint_text=_newest_checkpoint(site.ledger_folder),
         public_key_fingerprint=", ".join(fingerprints(site.ledger_folder)),
         is_sound=found.is_sound,
         problems=tuple(str(problem) for problem in found.problems),
         open_intents=len(found.open_intents),
+        open_in=_datasets_of(site.ledger_folder, found.open_intents),
     )
+
+
+def _datasets_of(folder: Path, intents: Collection[int]) -> tuple[tuple[str, int], ...]:
+    """Return ``location.dataset`` of the lines with these numbers, and how many each has; a line that cannot be read is
+    left out."""
+    wanted, counts = frozenset(intents), Counter[str]()
+    if not wanted:
+        return ()
+    with (folder / "events.jsonl").open("rb") as lines:
+        for seq, line in enumerate(lines):
+            if seq in wanted:
+                with suppress(ValueError, KeyError, TypeError):
+                    event = json.loads(line)
+                    counts[f"{event['location']}.{event['dataset']}"] += 1
+    return tuple(sorted(counts.items()))
 
 
 def _newest_checkpoint(folder: Path) -> str:

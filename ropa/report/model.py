@@ -14,6 +14,7 @@ from ropa.clock import Period
 from ropa.errors import Finding
 from ropa.sweep.adherence import Adherence
 from ropa.sweep.history import RunSummary
+from ropa.sweep.nights import Gap
 from ropa.sweep.standing import Standing
 
 
@@ -28,6 +29,15 @@ class Verdict(StrEnum):
     """It cannot be shown: never or long ago looked at, or the evidence is missing or broken."""
     NOT_ADHERED = "not-adhered"
     """Data past its period is still there without a recorded reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why an answer is not a plain yes, or what else must be known with it."""
+
+    code: str
+    """A state, ``no-evidence``, ``unsound-evidence``, ``open-intents``, ``outdated``, ``missed-nights`` …"""
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +70,12 @@ class OrganisationPart:
     """The published privacy policy."""
     policy_dated_on: date | None = None
     policy_version: str | None = None
+    policy_period: Period | None = None
+    """That the policy states for all data; only rules enforce anything."""
+    policy_start: str | None = None
+    """The event from which the policy says it runs."""
+    own_systems: tuple[str, ...] = ()
+    """That the organisation runs itself, as activities name them: they have no recipient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +84,12 @@ class CategoryPart:
 
     key: str
     title: str
+    description: str | None = None
+    """What falls under it."""
+    is_special: bool = False
+    """Art. 9(1)."""
+    is_criminal: bool = False
+    """Art. 10."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +173,10 @@ class RowPart:
     stated_period: Period | None = None
     """What the published policy says; only a rule enforces anything."""
     stated_start: str | None = None
+    stated_text: str | None = None
+    """The period in the words of the document that the entry was imported from, until a person has settled it."""
+    policy_reference: str | None = None
+    """Article of the policy, where it is not the activity's."""
     is_special: bool = False
     """Art. 9(1)."""
     is_criminal: bool = False
@@ -165,6 +191,9 @@ class ActivityPart:
     title: str
     role: str
     status: str
+    verdict: Verdict
+    reasons: tuple[Reason, ...] = ()
+    """Why the verdict is not a plain yes, and what else must be known; worst first."""
     controllers: tuple[Party, ...] = ()
     """For a processor: on whose behalf (Art. 30(2)(a))."""
     ended_on: date | None = None
@@ -187,6 +216,18 @@ class ActivityPart:
     dpia: str | None = None
     automated_decisions: bool | None = None
     measures: tuple[str, ...] = ()
+    rights: tuple[str, ...] = ()
+    """Of the data subject, as the legal bases bring them; none for a processor."""
+    rules: tuple[str, ...] = ()
+    """That run for it, also after it has ended."""
+    source: str | None = None
+    """This and the following: what was said for the whole activity; a row has it too, unless it has its own."""
+    criterion: str | None = None
+    stated_period: Period | None = None
+    stated_start: str | None = None
+    stated_text: str | None = None
+    policy_reference: str | None = None
+    """Article of the policy it came from."""
     rows: tuple[RowPart, ...] = ()
 
 
@@ -231,6 +272,8 @@ class Evidence:
     problems: tuple[str, ...] = ()
     open_intents: int = 0
     """Intents without a receipt: what became of those records is not yet known."""
+    open_in: tuple[tuple[str, int], ...] = ()
+    """``location.dataset`` and how many of those intents are about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,15 +287,6 @@ class MonthPart:
     """Records that went."""
     fell_short: int
     """Attempts that were refused, failed or could not be verified; one record counts each time it was tried."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
-    """Why the answer is not a plain yes."""
-
-    code: str
-    """A state, ``no-evidence``, ``unsound-evidence``, ``open-intents``, ``outdated``, ``findings`` …"""
-    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +334,14 @@ class Document:
     months: tuple[MonthPart, ...]
     runs: tuple[RunSummary, ...]
     """The newest, last first; the newest few with what they did per target."""
+    first_sweep_on: date | None
+    """The first night with a sweep, whatever became of it; None: the nightly job has never run."""
+    last_sweep_on: date | None
+    """The last night with a sweep that succeeded."""
+    missed_nights: int
+    """Nights without a sweep that succeeded, from the first to yesterday."""
+    gaps: tuple[Gap, ...]
+    """When those were, the newest first: not enforced from … to … The newest few tell it per cell too."""
     evidence: Evidence | None
     """None: there is none yet."""
 

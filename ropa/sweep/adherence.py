@@ -18,11 +18,14 @@ from sqlalchemy.orm import Session
 
 from ropa.config.models import Config, Rule
 from ropa.connector import Action
+from ropa.sweep.nights import Gap, Nights, gaps
 from ropa.sweep.standing import NONE_COUNTED, Counts, Standing, State, documented_places, standings
 
 if TYPE_CHECKING:
     from ropa.register import Register
     from ropa.retention import Target
+
+GAPS_TOLD = 5
 
 _RANK = {state: rank for rank, state in enumerate(State)}
 
@@ -51,14 +54,22 @@ class Adherence:
     """``Standing.identity`` of what the numbers come from."""
     plan: int | None = None
     as_of: date | None = None
-    """Of several scans the one longest ago, as are ``plan``, ``scanned_at`` and ``register_revision``."""
+    """Of several scans the one longest ago, as are ``plan``, ``scanned_at``, ``scanned_by`` and
+    ``register_revision``."""
     scanned_at: datetime | None = None
+    scanned_by: str | None = None
+    """The run that made ``plan``."""
     register_revision: int | None = None
     last_run: str | None = None
+    """The last run that carried anything out."""
+    missed_nights: int = 0
+    """Nights, since a sweep first planned it, on which it was not enforced: no sweep ran, or none got to it."""
+    gaps: tuple[Gap, ...] = ()
+    """When those were: the newest ``GAPS_TOLD``, the newest first."""
 
 
-def _measured(cell: Adherence, stands: Sequence[Standing]) -> Adherence:
-    """Return the cell with what its targets found and did."""
+def _measured(cell: Adherence, stands: Sequence[Standing], nights: Collection[date]) -> Adherence:
+    """Return the cell with what its targets found and did; ``nights``: those that one of them missed."""
     scanned = [(stand.as_of, stand.plan, stand) for stand in stands if stand.as_of is not None]
     oldest = min(scanned, key=lambda found: found[:2])[2] if scanned else None
     acted = [(stand.last_run_at, stand.last_run) for stand in stands if stand.last_run_at is not None]
@@ -72,8 +83,11 @@ def _measured(cell: Adherence, stands: Sequence[Standing]) -> Adherence:
         plan=oldest.plan if oldest else None,
         as_of=oldest.as_of if oldest else None,
         scanned_at=oldest.scanned_at if oldest else None,
+        scanned_by=oldest.scanned_by if oldest else None,
         register_revision=oldest.register_revision if oldest else None,
         last_run=max(acted)[1] if acted else None,
+        missed_nights=len(nights),
+        gaps=gaps(nights)[:GAPS_TOLD],
     )
 
 
@@ -93,13 +107,16 @@ def adherence(
 ) -> list[Adherence]:
     """Return one row per activity, data category and dataset, in the register's order, then the configuration's.
 
-    ``documented``: names of locations that nothing enforces; None: those of the ``manual`` connector. Categories come
+    ``today``: the day to which lateness and missed nights are counted; None: the day that the plan reasoned about, and
+    no night is called missed. ``documented``: names of locations that nothing enforces; None: those of the ``manual``
+    connector. Categories come
     from the register and from the rules, so that neither can hide one from the other.
     """
     if documented is None:
         documented = documented_places(config)
     stands = standings(source, config, targets, today=today, documented=documented)
-    cells = _Cells(config, targets, stands, frozenset(documented))
+    nights = None if today is None else Nights.read(source, zone=config.timezone, today=today)
+    cells = _Cells(config, targets, stands, frozenset(documented), nights)
     found: list[Adherence] = []
     for key, activity in register.activities.items():
         own = [rule for rule in config.rules.values() if rule.activity == key]
@@ -113,8 +130,15 @@ class _Cells:
     """Where each category of an activity is, by which rules, and how that stands."""
 
     def __init__(
-        self, config: Config, targets: Sequence[Target], stands: Sequence[Standing], documented: frozenset[str]
+        self,
+        config: Config,
+        targets: Sequence[Target],
+        stands: Sequence[Standing],
+        documented: frozenset[str],
+        nights: Nights | None,
     ) -> None:
+        self.nights = nights
+        self.missed: dict[tuple[str, ...], frozenset[date]] = {}
         self.config = config
         self.targets = targets
         self.stands = stands
@@ -189,7 +213,16 @@ class _Cells:
             rule.action is not Action.KEEP and not rule.period.is_sub_day for rule in rules
         )
         # Without a target nothing is ever due here: another purpose's `keep` covers the same data.
-        return _measured(ruled, stands) if is_enforced and stands else ruled
+        return _measured(ruled, stands, self._missed(stands)) if is_enforced and stands else ruled
+
+    def _missed(self, stands: Sequence[Standing]) -> frozenset[date]:
+        """Nights that at least one of the targets missed."""
+        identities = tuple(stand.identity for stand in stands)
+        if self.nights is None:
+            return frozenset()
+        if identities not in self.missed:  # the categories of an activity have the same targets
+            self.missed[identities] = frozenset[date]().union(*map(self.nights.missed, identities))
+        return self.missed[identities]
 
     @staticmethod
     def _concerns(stand: Standing, category: str, place: str, rules: Sequence[str]) -> bool:

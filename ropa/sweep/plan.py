@@ -33,7 +33,7 @@ from ropa.sweep.packing import unpack_days, unpack_keys
 from ropa.sweep.scope import Scope, check_register, check_sources, choose_targets
 from ropa.sweep.site import TOOL, Site
 from ropa.sweep.stops import INCOMPLETE, plan_findings, say_why
-from ropa.sweep.tables import PlannedStay, PlanRow, TargetRow
+from ropa.sweep.tables import PlannedStay, PlanRow, RunRow, TargetRow
 
 Progress = Callable[[str, int], None]
 """Called with what is being read and how many records so far."""
@@ -66,7 +66,7 @@ class Planner:
     def write(self, run: str) -> int:
         """Plan everything in scope and record it in the ledger under ``run``. Returns the plan's number."""
         targets, unreachable = self.targets, self.unreachable
-        self._open_plan(self.revision)
+        self._open_plan(self.revision, run)
         self.plan = Plan(self.plan_id, self.now, self.is_of_today)
         # Committed batch by batch, so that a hold can be placed meanwhile; until its end the plan is only "writing".
         with Session(self.site.engine, expire_on_commit=False) as session:
@@ -82,7 +82,7 @@ class Planner:
         self._close_plan(run)
         return self.plan_id
 
-    def _open_plan(self, revision: int) -> None:
+    def _open_plan(self, revision: int, run: str) -> None:
         site = self.site
         with Session(site.engine) as session, session.begin():
             plan = PlanRow(
@@ -99,6 +99,7 @@ class Planner:
             session.add(plan)
             session.flush()
             self.plan_id = plan.id or 0
+            session.get_one(RunRow, run).plan_id = self.plan_id
 
     # --- one target ----------------------------------------------------------------------------------------------
 

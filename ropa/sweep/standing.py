@@ -33,6 +33,7 @@ FELL_SHORT = ("refused", "failed", "unverified")
 """Outcomes of an attempt that did not succeed."""
 
 ACTING_MODES = ("apply", "sweep")
+PLANNING_MODES = ("plan", "sweep")
 
 NOT_APPROVED = "not-approved"
 """``TargetRow.refused_by`` of what a run passed over because nobody had approved it."""
@@ -130,6 +131,8 @@ class Standing:
     plan_state: str | None = None
     as_of: date | None = None
     scanned_at: datetime | None = None
+    scanned_by: str | None = None
+    """The run that made ``plan``."""
     policy: str | None = None
     register_revision: int | None = None
     last_run: str | None = None
@@ -192,6 +195,8 @@ class _Tables:
     """By identity; the last is the one that speaks."""
     runs: Mapping[int, RunRow]
     """By plan, the last run that could act on it."""
+    makers: Mapping[int, str]
+    """By plan, the run that made it."""
     today: date | None
 
     @classmethod
@@ -207,12 +212,10 @@ class _Tables:
                 targets.setdefault(row.identity, []).append(row)
         for rows in targets.values():
             rows.sort(key=lambda row: (plans[row.plan_id].as_of, row.plan_id))
-        runs = {
-            run.plan_id: run
-            for run in session.scalars(select(RunRow).order_by(col(RunRow.started_at)))
-            if run.mode in ACTING_MODES and run.plan_id is not None
-        }
-        return cls(plans, targets, runs, today)
+        ran = session.scalars(select(RunRow).order_by(col(RunRow.started_at))).all()
+        runs = {run.plan_id: run for run in ran if run.mode in ACTING_MODES and run.plan_id is not None}
+        makers = {run.plan_id: run.id for run in ran if run.mode in PLANNING_MODES and run.plan_id is not None}
+        return cls(plans, targets, runs, makers, today)
 
 
 def _riders(config: Config, target: Target) -> list[tuple[str, str]]:
@@ -264,6 +267,7 @@ def _standing(tables: _Tables, target: Target, identity: str, dataset: str) -> S
         plan_state=plan.state,
         as_of=plan.as_of,
         scanned_at=plan.created_at,
+        scanned_by=tables.makers.get(plan.id or 0),
         policy=plan.policy,
         register_revision=plan.register_revision,
         last_run=run.id if run else None,

@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from ropa.clock import timestamp
 from ropa.sweep import findings
+from ropa.sweep.nights import SUCCEEDED, SWEEP
 from ropa.sweep.site import Site
 from ropa.sweep.state import get_state
 from ropa.sweep.stops import INCOMPLETE
@@ -58,7 +59,7 @@ def status(site: Site) -> dict[str, Any]:
     counts = {level: sum(1 for row in open_rows if row.severity == level) for level in ("error", "warning")}
     with Session(site.engine) as session:
         last = session.scalar(
-            select(func.max(col(RunRow.ended_at))).where(col(RunRow.mode) == "sweep", col(RunRow.state) == "complete")
+            select(func.max(col(RunRow.ended_at))).where(col(RunRow.mode) == SWEEP, col(RunRow.state) == SUCCEEDED)
         )
         waiting = session.scalar(
             select(func.count()).where(col(PlanRow.state) == "pending", col(PlanRow.is_forecast).is_(False))

@@ -6,7 +6,8 @@ import report_sample as sample
 
 from ropa.clock import parse_period
 from ropa.register.text import from_toml
-from ropa.report.build import MONTHS_SHOWN, RUNS_IN_DETAIL, RUNS_SHOWN, build, summarise
+from ropa.report.answer import Nights, Proof, summarise
+from ropa.report.build import MONTHS_SHOWN, RUNS_IN_DETAIL, RUNS_SHOWN, build
 from ropa.report.model import Verdict
 from ropa.sweep.adherence import Adherence
 from ropa.sweep.history import RunSummary, RunTarget
@@ -36,8 +37,12 @@ def cell(state, category="name"):
     return Adherence(activity="a", category=category, location="crm", dataset="contacts", state=state)
 
 
-def answer(stands, cells=(), findings=(), evidence=sample.EVIDENCE, now=NOW):
-    return summarise(stands, cells, findings, evidence, now)
+STEADY = Nights(first_on=NOW.date(), last_on=NOW.date(), missed=0, gaps=())
+
+
+def answer(stands, cells=(), findings=(), evidence=sample.EVIDENCE, now=NOW, nights=STEADY):
+    proof = Proof({stand.identity: stand for stand in stands}, evidence, now)
+    return summarise(stands, cells, findings, nights, proof)
 
 
 def reasons(summary):
