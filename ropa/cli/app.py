@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 from ropa import __version__
 from ropa.cli import apply, check, demo, explain, finding, halt, hold, init, ledger, location, mandate, plan, register
 from ropa.cli import report as report_command
+from ropa.cli import schedule as schedule_command
 from ropa.cli import status as status_command
 from ropa.cli.inputs import check_arguments
 from ropa.cli.output import SETTINGS, line, print_error, print_unexpected
@@ -72,6 +73,7 @@ app.command("reject")(plan.reject)
 app.command("apply")(apply.apply)
 app.add_typer(mandate.app, name="mandate")
 app.command("sweep")(apply.sweep)
+app.command("schedule")(schedule_command.schedule)
 app.command("halt")(halt.halt)
 app.command("resume")(halt.resume)
 app.command("explain")(explain.explain)

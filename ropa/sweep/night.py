@@ -22,6 +22,7 @@ from ropa.sweep.apply import Applier
 from ropa.sweep.apply import Progress as ApplyProgress
 from ropa.sweep.check import offline_findings
 from ropa.sweep.journal import Journal, writing
+from ropa.sweep.nights import nights_done
 from ropa.sweep.plan import Planner
 from ropa.sweep.plan import Progress as PlanProgress
 from ropa.sweep.run import Interruption, Run, exit_code
@@ -30,6 +31,8 @@ from ropa.sweep.site import Site
 from ropa.sweep.state import actor_id
 from ropa.sweep.stops import INCOMPLETE
 from ropa.sweep.tables import PlanRow, TargetRow
+
+NIGHT_DONE = "night-done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,16 @@ def sweep(
     reason: str | None = None,
     interruption: Interruption | None = None,
     progress: PlanProgress | None = None,
+    is_once_a_night: bool = False,
 ) -> Result:
-    """One nightly pass: reconcile, finish what was interrupted, plan, apply what needs no person, refresh findings."""
+    """One nightly pass: reconcile, finish what was interrupted, plan, apply what needs no person, refresh findings.
+
+    ``is_once_a_night``: refused (``NIGHT_DONE``) where this date has had its sweep, asked while nobody else can run.
+    """
     check_call(site, Scope(as_of=site.today(), is_nightly=True))
     with writing(site) as journal:
+        if is_once_a_night and site.today() in nights_done(site.engine, site.config.timezone):
+            raise RefusedError("this night has had its sweep", code=NIGHT_DONE)
         safety.check_halt(site)
         review.lapse_old_plans(site)
         planner_scope = Scope(as_of=site.today(), is_nightly=True)

@@ -25,6 +25,9 @@ SWEEP = "sweep"
 SUCCEEDED = "complete"
 """A sweep with this state read every place and left out nothing that it was allowed to do."""
 
+ENDED = (SUCCEEDED, "partial")
+"""States of a sweep that ran to its end: what it could not do is planned again the next night."""
+
 _ONE_DAY = timedelta(days=1)
 
 
@@ -67,6 +70,13 @@ def nights_swept(runs: Iterable[Swept], zone: ZoneInfo, *, succeeded: bool = Tru
     return frozenset(
         night_of(run, zone) for run in runs if run.mode == SWEEP and (run.state == SUCCEEDED or not succeeded)
     )
+
+
+def nights_done(source: Session | Engine, zone: ZoneInfo) -> frozenset[date]:
+    """Return the nights that need no sweep any more: one ran to its end, though it may have fallen short."""
+    with reading(source) as session:
+        runs = select(RunRow).where(col(RunRow.mode) == SWEEP, col(RunRow.state).in_(ENDED))
+        return frozenset(night_of(run, zone) for run in session.scalars(runs))
 
 
 def night_of(run: Swept, zone: ZoneInfo) -> date:
