@@ -38,13 +38,7 @@ COUNTED = (
 """Counts in the order in which they are told."""
 
 
-_RUN_COUNTS = (
-    ("due", "counted.due"),
-    ("planned", "counted.planned"),
-    ("held", "counted.held"),
-    ("blocked", "counted.blocked"),
-    ("unanchored", "counted.unanchored"),
-)
+_RUN_COUNTS = ("due", "planned", "held", "blocked", "unanchored")
 
 _WORDS = [str(word) for word in OutcomeWord]
 
@@ -113,14 +107,16 @@ class View:
         if counts.done_total == counts.done:
             found = [(name, count) for name, count in found if name != "done_total"]
         return [
-            (self.words.number(count), self.words(f"counted.{name}")) for name, count in found if count or name == "due"
+            (self.words.number(count), self.words.counted("counted", name, count))
+            for name, count in found
+            if count or name == "due"
         ]
 
     def outcomes(self, outcomes: tuple[tuple[str, int], ...]) -> str:
         """Outcomes in words, such as "1.200 verwijderd, 2 gewijzigd"."""
         words = self.words
         ordered = sorted(outcomes, key=lambda pair: (_WORDS.index(pair[0]) if pair[0] in _WORDS else len(_WORDS), pair))
-        told = [f"{words.number(count)} {words.word('outcome', word)}" for word, count in ordered]
+        told = [f"{words.number(count)} {words.counted('outcome', word, count)}" for word, count in ordered]
         return ", ".join(told) or words("common.none")
 
     def terms(self, names: tuple[str, ...]) -> list[TermPart]:
@@ -219,17 +215,16 @@ class View:
         """The counts without a column of their own, where they are not zero."""
         names = [name for name in COUNTED if name not in self.numeric]
         return [
-            (self.words.number(getattr(counts, name)), self.words(f"counted.{name}"))
-            for name in names
-            if getattr(counts, name)
+            (self.words.number(count), self.words.counted("counted", name, count))
+            for name, count in ((name, getattr(counts, name)) for name in names)
+            if count
         ]
 
     def run_counts(self, target: RunTarget) -> str:
         """What a run found and did in one target."""
         words = self.words
-        told = [
-            f"{words.number(getattr(target, name))} {words(key)}" for name, key in _RUN_COUNTS if getattr(target, name)
-        ]
+        counts = [(name, getattr(target, name)) for name in _RUN_COUNTS]
+        told = [f"{words.number(count)} {words.counted('counted', name, count)}" for name, count in counts if count]
         told += [self.outcomes(target.outcomes)] if target.outcomes else []
         told += [words.word("stop", target.stopped_by)] if target.stopped_by else []
         return "; ".join(told) or words("common.none")

@@ -120,9 +120,15 @@ class Words:
         return self._form(key, number).format(n=self.number(number), **values)
 
     def _form(self, key: str, number: int) -> str:
-        if key not in self.texts:
-            raise KeyError(key)
-        return self._catalogue.translations.ngettext(key, key, number)
+        # In many languages a word behind a number is the same for one and for many: it has one form there.
+        text = self.texts[key]
+        found = self._catalogue.translations.ngettext(key, key, number)
+        return text if found == key else found
+
+    def counted(self, group: str, key: str, number: int) -> str:
+        """Return ``group.key`` as it stands behind a number: "1 supprimé", "2 supprimés"; the key where it is new."""
+        name = f"{group}.{key}"
+        return self._form(name, number) if name in self.texts else key
 
     def word(self, group: str, key: str | None) -> str:
         """Return ``group.key``, or the key itself where the catalogue does not know it; an em dash for None."""
