@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropa.cli.inputs import LARGEST, By, Json, Reason, in_folder, read_date
-from ropa.cli.output import echo, person, result, say, site, table, use_json
+from ropa.cli.output import echo, escaped, person, result, say, site, table, use_json
 from ropa.errors import CallError
 
 if TYPE_CHECKING:
@@ -90,23 +90,25 @@ def import_(
 
 @app.command()
 def export(
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="toml or json.")] = "toml",
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="toml, json or fideslang (YAML).")] = "toml",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there; default: stdout.")
     ] = None,
     revision: Revision = None,
     as_json: Json = False,
 ) -> None:
-    """Write the register as text that `import` reads back without loss."""
+    """Write the register as text that `import` reads back: toml and json without loss, others telling what is left."""
     use_json(as_json)
     from ropa.register import RegisterStore, to_json, to_toml
+    from ropa.register.exchange.fideslang import not_in_fideslang, to_fideslang
 
-    writers = {"toml": to_toml, "json": to_json}
+    writers = {"toml": to_toml, "json": to_json, "fideslang": to_fideslang}
     if form not in writers:
         raise CallError(f"there is no export in the format {form!r}", next_step=f"One of: {', '.join(writers)}.")
     with site() as opened:
         number, register = _at(RegisterStore(opened.engine), revision)
     text = writers[form](register)
+    left = not_in_fideslang(register) if form == "fideslang" else ()
     path = in_folder(output) if output is not None else None
     if path is not None:
         from ropa.wiring import write_new
@@ -115,8 +117,12 @@ def export(
     document = {"schema": "ropa.register-text/1", "revision": number, "format": form, "path": None, "text": text}
     if path is not None:
         document |= {"path": str(path), "text": None}
+    if left:
+        document["left"] = [{"where": item.where, "why": item.why} for item in left]
 
     def words() -> None:
+        for item in left:
+            typer.echo(escaped(f"not carried over: {item.where}: {item.why}"), err=True)
         if path is None:
             typer.echo(text, nl=not text.endswith("\n"))
         else:

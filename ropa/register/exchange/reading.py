@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ropa.config.bounds import MAX_BYTES, read_bounded
 from ropa.errors import Problem, RegisterError
+from ropa.register.exchange.fideslang import read_fideslang
 from ropa.register.exchange.incoming import Incoming
 from ropa.register.text import from_json, from_toml
 
@@ -44,5 +45,7 @@ def _json(data: bytes, name: str) -> Incoming:
 READERS: dict[str, Callable[[bytes, str], Incoming]] = {
     ".toml": _toml,
     ".json": _json,
+    ".yml": read_fideslang,
+    ".yaml": read_fideslang,
 }
 """By ending."""
