@@ -117,7 +117,7 @@ def export(
     document = {"schema": "ropa.register-text/1", "revision": number, "format": form, "path": None, "text": text}
     if path is not None:
         document |= {"path": str(path), "text": None}
-    if left:
+    if form == "fideslang":
         document["left"] = [{"where": item.where, "why": item.why} for item in left]
 
     def words() -> None:

@@ -14,6 +14,8 @@ from ropa.register.exchange.fideslang.entry import Desk, Entry
 from ropa.register.exchange.fideslang.nodes import Sequence, Table, Text
 
 _MOST_COLUMNS = 40
+_MOST_TERMS = 10
+"""Of a column."""
 _LONGEST_NAME = 64
 
 
@@ -52,15 +54,17 @@ def _columns(table: Table, prefix: str, inherited: tuple[str, ...]) -> Iterator[
     fields = table.entries.get("fields")
     for field in fields.items if isinstance(fields, Sequence) else ():
         if isinstance(field, Table) and (name := _name(field)):
-            own = (*inherited, *_terms(field))
+            own = (*inherited, *_terms(field))[:_MOST_TERMS]
             inner = list(_columns(field, f"{prefix}{name}.", own))
             yield from inner or [(f"{prefix}{name}", own)]
 
 
 def _terms(table: Table) -> tuple[str, ...]:
     listed = table.entries.get("data_categories")
-    items = listed.items if isinstance(listed, Sequence) else ()
-    return tuple(item.value for item in items if isinstance(item, Text) and len(item.value) <= _LONGEST_NAME)
+    items = listed.items if isinstance(listed, Sequence) else []
+    return tuple(
+        item.value for item in items[:_MOST_TERMS] if isinstance(item, Text) and len(item.value) <= _LONGEST_NAME
+    )
 
 
 def _name(table: Table) -> str | None:

@@ -50,7 +50,9 @@ ALIKE = {
     "privacy_policy": "whether it is the organisation's own policy is not said; if so: organisation.policy.url",
     "exempt_from_privacy_regulations": "decide whether the GDPR applies, and remove the activity if it does not",
     "reason_for_exemption": "decide whether the GDPR applies, and remove the activity if it does not",
-    "third_country_transfers": "name country and safeguard under transfer of the recipient that the data go to",
+    "data_qualifier": "the register has no key for how far data are tied to a person",
+    "system_dependencies": _FLOWS,
+    "registry_id": _TECHNICAL,
 }
 SILENT = {
     "administrating_department": "not defined",

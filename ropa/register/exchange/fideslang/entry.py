@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 
 from ropa.config.problems import KeyPath, Problems, spell
 from ropa.errors import RegisterError
-from ropa.register.exchange.fideslang.nodes import Node, Sequence, Table, Text, says_nothing
+from ropa.register.exchange.fideslang.nodes import Node, Sequence, Table, Text, broken, says_nothing
 from ropa.register.exchange.incoming import NotCarried
-from ropa.register.parse import LONGEST_LIST, LONGEST_TEXT
+from ropa.register.parse import LONGEST_LIST, LONGEST_TEXT, MOST_ENTRIES
 
 _FIDES_KEY = re.compile(r"[A-Za-z0-9_.<>-]{1,200}", re.ASCII)
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
@@ -24,7 +24,8 @@ _NO_PLACE = "the register has no key for it"
 class Desk:
     """What is noted while one file is read: problems, and what was left."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.problems = Problems()
         self._wrong: set[KeyPath] = set()
         self._left: dict[NotCarried, int] = {}
@@ -52,11 +53,16 @@ class Desk:
         ]
         return tuple(item for item, _ in sorted([*self._left.items(), *alike], key=lambda one: one[1]))
 
-    def raise_problems(self, name: str) -> None:
+    def hold_to_bound(self, kind: str, number: int) -> None:
+        """Raise RegisterError where there are more entries of a kind than a register takes."""
+        if number > MOST_ENTRIES:
+            raise broken(self.name, f"has more than {MOST_ENTRIES:,} {kind}")
+
+    def raise_problems(self) -> None:
         """Raise RegisterError with every problem, if there are any."""
         if found := self.problems.report({}):
             count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-            raise RegisterError(f"{name}: {count}", found, next_step=f"Mend {name}; nothing was changed.")
+            raise RegisterError(f"{self.name}: {count}", found, next_step=f"Mend {self.name}; nothing was changed.")
 
 
 def _times(lines: list[int]) -> str:
@@ -129,6 +135,7 @@ class Entry:
         if not isinstance(found, Sequence):
             self.desk.refuse((*self.path, key), found.line, "must be a list of tables")
             return []
+        self.desk.hold_to_bound(key, len(found.items))
         tables = []
         for index, item in enumerate(found.items):
             if isinstance(item, Table):

@@ -29,20 +29,21 @@ def read_fideslang(data: bytes, name: str) -> Incoming:
 
     Raises RegisterError with every problem, each with its path and line; ConfigurationError without PyYAML.
     """
-    desk = Desk()
+    desk = Desk(name)
     found = _resources(read_nodes(data, name), name, desk)
     organisation = _organisation(named(found["organization"], "organization"))
-    shelf = Shelf({kind: named(found[kind], kind) for kind in TAXONOMY})
-    own_names = {plain(text) for text in (organisation.name, organisation.legal_name) if text}
+    shelf = Shelf(desk, {kind: named(found[kind], kind) for kind in TAXONOMY})
+    own_names = {plain(organisation.name)}
     activities: dict[str, Activity] = {}
     for system in named(found["system"], "system"):
-        activities |= activities_of(system, shelf, own_names, activities)
+        activities_of(system, shelf, own_names, activities)
+        desk.hold_to_bound("activities", len(activities))
     for dataset in named(found["dataset"], "dataset"):
         leave_dataset(dataset)
     for policy in named(found["policy"], "policy"):
         desk.leave(policy.path, policy.line(), _POLICY)
     shelf.leave_unused()
-    desk.raise_problems(name)
+    desk.raise_problems()
     register = Register(
         organisation=organisation,
         recipients=shelf.recipients,
@@ -82,13 +83,14 @@ def _organisation(entries: list[Entry]) -> Organisation:
     controller = entry.entry("controller")
     details = _details(controller) if controller else {}
     name, controller_name = entry.text("name"), details.pop("name", None)
-    is_named_apart = name is not None and controller_name is not None and plain(name) != plain(controller_name)
+    if name is not None and controller_name is not None and plain(name) != plain(controller_name):
+        entry.leave(
+            "controller", "its name is another than the organization's; write legal_name if it is the one in law"
+        )
     if entry.node("security_policy") is not None:
         entry.leave("security_policy", "name the measures themselves in measures of each activity (Art. 30(1)(g))")
     found = Organisation(
         name=name or controller_name or "",
-        # The controller is who decides (Art. 4(7)): the name in law, where it is another than the one in use.
-        legal_name=controller_name if is_named_apart else None,
         dpo=_contact(entry, "data_protection_officer", "Data protection officer"),
         representative=_contact(entry, "representative", "Representative"),
         **details,

@@ -5,11 +5,13 @@ Invariant: one name is one recipient, one term is one category, wherever they ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Container, Mapping
 from dataclasses import replace
+from functools import cache
 
 from ropa.register.exchange.fideslang import terms
-from ropa.register.exchange.fideslang.entry import Entry
+from ropa.register.exchange.fideslang.entry import Desk, Entry
 from ropa.register.exchange.incoming import key_of
 from ropa.register.models import NONE, OWN, OwnCategory, Recipient
 from ropa.vocabulary import UNKNOWN, categories, plain
@@ -20,8 +22,9 @@ TAXONOMY = ("data_category", "data_use", "data_subject")
 class Shelf:
     """Terms and recipients, found or made when they are first named."""
 
-    def __init__(self, custom: Mapping[str, list[Entry]]) -> None:
+    def __init__(self, desk: Desk, custom: Mapping[str, list[Entry]]) -> None:
         """``custom``: the resources of the taxonomy that stand in the file, by kind."""
+        self._desk = desk
         self._custom: dict[str, dict[str, Entry]] = {kind: {} for kind in TAXONOMY}
         for kind, entries in custom.items():
             for entry in entries:
@@ -85,7 +88,8 @@ class Shelf:
         """Return the key of a recipient by name."""
         known = self._by_name.get(plain(name))
         if known is None:
-            known = key_of(name, {*self.recipients, NONE, OWN, UNKNOWN}, fallback="recipient")
+            self._desk.hold_to_bound("recipients", len(self.recipients) + 1)
+            known = key_of(name, _Taken(self.recipients), fallback="recipient")
             self.recipients[known] = Recipient(name=name)
             self._by_name[plain(name)] = known
         if role != UNKNOWN:
@@ -112,8 +116,26 @@ class Shelf:
         return found
 
 
-def _unknown(term: str, what: str, among: Iterable[str]) -> str:
+class _Taken:
+    """The keys that a recipient cannot have: those of others, and the words that mean something else."""
+
+    def __init__(self, recipients: Container[str]) -> None:
+        self._recipients = recipients
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._recipients or key in {NONE, OWN, UNKNOWN}
+
+
+@cache
+def _by_ending(among: frozenset[str]) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for one in sorted(among):
+        found[one.rpartition(".")[2]].append(one)
+    return dict(found)
+
+
+def _unknown(term: str, what: str, among: frozenset[str]) -> str:
     """Say that a word is not known, with the one that ends alike: words moved between releases of the taxonomy."""
-    alike = [one for one in among if one.rpartition(".")[2] == term.rpartition(".")[2]]
+    alike = _by_ending(among).get(term.rpartition(".")[2], [])
     hint = f" (did you mean {alike[0]}?)" if len(alike) == 1 else ""
     return f"{term} is no {what} of fideslang {terms.VERSION}{hint}"

@@ -32,12 +32,10 @@ ACTIVITY_TYPE = "Processing activity"
 _ENTRY_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 
 
-def activities_of(
-    system: Entry, shelf: Shelf, own_names: Collection[str], taken: Collection[str]
-) -> dict[str, Activity]:
-    """Return the activities that a system is, by key.
+def activities_of(system: Entry, shelf: Shelf, own_names: Collection[str], found: dict[str, Activity]) -> None:
+    """Add the activities that a system is to those that were found, by key.
 
-    ``own_names``: how the organisation itself is called, so that it is no recipient. ``taken``: keys that are in use.
+    ``own_names``: how the organisation itself is called, so that it is no recipient.
     """
     name = system.text("name")
     key = system.term("fides_key")
@@ -51,19 +49,18 @@ def activities_of(
     title = name or key or "system"
     if not declared:
         system.desk.leave(system.path, system.line(), "declares no use of data, so that there is no activity to enter")
-        return {}
+        return
     if is_activity:
-        is_ours = key is not None and _ENTRY_KEY.fullmatch(key) is not None and key not in taken
-        own_key = key if key is not None and is_ours else key_of(key or title, taken)
-        return {own_key: put_together(as_purposes(declared, title), replace(common, title=title))}
-    found: dict[str, Activity] = {}
+        is_ours = key is not None and _ENTRY_KEY.fullmatch(key) is not None and key not in found
+        own_key = key if key is not None and is_ours else key_of(key or title, found)
+        found[own_key] = put_together(as_purposes(declared, title), replace(common, title=title))
+        return
     common = replace(common, systems=(title,))
     for one in declared:
         further = one.name or (one.use if len(declared) > 1 else None)
         own_title = one.name or (f"{title} ({one.use})" if further else title)
-        own_key = key_of(" ".join(filter(None, (key or title, further))), {*taken, *found})
+        own_key = key_of(" ".join(filter(None, (key or title, further))), found)
         found[own_key] = put_together([one], replace(common, title=own_title))
-    return found
 
 
 # --- what a system says for all of them ---------------------------------------------------------------------------
@@ -71,8 +68,7 @@ def activities_of(
 
 def _common(system: Entry, shelf: Shelf, declared: list[Declared], own_names: Collection[str]) -> Activity:
     department = system.text("administrating_department")
-    joint = system.text("joint_controller_info")
-    further = [shelf.recipient(joint, "joint-controller")] if joint else []
+    further = [shelf.recipient(joint, "joint-controller") for joint in _joint(system)]
     vendor = _vendor(system, shelf, own_names)
     if vendor:
         further.append(vendor)
@@ -90,8 +86,18 @@ def _common(system: Entry, shelf: Shelf, declared: list[Declared], own_names: Co
     )
 
 
+def _joint(system: Entry) -> list[str]:
+    """The joint controllers: a text, or as releases before 3 have it, a contact."""
+    older = system.entry("joint_controller")
+    found = [system.text("joint_controller_info"), older.text("name") if older else None]
+    if older:
+        older.leave_rest("system.*.joint_controller", {}, {})
+    return [name for name in found if name]
+
+
 def _role(system: Entry) -> str:
-    titles = {title.casefold() for title in system.texts("responsibility")}
+    older = system.text("data_responsibility_title")
+    titles = {title.casefold() for title in [*system.texts("responsibility"), *([older] if older else [])]}
     known = {"controller": "controller", "processor": "processor", "sub-processor": "processor"}
     roles = {known[title] for title in titles if title in known}
     if titles - known.keys() or len(roles) > 1:
@@ -104,6 +110,10 @@ def _role(system: Entry) -> str:
 def _dpia(system: Entry) -> str | None:
     is_required = system.flag("requires_data_protection_assessments")
     progress = system.text("dpa_progress")
+    older = system.entry("data_protection_impact_assessment")
+    if older:
+        is_required = older.flag("is_required") or is_required
+        older.leave_rest("system.*.data_protection_impact_assessment", {}, {})
     if progress is not None and progress.casefold() == "done":
         return "done"
     if progress is not None:
@@ -133,6 +143,8 @@ def _vendor(system: Entry, shelf: Shelf, own_names: Collection[str]) -> str | No
 def _transfer(system: Entry, shelf: Shelf, receivers: Collection[str]) -> None:
     """Data go to a third country: noted with the one recipient they can go to, and else left."""
     words = system.texts("legal_basis_for_transfers")
+    if system.node("third_country_transfers") is not None:
+        system.leave("third_country_transfers", "name each country under transfer of the recipient that the data go to")
     if not system.flag("does_international_transfers") and not words:
         return
     key = (

@@ -205,6 +205,11 @@ def _own_terms() -> Mapping[str, str]:
     return {own_key(term): term for term in sorted(CATEGORIES)}
 
 
+def own_of_key(key: str) -> OwnCategory | None:
+    """Return the own category that a term of fideslang alone makes, None where the key is not made of one."""
+    return own_category(_own_terms()[key])[1] if key in _own_terms() else None
+
+
 def their_categories(key: str) -> tuple[tuple[str, ...], bool]:
     """Return the terms that a category of ours is written as, and whether they say less than it."""
     known = category(key)

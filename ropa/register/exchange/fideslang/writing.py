@@ -57,8 +57,10 @@ def _document(register: Register, left: list[NotCarried]) -> dict[str, Any]:
         if recipient.transfer is not None:
             why = "a manifest says that data go to third countries, and neither to whom nor to which"
             left.append(NotCarried(f"recipient.{key}.transfer", why))
-    for name, entries in (("cookie", register.cookies), ("category", register.categories)):
-        left += [NotCarried(f"{name}.{key}", f"a manifest has no entry for a {name}") for key in entries]
+    left += [NotCarried(f"cookie.{key}", "a manifest has no entry for a cookie") for key in register.cookies]
+    for key, own in register.categories.items():
+        if own != terms.own_of_key(key):
+            left.append(NotCarried(f"category.{key}", "a manifest has no entry for a category"))
     if systems:
         left.append(
             NotCarried("config/retention.toml", "where data lie and the periods of the rules are no part of it")
@@ -71,6 +73,8 @@ def _document(register: Register, left: list[NotCarried]) -> dict[str, Any]:
 
 def _organization(organisation: Organisation, left: list[NotCarried]) -> dict[str, Any]:
     leave_keys(left, "organisation", organisation, _ORGANISATION)
+    if organisation.legal_name and organisation.name:
+        left.append(NotCarried("organisation.legal_name", "stands as the name of the controller, and is not read back"))
     controller = Contact(
         name=organisation.legal_name or organisation.name,
         address=organisation.address,
