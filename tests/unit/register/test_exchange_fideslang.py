@@ -23,7 +23,7 @@ from ropa.register import from_toml, to_toml
 from ropa.register.exchange import merged, read_incoming
 from ropa.register.exchange.fideslang import not_in_fideslang, read_fideslang, terms, to_fideslang
 from ropa.register.exchange.fideslang.nodes import DEEPEST, LARGEST, MOST_NODES
-from ropa.register.models import Register
+from ropa.register.models import Register, Transfer
 from ropa.vocabulary import categories, conditions, legal_bases, purposes, safeguards, subjects
 
 BEDS = Path(os.environ.get("ROPA_BEDS") or Path(__file__).parents[4] / "shared" / "beds")
@@ -207,17 +207,20 @@ def test_a_transfer_goes_to_the_one_recipient_it_can_go_to():
         )
     )
     transfer = alone.register.recipients["printer"].transfer
-    assert (transfer.country, transfer.safeguard) == ("unknown", "scc")
+    assert (transfer.country, transfer.safeguard) == (None, "scc")
+    unsaid = read(system("data_use: sales\nthird_parties: Printer", more="does_international_transfers: true")).register
+    assert unsaid.recipients["printer"].transfer == Transfer()
+    assert from_toml(to_toml(unsaid)) == unsaid
     several = read(system("data_use: sales\nthird_parties: Printer; Bank", more="does_international_transfers: true"))
     assert all(one.transfer is None for one in several.register.recipients.values())
     assert "who receives cannot be told" in left(several)["system.crm.does_international_transfers"]
 
 
 @pytest.mark.parametrize("words", ["[Adequacy Decision]", "[SCCs, BCRs]", "[Supplementary Measures]", "[made up]"])
-def test_a_safeguard_that_the_words_do_not_settle_is_unknown_and_its_words_are_kept(words):
+def test_a_safeguard_that_the_words_do_not_settle_is_not_set_and_its_words_are_kept(words):
     incoming = read(system("data_use: sales\nthird_parties: Printer", more=f"legal_basis_for_transfers: {words}"))
     transfer = incoming.register.recipients["printer"].transfer
-    assert (transfer.safeguard, transfer.note) == ("unknown", words.strip("[]").replace(", ", "; "))
+    assert (transfer.safeguard, transfer.note) == (None, words.strip("[]").replace(", ", "; "))
 
 
 def test_the_business_that_a_system_represents_is_a_recipient_unless_it_is_the_organisation():
@@ -474,7 +477,7 @@ email = "dpo@example.org"
 
 [recipient.host]
 name = "Host"
-transfer = { country = "unknown", safeguard = "scc" }
+transfer = { safeguard = "scc" }
 
 [category.user-location-precise]
 title = "Plaats"

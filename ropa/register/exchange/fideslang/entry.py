@@ -160,13 +160,16 @@ class Entry:
         self.desk.leave((*self.path, key), self.line(key), why)
 
     def leave_rest(self, kind: str, alike: Mapping[str, str], silent: Mapping[str, str]) -> None:
-        """Note every key that was not taken. ``alike``: why, for keys told once a file; ``silent``: defaults, in
-        small letters, that Fides writes by itself."""
+        """Note every key that was not taken.
+
+        ``alike``: why, by key; where it is given, a key is told once for all tables of the kind. ``silent``: defaults,
+        in small letters, that Fides writes by itself.
+        """
         for key, node in self.table.entries.items():
             if key in self._taken or says_nothing(node) or _is_default(node, silent.get(key)):
                 continue
-            if key in alike:
-                self.desk.leave_alike(f"{kind}.*.{key}", self.line(key), alike[key])
+            if alike:
+                self.desk.leave_alike(f"{kind}.*.{spell((key,))}", self.line(key), alike.get(key, _NO_PLACE))
             else:
                 self.desk.leave((*self.path, key), self.line(key), _NO_PLACE)
 

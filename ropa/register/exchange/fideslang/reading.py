@@ -95,11 +95,7 @@ def _organisation(entries: list[Entry]) -> Organisation:
         representative=_contact(entry, "representative", "Representative"),
         **details,
     )
-    entry.leave_rest(
-        "organization",
-        {"fidesctl_meta": "of use to Fides alone", "tags": "of use to Fides alone"},
-        {"organization_fides_key": "default_organization"},
-    )
+    entry.leave_rest("organization", {}, {"organization_fides_key": "default_organization"})
     return found
 
 

@@ -157,11 +157,11 @@ def _transfer(system: Entry, shelf: Shelf, receivers: Collection[str]) -> None:
             key, "who receives cannot be told: set transfer (country, safeguard) of the recipient (Art. 30(1)(e))"
         )
         return
-    safeguard = terms.SAFEGUARDS.get(words[0].casefold(), UNKNOWN) if len(words) == 1 else UNKNOWN
-    note = "; ".join(words) if words and safeguard == UNKNOWN else None
+    safeguard = terms.SAFEGUARDS.get(words[0].casefold()) if len(words) == 1 else None
+    note = "; ".join(words) if words and safeguard is None else None
     receiver = next(iter(receivers))
     before = shelf.recipients[receiver]
-    transfer = Transfer(country=UNKNOWN, safeguard=safeguard, note=note)
+    transfer = Transfer(safeguard=safeguard, note=note)
     if before.transfer not in {None, transfer}:
         system.leave(key, "another transfer to the same recipient stands already")
         return
