@@ -183,6 +183,25 @@ def test_a_word_that_the_file_adds_to_the_taxonomy_is_taken_with_its_name():
     assert left(incoming)["data_category.*"] == "fideslang's own word, or one that nothing uses"
 
 
+@pytest.mark.parametrize(
+    ("text", "basis"),
+    [
+        ("Legal obligations", "6.1.c"),
+        ("Legal Obligation", "6.1.c"),
+        ("consent", "6.1.a"),
+        ("Legitimate Interest", "6.1.f"),
+    ],
+)
+def test_a_legal_basis_is_taken_as_this_and_earlier_releases_spell_it(text, basis):
+    assert only_activity(read(system(f"data_use: sales\nlegal_basis_for_processing: {text}"))).legal_basis == basis
+
+
+def test_a_legal_basis_in_other_words_is_left_and_stays_unknown():
+    incoming = read(system("data_use: sales\nlegal_basis_for_processing: because"))
+    assert only_activity(incoming).legal_basis == "unknown"
+    assert "system.crm.privacy_declarations[0].legal_basis_for_processing" in left(incoming)
+
+
 def test_data_about_no_person_are_no_data_category():
     incoming = read(system("data_use: sales").replace("user.name", "system.operations"))
     assert only_activity(incoming).data == {}
@@ -227,6 +246,8 @@ def test_the_business_that_a_system_represents_is_a_recipient_unless_it_is_the_o
     vendor = system("data_use: sales", more="legal_name: Vendor Ltd\nlegal_address: 1 Road\ndpo: dpo@vendor.example")
     recipient = read(vendor).register.recipients["vendor-ltd"]
     assert (recipient.contact, recipient.systems) == ("dpo@vendor.example; 1 Road", ("Customer system",))
+    named = read("organization:\n  - {fides_key: o, name: V, controller: {name: Vendor Ltd}}\n" + vendor)
+    assert named.register.recipients == {}
     own = read("organization:\n  - {fides_key: o, name: Vendor Ltd}\n" + vendor)
     assert own.register.recipients == {}
     assert {"system.crm.legal_address", "system.crm.dpo"} <= left(own).keys()

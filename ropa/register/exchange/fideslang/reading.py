@@ -31,9 +31,10 @@ def read_fideslang(data: bytes, name: str) -> Incoming:
     """
     desk = Desk(name)
     found = _resources(read_nodes(data, name), name, desk)
-    organisation = _organisation(named(found["organization"], "organization"))
+    organizations = named(found["organization"], "organization")
+    organisation = _organisation(organizations)
     shelf = Shelf(desk, {kind: named(found[kind], kind) for kind in TAXONOMY})
-    own_names = {plain(organisation.name)}
+    own_names = _names(organizations)
     activities: dict[str, Activity] = {}
     for system in named(found["system"], "system"):
         activities_of(system, shelf, own_names, activities)
@@ -97,6 +98,13 @@ def _organisation(entries: list[Entry]) -> Organisation:
     )
     entry.leave_rest("organization", {}, {"organization_fides_key": "default_organization"})
     return found
+
+
+def _names(entries: list[Entry]) -> set[str]:
+    """How the organisations of a file are called, and their controllers."""
+    controllers = (entry.entry("controller") for entry in entries)
+    found = [entry.text("name") for entry in (*entries, *(one for one in controllers if one is not None))]
+    return {plain(name) for name in found if name}
 
 
 def _contact(entry: Entry, key: str, role: str) -> Contact | None:

@@ -163,9 +163,9 @@ def _subjects() -> Mapping[str, str]:
     return named | {one.fideslang[0]: key for key, one in subjects().items() if one.fideslang and not one.is_lossy}
 
 
-def our_subject(term: str, taken: Container[str] = ()) -> str:
+def our_subject(term: str) -> str:
     """Return the key of a category of data subjects: ours, else theirs as it is written (which is a finding)."""
-    return _subjects().get(term) or key_of(term, taken, fallback="subject")
+    return _subjects().get(term) or key_of(term, fallback="subject")
 
 
 _OLDER_BASES = {"legal obligation": "6.1.c", "vital interest": "6.1.d", "legitimate interest": "6.1.f"}
