@@ -618,7 +618,7 @@ def _founded():
 
 @functools.cache
 def _verifier():
-    path = Path(__file__).parents[1] / "tools" / "verify_ledger.py"
+    path = Path(__file__).parents[1] / "ropa" / "ledger" / "verifier" / "verify_ledger.py"
     spec = importlib.util.spec_from_file_location("independent_verifier", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -48,6 +48,7 @@ ledger prove crm.customers KEY --json
 ledger checkpoint --json
 ledger export evidence --json
 report --json
+report --bundle bundle --json
 register import nothing.toml --json
 """
 """Asked in the demonstration's folder, in this order; the last must fail."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
 from ropa.errors import CallError, LedgerError
 from ropa.ledger.batches import BATCH_NAME, OUTCOMES_NAME
 from ropa.ledger.chain import BATCHES, CHECKPOINT_NAME, CHECKPOINTS, EVENTS
-from ropa.ledger.files import PRIVATE_FILE, PRIVATE_FOLDER, names_in, open_regular, sync_folder
+from ropa.ledger.files import PRIVATE_FILE, PRIVATE_FOLDER, is_free, names_in, open_regular, sync_folder
 
 
 def export(folder: Path, to: Path) -> int:
@@ -60,8 +59,7 @@ def _prepare(to: Path) -> None:
     try:
         os.mkdir(to, mode=PRIVATE_FOLDER)  # noqa: PTH102 - the system call: it follows no link
     except FileExistsError:
-        is_free = stat.S_ISDIR(os.lstat(to).st_mode) and not names_in(to)
-        if not is_free:
+        if not is_free(to):
             raise CallError(
                 f"{to} is not a new or empty folder",
                 next_step="Name a folder that does not exist.",

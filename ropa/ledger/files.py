@@ -92,6 +92,16 @@ def names_in(folder: Path) -> list[str]:
         return []
 
 
+def is_free(folder: Path) -> bool:
+    """Tell whether a folder can be made here: nothing is there, or a folder that holds nothing; never a link."""
+    try:
+        return stat.S_ISDIR(os.lstat(folder).st_mode) and not os.listdir(folder)  # noqa: PTH208
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def is_content(path: Path, content: bytes) -> bool:
     """Tell whether a file holds exactly this."""
     try:

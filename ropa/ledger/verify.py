@@ -1,7 +1,7 @@
 """Is the evidence sound? Everything that the ledger's format lets a reader check, from the files alone.
 
 Invariant: never raises for anything the files hold, and finds what was changed after a checkpoint covered it; memory
-grows with batches and checkpoints, not with lines or leaves. ``tools/verify_ledger.py`` asks the same questions and
+grows with batches and checkpoints, not with lines or leaves. ``verifier/verify_ledger.py`` asks the same questions and
 shares no code with this.
 """
 

@@ -157,7 +157,9 @@ def read_events(ledger: Path) -> list[dict[str, Any]]:
 
 
 def _verifier(repository: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("verify_ledger", repository / "tools" / "verify_ledger.py")
+    spec = importlib.util.spec_from_file_location(
+        "verify_ledger", repository / "ropa" / "ledger" / "verifier" / "verify_ledger.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -169,7 +171,7 @@ VERIFIER = _verifier(Path(__file__).parents[2])
 
 
 def verify(ledger: Path, exports: Path | None = None) -> int:
-    """Run the stranger's verifier (tools/verify_ledger.py), also against the checkpoints that were exported."""
+    """Run the stranger's verifier (ropa/ledger/verifier), also against the checkpoints that were exported."""
     outside = sorted(exports.glob("[0-9]" * 12)) if exports is not None and exports.is_dir() else []
     code: int = VERIFIER.main([str(ledger), *(word for path in outside[-1:] for word in ("--checkpoint", str(path)))])
     return code

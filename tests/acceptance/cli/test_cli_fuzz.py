@@ -30,7 +30,7 @@ REAL = [
     ["hold", "release", "1", "--reason", "x"], ["finding", "list"], ["finding", "show", "1"],
     ["finding", "resolve", "1", "--by", "An", "--reason", "x"], ["ledger", "verify"], ["ledger", "show"],
     ["ledger", "show", "--type", "plan"], ["ledger", "prove", "crm.contacts", "1"], ["ledger", "checkpoint"],
-    ["ledger", "export", "evidence"], ["report", "--format", "json", "--lang", "en"], ["report", "-o", "r.html"],
+    ["ledger", "export", "evidence"], ["report", "--format", "json", "--lang", "en"], ["report", "-o", "r.html"], ["report", "--bundle", "b"],
     ["register", "list"], ["register", "show", "intake"], ["register", "export"], ["register", "import", "register.toml"],
     ["register", "export", "--format", "json", "-o", "r.json"], ["register", "history"], ["register", "diff", "0", "1"],
     ["register", "add", "activity.new", "--set", "title=x", "--reason", "x"], ["register", "end", "intake", "--reason", "x"],

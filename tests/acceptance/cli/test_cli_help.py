@@ -41,7 +41,7 @@ OPTIONS = {
     },
     ("hold", "release"): {"--by", "--reason"},
     ("finding", "resolve"): {"--by", "--reason"},
-    ("report",): {"--format", "--lang", "-o"},
+    ("report",): {"--format", "--lang", "-o", "--bundle"},
     ("halt",): {"--by", "--reason"},
     ("apply",): {"--by", "--reason"},
     ("sweep",): {"--by", "--reason"},
@@ -141,10 +141,10 @@ def test_an_unknown_format_of_the_report_is_refused_with_those_that_exist(ropa: 
     assert all(name in error["next_step"] for name in ("html", "json", "csv"))
 
 
-@pytest.mark.parametrize("lang", ["fr", "de", "xx", "", "NL", "../en"])
+@pytest.mark.parametrize("lang", ["pl", "FR", "xx", "", "NL", "../en"])
 def test_an_unknown_language_of_the_report_is_refused_with_those_that_exist(ropa: Ropa, lang: str) -> None:
     error = ropa.refused("report", "--lang", lang)
-    assert all(name in error["next_step"] for name in ("nl", "en"))
+    assert all(name in error["next_step"] for name in ("nl", "fr", "de", "en"))
 
 
 @pytest.mark.parametrize("form", ["xlsx", "csv", "", "TOML"])
@@ -200,6 +200,7 @@ def test_an_option_without_its_value_is_refused(ropa: Ropa) -> None:
         ("plan", "--rule"),
         ("hold", "add", "--record", "crm.contacts"),
         ("report", "-o"),
+        ("report", "--bundle"),
     ):
         assert ropa(*arguments, code=2).err
 

@@ -127,6 +127,7 @@ def test_no_token_leaves_the_places_it_was_planted_in(campaign: Campaign, tmp_pa
     run("ledger", "verify", "--json")
     run("ledger", "prove", "crm.prospects", *wanted["key"], codes=(0, 1))
     run("ledger", "export", str(tmp_path / "exported"))
+    run("report", "--bundle", str(tmp_path / "bundle"))
     for form in ("html", "csv", "json", "pdf", "xlsx", "jsonld"):
         run("report", "--format", form, "-o", str(tmp_path / f"report.{form}"), codes=(0, 2))
     for form in ("toml", "json", "xlsx"):

@@ -22,7 +22,7 @@ from ropa.ledger.note import format_checkpoint
 from ropa.ledger.rules import approval_text, mandate_hash
 from ropa.ledger.store import Ledger
 
-TOOL = Path(__file__).parents[3] / "tools" / "verify_ledger.py"
+TOOL = Path(__file__).parents[3] / "ropa" / "ledger" / "verifier" / "verify_ledger.py"
 START = datetime(2026, 11, 21, 1, 30, tzinfo=UTC)
 ORIGIN = "ropa.example/webassur"
 FAR = "2099-12-31T23:59:59Z"

@@ -207,7 +207,7 @@ def test_the_words_of_the_law_stand_as_the_official_journal_has_them(lang):
     assert hashlib.sha256("\n".join(texts[key] for key in points).encode()).hexdigest() == LAW[lang]
 
 
-OURS = ("report.po",)
+OURS = ("report.po", "bundle.po")
 """Catalogues whose every text is looked at."""
 
 SAME = {

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Verify the evidence of ropa with the Python standard library and openssl, and nothing else.
 
-Usage: python3 verify_ledger.py LEDGER_DIR [--key public.pem] [--checkpoint FILE]...
+Usage: python3 verify_ledger.py [DIR] [--key public.pem] [--checkpoint FILE]...
 
-Reads events.jsonl, checkpoints/, batches/ and public*.pem of a ledger or of an exported copy. With --checkpoint, a
-signed checkpoint kept elsewhere, it also shows a cut tail or a rewritten history. Exit code 0: sound; 3: sound, but
-intents have no receipt yet; 1: broken, with the first fault found. It shares no code with ropa, on purpose.
+DIR is a ledger, an exported copy of one (events.jsonl, checkpoints/, batches/, public*.pem), or a bundle: a folder with
+SHA256SUMS and the ledger in ledger/; default: the folder of this program. Of a bundle every file is compared with
+SHA256SUMS first. With --checkpoint, a signed checkpoint kept elsewhere, it also shows a cut tail or a rewritten
+history. Exit code 0: sound; 3: sound, but intents have no receipt yet; 1: broken, with the first fault found; 2: this
+machine or the call is not fit. It shares no code with ropa, on purpose.
 """
+# ruff: noqa: S603, T201 - a script that prints and calls openssl
 
 from __future__ import annotations
 
@@ -26,6 +29,12 @@ from pathlib import Path
 from typing import Any
 
 SPKI = bytes.fromhex("302a300506032b6570032100")  # what stands before the 32 bytes of an Ed25519 public key (RFC 8410)
+SUMS, LEDGER, CHECKPOINT = "SHA256SUMS", "ledger", "checkpoint.txt"  # of a bundle
+KNOWN_KEY = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"  # RFC 8032, section 7.1, test 2
+KNOWN_SIGNATURE = (  # of the message 72
+    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+    "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+)
 WORDS = {"purged", "anonymised", "flagged", "recoverable", "absent", "changed"}
 WORDS |= {"held", "blocked", "refused", "failed", "unverified"}
 FIELDS = {
@@ -78,7 +87,7 @@ def b64(text: str, length: int) -> bytes:
 def stamp(text: str) -> str:
     """Read an instant as the ledger writes it."""
     need(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", text), "not an instant")
-    datetime.fromisoformat(text)  # raises where there is no such day or time
+    datetime.fromisoformat(text[:-1])  # raises where there is no such day or time
     return text
 
 
@@ -321,8 +330,8 @@ class Story:
         need(self.seen.issuperset(event.get("roots", ())), "a key of a batch that never was")
 
 
-def verify(folder: Path, outside_key: bytes | None, outside: list[bytes]) -> tuple[Story, int, int]:
-    """Return what was told, the number of lines, and how many the newest checkpoint covers. Raises when broken."""
+def verify(folder: Path, outside_key: bytes | None, outside: list[bytes]) -> tuple[Story, Tree, int]:
+    """Return what was told, the tree over the lines, and how many the newest checkpoint covers. Raises when broken."""
     names = [path.name for path in (folder / "checkpoints").iterdir() if re.fullmatch("[0-9]{12}", path.name)]
     notes = {int(name): Note((folder / "checkpoints" / name).read_bytes()) for name in names}
     need(notes and all(size == note.size for size, note in notes.items()), "no checkpoint, or one under a wrong name")
@@ -366,29 +375,72 @@ def verify(folder: Path, outside_key: bytes | None, outside: list[bytes]) -> tup
                     note.check(story.origin, tree.root(), keys[-1:])
     need(max([*notes, *(note.size for note in kept)]) <= tree.size, "a checkpoint covers more lines than there are")
     need(outside_key is None or outside_key.strip() in [pem(key).strip() for key in keys], "the ledger has another key")
-    return story, tree.size, max(notes)
+    return story, tree, max(notes)
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, read piece by piece."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def check_bundle(folder: Path) -> tuple[int, list[str]]:
+    """Compare every file that SHA256SUMS lists; return how many they are, and the names of files that it does not."""
+    text, listed = (folder / SUMS).read_bytes().decode("ascii"), set[str]()
+    need(text.endswith("\n"), f"the last line of {SUMS} is not whole")
+    for line in text[:-1].split("\n"):
+        found = re.fullmatch(r"([0-9a-f]{64})  ([A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)", line)
+        need(found, f"a line of {SUMS} that is none")
+        digest, name = found.groups() if found else ("", "")
+        path = folder / name
+        need(name not in listed and path.is_file() and not path.is_symlink(), f"{name} is not there, or listed twice")
+        need(digest_of(path) == digest, f"{name} is not as {SUMS} says")
+        listed.add(name)
+    own = {path.name for path in (folder / LEDGER).glob("public*.pem")}
+    need(listed >= {CHECKPOINT, f"{LEDGER}/events.jsonl", *own, *(f"{LEDGER}/{name}" for name in own)}, "a file lacks")
+    same = all((folder / name).read_bytes() == (folder / LEDGER / name).read_bytes() for name in own)
+    need(own and same, "a public key is not the one of the ledger")
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()}
+    return len(listed), sorted(there - listed - {SUMS})
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print what was found; return 0, 3 or 1."""
     parser = argparse.ArgumentParser(description="Verify the evidence of ropa.")
-    parser.add_argument("folder", type=Path, metavar="LEDGER_DIR")
+    parser.add_argument("folder", type=Path, metavar="DIR", nargs="?", help="a ledger or a bundle")
     parser.add_argument("--key", type=Path, help="the ledger's public key, from elsewhere")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="a checkpoint kept elsewhere")
     options = parser.parse_args(arguments)
+    folder = options.folder or Path(__file__).parent
+    if not options.folder and not (folder / SUMS).exists():
+        parser.error("name the folder of the ledger")
+    if sys.version_info < (3, 10):  # noqa: UP036 - a stranger's Python, not ours
+        parser.error("Python 3.10 or newer is needed")
     if shutil.which("openssl") is None:
         parser.error("openssl is needed to check signatures, and is not there")
+    if not is_signed(bytes.fromhex(KNOWN_KEY), b"\x72", bytes.fromhex(KNOWN_SIGNATURE)):
+        parser.error("this openssl cannot check Ed25519 signatures; OpenSSL 3.0 or newer can")
     try:
         key = options.key.read_bytes() if options.key else None
         outside = [path.read_bytes() for path in options.checkpoint]
     except OSError as error:
         parser.error(str(error))
     try:
-        story, size, signed = verify(options.folder, key, outside)
+        if (folder / SUMS).exists():
+            count, others = check_bundle(folder)
+            print(f"files: {count} are as {SUMS} says; its own SHA-256 is {digest_of(folder / SUMS)}")
+            for name in others:
+                print(f"not in {SUMS}, so not checked: {name!a}")
+            folder, outside = folder / LEDGER, [*outside, (folder / CHECKPOINT).read_bytes()]
+        story, tree, signed = verify(folder, key, outside)
     except Exception as error:  # noqa: BLE001 - whatever evidence makes this program stumble is broken evidence
         print(f"BROKEN: {error or type(error).__name__}" if isinstance(error, BrokenError) else f"BROKEN: {error!r}")
         return 1
-    print(f"sound: {story.origin}, {size} lines, {size - signed} of them after the newest checkpoint")
+    print(f"sound: {story.origin}, {tree.size} lines, {tree.size - signed} of them after the newest checkpoint")
+    print(f"root: {tree.root().hex()}")
     for kind, count in sorted(story.unknown.items()):
         print(f"not understood: {count} lines of type {kind}")
     for root, intent in story.open.items():
