@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -90,43 +91,51 @@ def import_(
 
 @app.command()
 def export(
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="toml, json or fideslang (YAML).")] = "toml",
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="toml, json, xlsx, or fideslang (YAML).")
+    ] = "toml",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there; default: stdout.")
     ] = None,
     revision: Revision = None,
     as_json: Json = False,
 ) -> None:
-    """Write the register as text that `import` reads back: toml and json without loss, others telling what is left."""
+    """Write the register so that `import` reads it back: toml, json and xlsx without loss, others telling what is
+    left."""
     use_json(as_json)
-    from ropa.register import RegisterStore, to_json, to_toml
-    from ropa.register.exchange.fideslang import not_in_fideslang, to_fideslang
+    from ropa.register import RegisterStore
+    from ropa.register.exchange import FORMS, write_register
 
-    writers = {"toml": to_toml, "json": to_json, "fideslang": to_fideslang}
-    if form not in writers:
-        raise CallError(f"there is no export in the format {form!r}", next_step=f"One of: {', '.join(writers)}.")
+    if form not in FORMS:
+        raise CallError(f"there is no export in the format {form!r}", next_step=f"One of: {', '.join(FORMS)}.")
+    if form == "xlsx" and output is None and (as_json or sys.stdout.isatty()):
+        raise CallError("a workbook is no text that can be shown", next_step="Name a file with -o.")
     with site() as opened:
         number, register = _at(RegisterStore(opened.engine), revision)
-    text = writers[form](register)
-    left = not_in_fideslang(register) if form == "fideslang" else ()
+    written, left = write_register(register, form)
     path = in_folder(output) if output is not None else None
     if path is not None:
         from ropa.wiring import write_new
 
-        write_new(path, text.encode())
-    document = {"schema": "ropa.register-text/1", "revision": number, "format": form, "path": None, "text": text}
-    if path is not None:
-        document |= {"path": str(path), "text": None}
-    if form == "fideslang":
-        document["left"] = [{"where": item.where, "why": item.why} for item in left]
+        write_new(path, written if isinstance(written, bytes) else written.encode())
+    document = {
+        "schema": "ropa.register-text/1",
+        "revision": number,
+        "format": form,
+        "path": None if path is None else str(path),
+        "text": written if path is None else None,
+        "left": [{"where": item.where, "why": item.why} for item in left],
+    }
 
     def words() -> None:
         for item in left:
             typer.echo(escaped(f"not carried over: {item.where}: {item.why}"), err=True)
-        if path is None:
-            typer.echo(text, nl=not text.endswith("\n"))
-        else:
+        if path is not None:
             say(f"{path} written")
+        elif isinstance(written, bytes):
+            sys.stdout.buffer.write(written)
+        else:
+            typer.echo(written, nl=not written.endswith("\n"))
 
     result(document, words)
 

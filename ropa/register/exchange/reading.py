@@ -42,10 +42,24 @@ def _json(data: bytes, name: str) -> Incoming:
     return Incoming("json", from_json(data, name), is_whole=True)
 
 
+def _xlsx(data: bytes, name: str) -> Incoming:
+    from ropa.register.exchange.workbook_reading import read_workbook
+
+    return read_workbook(data, name)
+
+
+def _csv(data: bytes, name: str) -> Incoming:
+    from ropa.register.exchange.article30 import read_csv
+
+    return read_csv(data, name)
+
+
 READERS: dict[str, Callable[[bytes, str], Incoming]] = {
     ".toml": _toml,
     ".json": _json,
     ".yml": read_fideslang,
     ".yaml": read_fideslang,
+    ".xlsx": _xlsx,
+    ".csv": _csv,
 }
 """By ending."""

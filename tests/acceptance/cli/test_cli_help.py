@@ -147,7 +147,7 @@ def test_an_unknown_language_of_the_report_is_refused_with_those_that_exist(ropa
     assert all(name in error["next_step"] for name in ("nl", "fr", "de", "en"))
 
 
-@pytest.mark.parametrize("form", ["xlsx", "csv", "", "TOML"])
+@pytest.mark.parametrize("form", ["ods", "csv", "", "TOML"])
 def test_an_unknown_format_of_the_register_export_is_refused_with_those_that_exist(ropa: Ropa, form: str) -> None:
     error = ropa.refused("register", "export", "--format", form)
     assert all(name in error["next_step"] for name in ("toml", "json"))
