@@ -47,12 +47,12 @@ def open_workbook(data: bytes, name: str) -> tuple[Sheet, ...]:
     """Return the sheets of a workbook, in its order. Raises RegisterError: it is none, or is past a bound."""
     try:
         package = vetted(data)
-        return _guarded(lambda: _sheets(package))
+        return guarded(lambda: _sheets(package))
     except UnusableError as failure:
         raise refused(name, str(failure)) from None
 
 
-def _guarded(read: Callable[[], _Read]) -> _Read:
+def guarded(read: Callable[[], _Read]) -> _Read:
     """Call what reads by calamine. Raises UnusableError whatever it raises, a panic of Rust included."""
     from python_calamine import CalamineError
 
