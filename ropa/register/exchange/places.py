@@ -5,6 +5,7 @@ Invariant: a key path that was never noted is told as it is; nothing is attribut
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ropa.config.problems import KeyPath, spell
@@ -20,7 +21,7 @@ class Places:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._places: dict[str, list[str]] = {}
+        self._noted: list[tuple[KeyPath, str]] = []
         self._problems: list[Problem] = []
 
     def __bool__(self) -> bool:
@@ -29,7 +30,7 @@ class Places:
 
     def note(self, path: KeyPath, where: str) -> None:
         """Remember where the value at a key path stands."""
-        self._places.setdefault(spell(path), []).append(where)
+        self._noted.append((path, where))
 
     def add(self, where: str, message: str, suggestion: str | None = None) -> None:
         """Note a problem."""
@@ -42,8 +43,11 @@ class Places:
             register = from_data(document, self._name)
         except RegisterError as failure:
             told = {one.path for one in self._problems}
+            places: dict[str, list[str]] = {}
+            for path, where in self._noted:
+                places.setdefault(spell(path), []).append(where)
             for one in failure.problems:
-                where = self._where(one.path)
+                where = _where(one.path, places)
                 if where not in told:
                     self.add(where, one.message, one.suggestion)
         if self:
@@ -61,11 +65,12 @@ class Places:
             next_step="Mend the cells that are named; nothing was changed.",
         )
 
-    def _where(self, path: str) -> str:
-        found = self._places.get(path)
-        if found is not None:
-            return " or ".join(dict.fromkeys(found))
-        stem, _, item = path.rpartition("[")
-        if stem in self._places and item[:-1].isdecimal():
-            return f"{' or '.join(dict.fromkeys(self._places[stem]))}, item {int(item[:-1]) + 1}"
-        return path
+
+def _where(path: str, places: Mapping[str, list[str]]) -> str:
+    found = places.get(path)
+    if found is not None:
+        return " or ".join(dict.fromkeys(found))
+    stem, _, item = path.rpartition("[")
+    if stem in places and item[:-1].isdecimal():
+        return f"{' or '.join(dict.fromkeys(places[stem]))}, item {int(item[:-1]) + 1}"
+    return path
