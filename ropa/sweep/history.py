@@ -15,8 +15,9 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
+from ropa.sweep.settled import settled
 from ropa.sweep.standing import ACTING_MODES, DONE, reading
-from ropa.sweep.tables import BatchRow, RunRow, TargetRow
+from ropa.sweep.tables import RunRow, TargetRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,57 +63,56 @@ class RunSummary:
 
 
 def runs(source: Session | Engine) -> list[RunSummary]:
-    """Return every run, oldest first, with the totals of each target of its plan.
+    """Return every run, oldest first, with what it did in each target: those of its plan, and those of older plans of
+    which it did what was left.
 
-    A run's outcomes are those of its own batches; where it is the only one that acted on its plan, also what was
-    counted without a batch (a target that was refused before any intent).
+    Per target these are the outcomes of its batches, and of what was refused before any intent. A run's totals are its
+    own, the sums over the receipts that carry its id; they also tell of what a place that went away left undone.
     """
     with reading(source) as session:
-        rows = session.scalars(select(RunRow).order_by(col(RunRow.started_at), col(RunRow.id))).all()
-        by_plan: dict[int, list[TargetRow]] = {}
-        for target in session.scalars(select(TargetRow).order_by(col(TargetRow.plan_id), col(TargetRow.position))):
-            by_plan.setdefault(target.plan_id, []).append(target)
-        batches: dict[tuple[str, int], Counter[str]] = {}
-        columns = col(BatchRow.run_id), col(BatchRow.target_id), col(BatchRow.outcomes)
-        for run_id, target_id, outcomes in session.execute(select(*columns)):
-            batches.setdefault((run_id, target_id), Counter()).update(outcomes)
-        acting = Counter(run.plan_id for run in rows if run.mode in ACTING_MODES)
-        return [
-            _run(run, by_plan.get(run.plan_id or 0, []), batches, is_alone=acting[run.plan_id] == 1) for run in rows
-        ]
-
-
-def _run(
-    run: RunRow, rows: Sequence[TargetRow], batches: Mapping[tuple[str, int], Counter[str]], *, is_alone: bool
-) -> RunSummary:
-    targets: list[RunTarget] = []
-    for row in rows:
-        became: Mapping[str, int] = batches.get((run.id, row.id or 0), {})
-        if is_alone and run.mode in ACTING_MODES:
-            became = row.outcomes
-        targets.append(
-            RunTarget(
-                location=row.location,
-                dataset=row.dataset,
-                scope=row.scope,
-                data=tuple(row.data),
-                action=row.action,
-                rules=tuple(row.rules),
-                due=row.due,
-                held=row.held,
-                blocked=row.blocked,
-                unanchored=row.unanchored,
-                planned=row.records,
-                stopped_by=row.stopped_by,
-                outcomes=_words(became),
+        rows = list(session.scalars(select(RunRow).order_by(col(RunRow.started_at), col(RunRow.id))))
+        targets = session.scalars(select(TargetRow).order_by(col(TargetRow.plan_id), col(TargetRow.position))).all()
+        batches = settled(session, rows)
+    refusing: dict[int, str] = {}
+    """By plan, the run that refused what has no batch: the first that could act and refused, else the last."""
+    for run in reversed(rows):
+        if run.mode in ACTING_MODES and run.plan_id and (run.plan_id not in refusing or run.totals.get("refused")):
+            refusing[run.plan_id] = run.id
+    by_run: dict[str, list[RunTarget]] = {run.id: [] for run in rows}
+    planned: dict[int, list[str]] = {}
+    for run in rows:
+        if run.plan_id is not None:
+            planned.setdefault(run.plan_id, []).append(run.id)
+    for row in targets:
+        of_target = batches.get(row.id or 0, {})
+        unbatched = Counter(row.outcomes) - sum(of_target.values(), Counter())
+        for run_id in dict.fromkeys([*planned.get(row.plan_id, ()), *of_target]):
+            became = of_target.get(run_id, Counter()) + (
+                unbatched if refusing.get(row.plan_id) == run_id else Counter()
             )
-        )
-    totals = {word: count for word, count in run.totals.items() if isinstance(count, int)}
-    if not totals:
-        summed: Counter[str] = Counter()
-        for target in targets:
-            summed.update(dict(target.outcomes))
-        totals = dict(summed)
+            by_run[run_id].append(_target(row, became))
+    return [_run(run, by_run[run.id]) for run in rows]
+
+
+def _target(row: TargetRow, became: Mapping[str, int]) -> RunTarget:
+    return RunTarget(
+        location=row.location,
+        dataset=row.dataset,
+        scope=row.scope,
+        data=tuple(row.data),
+        action=row.action,
+        rules=tuple(row.rules),
+        due=row.due,
+        held=row.held,
+        blocked=row.blocked,
+        unanchored=row.unanchored,
+        planned=row.records,
+        stopped_by=row.stopped_by,
+        outcomes=_words(became),
+    )
+
+
+def _run(run: RunRow, targets: Sequence[RunTarget]) -> RunSummary:
     return RunSummary(
         id=run.id,
         mode=run.mode,
@@ -124,7 +124,7 @@ def _run(
         plan=run.plan_id,
         code=run.code,
         swept_on=run.swept_on,
-        outcomes=_words(totals),
+        outcomes=_words({word: count for word, count in run.totals.items() if isinstance(count, int)}),
         targets=tuple(targets),
     )
 

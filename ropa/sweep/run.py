@@ -83,6 +83,7 @@ class Run:
         with Session(site.engine) as session, session.begin():
             for row in session.scalars(select(RunRow).where(col(RunRow.state) == "open")).all():
                 row.state, row.code, row.ended_at = "aborted", "cut-off", watch.started
+                row.totals = _receipted(journal, row.id)
             session.add(
                 RunRow(
                     id=run_id,
@@ -141,6 +142,15 @@ def exit_code(totals: Mapping[str, int], *, was_refused: bool = False) -> int:
     if was_refused and not done:
         return 4
     return 3 if was_refused or any(totals.get(word) for word in FALLEN_SHORT) else 0
+
+
+def _receipted(journal: Journal, run: str) -> dict[str, Any]:
+    """The totals of a run that was cut off: what it could count itself went with it."""
+    totals: Counter[str] = Counter()
+    for event in journal.ledger.events("receipt"):
+        if event["run"] == run:
+            totals.update(event["counts"])
+    return _without_zeros(totals)
 
 
 def _without_zeros(counts: Mapping[str, int]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sqlmodel import col
 from ropa.config.models import Config
 from ropa.connector import Action
 from ropa.retention import Target
+from ropa.sweep.settled import settled
 from ropa.sweep.tables import PlanRow, RunRow, TargetRow
 
 PATIENCE_DAYS = 7
@@ -195,6 +196,8 @@ class _Tables:
     """By identity; the last is the one that speaks."""
     runs: Mapping[int, RunRow]
     """By plan, the last run that could act on it."""
+    actors: Mapping[int, RunRow]
+    """By target of a plan, the last run that settled a batch of it."""
     makers: Mapping[int, str]
     """By plan, the run that made it."""
     today: date | None
@@ -215,7 +218,9 @@ class _Tables:
         ran = session.scalars(select(RunRow).order_by(col(RunRow.started_at))).all()
         runs = {run.plan_id: run for run in ran if run.mode in ACTING_MODES and run.plan_id is not None}
         makers = {run.plan_id: run.id for run in ran if run.mode in PLANNING_MODES and run.plan_id is not None}
-        return cls(plans, targets, runs, makers, today)
+        by_id = {run.id: run for run in ran}
+        actors = {target_id: by_id[list(did)[-1]] for target_id, did in settled(session, ran).items()}
+        return cls(plans, targets, runs, actors, makers, today)
 
 
 def _riders(config: Config, target: Target) -> list[tuple[str, str]]:
@@ -254,7 +259,8 @@ def _standing(tables: _Tables, target: Target, identity: str, dataset: str) -> S
     late = 0
     if counts.outstanding and row.oldest_due_on is not None:
         late = max(0, ((tables.today or plan.as_of) - row.oldest_due_on).days)
-    run = tables.runs.get(acted[-1].plan_id) if acted else None
+    # A run also finishes what is left of older plans; a target that was refused whole has no batch.
+    run = (tables.actors.get(acted[-1].id or 0) or tables.runs.get(acted[-1].plan_id)) if acted else None
     return replace(
         never,
         state=_state(row, plan, counts, late),
