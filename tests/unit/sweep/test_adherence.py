@@ -430,7 +430,7 @@ def test_an_engine_does_as_well_as_a_session(session):
 # --- runs ---------------------------------------------------------------------------------------------------------
 
 
-def batch(session, plan_id, target_id, run_id, number, outcomes):
+def batch(session, plan_id, target_id, run_id, number, outcomes, *, settled_at=AT):
     session.add(
         BatchRow(
             plan_id=plan_id,
@@ -445,6 +445,7 @@ def batch(session, plan_id, target_id, run_id, number, outcomes):
             leaves=sum(outcomes.values()),
             run_id=run_id,
             created_at=AT,
+            settled_at=settled_at,
             outcomes=outcomes,
         )
     )
@@ -465,15 +466,30 @@ def test_two_runs_of_one_plan_tell_each_its_own_batches(session):
     (compiled,) = compile_policy(SIMPLE)
     number = plan(session)
     row = target(session, number, compiled, records=6, outcomes={"purged": 6})
-    run(session, number, "cut off", state="aborted", at=AT)
-    run(session, number, "again", state="complete", at=AT + timedelta(hours=1))
-    batch(session, number, row.id, "cut off", 1, {"purged": 2})
-    batch(session, number, row.id, "cut off", 2, {"purged": 2})
+    run(session, number, "first", state="aborted", at=AT, totals={"purged": 4})
+    run(session, number, "again", state="complete", at=AT + timedelta(hours=1), totals={"purged": 2})
+    batch(session, number, row.id, "first", 1, {"purged": 2})
+    batch(session, number, row.id, "first", 2, {"purged": 2})
     batch(session, number, row.id, "again", 3, {"purged": 2})
     assert [(r.id, r.done, r.targets[0].outcomes) for r in runs(session)] == [
-        ("cut off", 4, (("purged", 4),)),
+        ("first", 4, (("purged", 4),)),
         ("again", 2, (("purged", 2),)),
     ]
+
+
+def test_a_batch_of_a_run_that_was_cut_off_counts_for_the_run_that_settled_it(session):
+    (compiled,) = compile_policy(SIMPLE)
+    number, later = plan(session), plan(session)
+    row = target(session, number, compiled, records=4, outcomes={"purged": 2, "absent": 2})
+    run(session, number, "cut off", state="aborted", at=AT, totals={"purged": 2}, code="cut-off")
+    run(session, later, "next", state="complete", at=AT + timedelta(hours=1), totals={"absent": 2})
+    batch(session, number, row.id, "cut off", 1, {"purged": 2}, settled_at=AT + timedelta(minutes=1))
+    batch(session, number, row.id, "cut off", 2, {"absent": 2}, settled_at=AT + timedelta(hours=1, minutes=1))
+    assert [(r.id, r.done, [t.outcomes for t in r.targets]) for r in runs(session)] == [
+        ("cut off", 2, [(("purged", 2),)]),
+        ("next", 2, [(("absent", 2),)]),
+    ]
+    assert standings(session, SIMPLE, (compiled,))[0].last_run == "next"
 
 
 def test_a_run_that_only_planned_has_no_outcomes(session):
