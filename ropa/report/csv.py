@@ -4,6 +4,10 @@ The first line has stable keys, the same in every language; the values are words
 keys and dates (``YYYY-MM-DD``, ``YYYY-MM-DDTHH:MM:SSZ``). Separator ``,``, quote ``"``, lines end with CR LF.
 An activity without data categories has one row, with an empty category.
 
+The columns ``*_facts`` have, as ``field=value`` with the names and values of the JSON, what concerns the row; what
+concerns no row stands once, in ``document_facts`` of the first rows. So a file has every fact of the document, and no
+row of another kind.
+
 Invariant: no cell starts a formula. A cell whose text starts with ``=``, ``+``, ``-``, ``@``, tab or carriage return,
 also behind blanks, gets an apostrophe in front (OWASP, "CSV Injection"); a program that reads the file takes it off.
 """
@@ -17,6 +21,7 @@ from datetime import date, datetime
 
 from ropa.clock import timestamp
 from ropa.report.model import ActivityPart, Document, RowPart, Verdict
+from ropa.report.related import Related, line_of
 from ropa.report.view import COUNTED, View
 from ropa.report.words import Words, shown
 from ropa.sweep.adherence import Adherence
@@ -36,15 +41,21 @@ def render(document: Document, lang: str) -> str:
     view = View(document, Words(lang, document.timezone))
     target = io.StringIO()
     writer: csv.DictWriter[str] | None = None
-    for activity in document.activities:
-        for row in activity.rows or (None,):
-            values = _activity(view, activity) | _row(view, row)
-            if writer is None:
-                writer = csv.DictWriter(target, list(values))
-                writer.writeheader()
-            writer.writerow({key: cell(value) for key, value in values.items()})
+    rows = [(activity, row) for activity in document.activities for row in activity.rows or (None,)]
+    related = Related(document)
+    facts = [related.of(activity, row) for activity, row in rows]
+    rest = related.left_over()
+    for i, (activity, row) in enumerate(rows):
+        # What is too long for a cell goes on in the next row, and in the last row whatever its length.
+        said = rest[i] if i < len(rows) - 1 and i < len(rest) else "; ".join(rest[i:])
+        values = _activity(view, activity) | _row(view, row) | facts[i] | _document(view) | {"document_facts": said}
+        if writer is None:
+            writer = csv.DictWriter(target, list(values))
+            writer.writeheader()
+        writer.writerow({key: cell(value) for key, value in values.items()})
     if writer is None:
-        csv.writer(target).writerow([*_activity(view, _NOTHING), *_row(view, None)])
+        header = _activity(view, _NOTHING) | _row(view, None) | related.of(_NOTHING, None) | _document(view)
+        csv.writer(target).writerow([*header, "document_facts"])
     return target.getvalue()
 
 
@@ -75,13 +86,49 @@ def _activity(view: View, activity: ActivityPart) -> dict[str, Value]:
         "role": words.word("role", activity.role),
         "status": words.word("status", activity.status),
         "ended_on": activity.ended_on,
+        "replaced_by": activity.replaced_by,
+        "activity_verdict": words(f"verdict.{activity.verdict}.word"),
+        "activity_reasons": _joined(f"{reason.code}: {reason.count}" for reason in activity.reasons),
+        "description": activity.description,
         "controllers": _joined(party.name for party in activity.controllers),
+        "controller_facts": _joined(line_of(party) for party in activity.controllers),
+        "processing": _joined(activity.processing),
         "activity_purposes": _joined(activity.purposes),
         "activity_legal_basis": activity.legal_basis,
+        "activity_legal_reference": activity.legal_reference,
+        "activity_condition": activity.condition,
+        "activity_interest": activity.interest,
+        "rights": _joined(view.labels("right", activity.rights)),
         "subjects": _joined(view.labels("subject", activity.subjects)),
         "recipients": _joined(view.recipient(key) for key in activity.recipients),
         "transfers": _joined(view.transfers(activity)),
         "measures": _joined(view.measures(activity.measures)),
+        "systems": _joined(activity.systems),
+        "automated_decisions": _yes_or_no(view, activity.automated_decisions),
+        "dpia": words.word("dpia", activity.dpia) if activity.dpia else None,
+        "owner": activity.owner,
+        "review_on": activity.review_on,
+        "policy_reference": activity.policy_reference,
+        "activity_source": activity.source,
+        "activity_criterion": activity.criterion,
+        "activity_stated_period": words.period(activity.stated_period) if activity.stated_period else None,
+        "activity_stated_start": activity.stated_start,
+        "activity_stated_text": activity.stated_text,
+        "activity_rules": _joined(activity.rules),
+    }
+
+
+def _yes_or_no(view: View, value: bool | None) -> str | None:
+    return None if value is None else view.words("common.yes" if value else "common.no")
+
+
+def _document(view: View) -> dict[str, Value]:
+    """Whose report it is, and of when: in every row, so that files of several may be laid together."""
+    document = view.document
+    return {
+        "organisation": document.organisation.parties[0].name,
+        "report_as_of": document.as_of,
+        "report_verdict": view.words(f"verdict.{document.summary.verdict}.word"),
     }
 
 
@@ -116,6 +163,8 @@ def _facts(view: View, row: RowPart) -> dict[str, Value]:
         "criterion": row.criterion,
         "stated_period": words.period(row.stated_period) if row.stated_period else None,
         "stated_start": row.stated_start,
+        "stated_text": row.stated_text,
+        "row_policy_reference": row.policy_reference,
     }
 
 
@@ -159,7 +208,12 @@ def _adherence(view: View, row: RowPart) -> dict[str, Value]:
         "as_of": cell_.as_of,
         "scanned_at": cell_.scanned_at,
         "plan": cell_.plan,
+        "scanned_by": cell_.scanned_by,
         "register_revision": cell_.register_revision,
         "last_run": cell_.last_run,
         "targets": _joined(cell_.targets),
+        "missed_nights": cell_.missed_nights,
+        "not_enforced": _joined(
+            f"{gap.from_on.isoformat()}/{gap.to_on.isoformat()} ({gap.nights})" for gap in cell_.gaps
+        ),
     }
