@@ -1,8 +1,9 @@
 """The facts of the document, one by one: what every format must say.
 
 A fact is a leaf of the model that says something: a text, a number, a truth, a date, an instant or a period; an empty
-one says nothing. Which facts are the same fact in another place stands in ``SAME``; a format need not say them twice.
-Left out of the model itself, and so of every format, is what ``ropa.report.build`` names.
+one says nothing, nor do the numbers of what no plan has looked at. Which facts are the same fact in another place stands
+in ``SAME``; a format need not say them twice. Left out of the model itself, and so of every format, is what
+``ropa.report.build`` names.
 
 Invariant: every leaf of the model is a fact or is named here.
 """
@@ -15,6 +16,8 @@ from datetime import date, datetime
 from typing import Any, TypeAlias
 
 from ropa.clock import Period
+from ropa.sweep.adherence import Adherence
+from ropa.sweep.standing import Standing
 
 Value: TypeAlias = str | int | bool | date | datetime | Period
 """Raw, in no language; a ``StrEnum`` is its key."""
@@ -34,6 +37,9 @@ NO_FORMAT_HAS: Mapping[tuple[str, str, str], Mapping[str, str]] = {
     },
 }
 """(Class around it, class, field) to the formats that say it in another way, and how."""
+
+
+_MEASURED = frozenset({"counts", "worst_late_days", "missed_nights"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ def facts(part: Any, path: str = "", around: str = "") -> Iterator[Fact]:
     Of a field with several texts each is a fact; of pairs, such as an outcome and its number, both.
     """
     for field in fields(part):
+        if isinstance(part, Adherence | Standing) and part.as_of is None and field.name in _MEASURED:
+            continue  # nothing was ever looked at here: 0 says nothing
         value = getattr(part, field.name)
         here = f"{path}.{field.name}" if path else field.name
         for spot, leaf in _spread(here, value):

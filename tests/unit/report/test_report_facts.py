@@ -59,7 +59,10 @@ def spellings(value):
 
 def _in_words(value):
     """What a key means: in the catalogue, in the vocabulary, as a country or a language, and a sentence around it."""
-    found = [text for key, text in WORDS.texts.items() if key.endswith((f".{value}", f".{value}.word"))]
+    found = [WORDS("text.row")] if value == "*" else []
+    if re.fullmatch(r"zq\d+x\.zq\d+x", value):
+        found.append(DOCUMENT.dataset_title(*value.split(".")))
+    found += [text for key, text in WORDS.texts.items() if key.endswith((f".{value}", f".{value}.word"))]
     found += [label(kind, value, "nl") for kind in _kinds_with(value)]
     found += [WORDS.country(value), WORDS.language(value), WORDS.measure(value), WORDS.anchor(value)]
     return [piece for text in found for piece in [max(re.split(r"\{[a-z]+(?::[^}]*)?\}", text), key=len)]]
@@ -80,6 +83,7 @@ def missing_from(form):
         f"{fact.owner}.{fact.name} at {fact.path}: {spellings(fact.value)}"
         for fact in facts(DOCUMENT)
         if not isinstance(fact.value, bool)
+        and (fact.owner, fact.name) not in leaves.CHOICES
         and (fact.around, fact.owner, fact.name) not in SAME
         and form not in NO_FORMAT_HAS.get((fact.around, fact.owner, fact.name), {})
         and not any(squeezed(spelled) in text for spelled in spellings(fact.value))
@@ -102,7 +106,8 @@ def test_a_truth_and_a_choice_change_what_is_said(form):
     said = RENDERERS[form](document, "nl")
     for number, (path, part, around, name, kind) in enumerate(leaves.places(document), 1):
         old = getattr(part, name)
-        if isinstance(old, (bool, StrEnum)) and (around, type(part).__name__, name) not in SAME:
+        is_choice = isinstance(old, (bool, StrEnum)) or (type(part).__name__, name) in leaves.CHOICES
+        if is_choice and (around, type(part).__name__, name) not in SAME:
             value = leaves.fresh(number, type(part).__name__, name, kind, old)
             changed = RENDERERS[form](leaves.changed(document, path, name, value), "nl")
             assert changed != said, f"{type(part).__name__}.{name}"
