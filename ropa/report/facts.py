@@ -1,8 +1,8 @@
 """The facts of the document, one by one: what every format must say.
 
 A fact is a leaf of the model that says something: a text, a number, a truth, a date, an instant or a period; an empty
-one says nothing, nor do the numbers of what no plan has looked at. Which facts are the same fact in another place stands
-in ``SAME``; a format need not say them twice. Left out of the model itself, and so of every format, is what
+one says nothing, nor do the numbers of what no plan has looked at. Which facts are the same fact in another place
+stands in ``SAME``; a format need not say them twice. Left out of the model itself, and so of every format, is what
 ``ropa.report.build`` names.
 
 Invariant: every leaf of the model is a fact or is named here.
