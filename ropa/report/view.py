@@ -5,13 +5,17 @@ Invariant: a view adds no fact; what it answers follows from the document and th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import date, datetime
+from functools import cache
+from operator import attrgetter
+from typing import Any
 
 from ropa.connector import OutcomeWord
-from ropa.report.model import ActivityPart, Document, RecipientPart, RowPart, TermPart
+from ropa.report.model import ActivityPart, Document, PlacePart, RecipientPart, RowPart, TermPart, Verdict
 from ropa.report.words import Words
+from ropa.sweep.adherence import Adherence
 from ropa.sweep.history import RunSummary, RunTarget
 from ropa.sweep.standing import Counts, State
 
@@ -42,17 +46,22 @@ _RUN_COUNTS = ("due", "planned", "held", "blocked", "unanchored")
 
 _WORDS = [str(word) for word in OutcomeWord]
 
+_VERDICT_MARKS = {
+    Verdict.ADHERED: State.ENFORCED,
+    Verdict.INCOMPLETE: State.NO_PLACE,
+    Verdict.NOT_SHOWN: State.NEVER_SCANNED,
+    Verdict.NOT_ADHERED: State.OVERDUE,
+}
+
 ALARMS = frozenset(
     {"overdue", "late", "stopped", "blocked", "unsound-evidence", "no-evidence", "open-intents", "no-scan"}
-    | {"never-scanned", "outdated", "no-rule", "no-place", "error-findings"}
+    | {"never-scanned", "outdated", "no-rule", "no-place", "no-data", "no-sweep", "missed-nights", "error-findings"}
 )
 """Reasons that are said in red."""
 
 
-def category_label(document: Document, words: Words, key: str) -> str:
-    """Return a data category's label: the organisation's own, else the vocabulary's; the key where nobody knows it."""
-    own = document.category(key)
-    return own.title if own else words.label("category", key)
+_BUT_CATEGORY = attrgetter(*(f.name for f in fields(RowPart) if f.name not in {"category", "adherence"}))
+_CELL_BUT_CATEGORY = attrgetter(*(f.name for f in fields(Adherence) if f.name != "category"))
 
 
 class View:
@@ -78,12 +87,31 @@ class View:
         self.document = document
         self.words = words
         self.ids = {activity.key: f"activity-{i}" for i, activity in enumerate(document.activities, 1)}
+        self._activities = {activity.key: activity for activity in document.activities}
+        self._places = {place.key: place for place in document.places}
+        self._recipients = {recipient.key: recipient for recipient in document.recipients}
+        self._terms = {term.rule: term for term in document.terms}
+        self._categories = {category.key: category.title for category in document.categories}
+        self._drawn: dict[object, str] = {}
+        self.dataset_title = cache(document.dataset_title)
 
     def category(self, key: str) -> str:
         """A data category's label."""
         if key == "*":
             return self.words("text.row")
-        return category_label(self.document, self.words, key)
+        return self._categories.get(key) or self.words.label("category", key)
+
+    def verdict_tone(self, verdict: Verdict) -> str:
+        """The class of an answer."""
+        return {Verdict.ADHERED: "good", Verdict.INCOMPLETE: "plain"}.get(verdict, "bad")
+
+    def verdict_mark(self, verdict: Verdict) -> str:
+        """The shape of an answer: that of a state."""
+        return _VERDICT_MARKS[verdict]
+
+    def each_state(self, draw: Callable[[str], str]) -> dict[str, str]:
+        """What a macro draws for every state, drawn once."""
+        return {str(state): draw(str(state)) for state in State}
 
     def tone(self, state: str) -> str:
         """The class of a state: said in red, in the accent colour, or plainly."""
@@ -93,11 +121,27 @@ class View:
 
     def groups(self, rows: tuple[RowPart, ...]) -> list[tuple[RowPart, list[str]]]:
         """Rows that differ in their category alone, together: the numbers are of the same records."""
-        found: dict[RowPart, list[str]] = {}
+        found: dict[object, tuple[RowPart, list[str]]] = {}
         for row in rows:
-            same = replace(row, category="", adherence=replace(row.adherence, category=""))
-            found.setdefault(same, []).append(row.category)
-        return list(found.items())
+            same = (_BUT_CATEGORY(row), _CELL_BUT_CATEGORY(row.adherence))
+            found.setdefault(same, (row, []))[1].append(row.category)
+        return list(found.values())
+
+    def once(self, draw: Callable[[Any], str], value: object, *names: str) -> str:
+        """What a macro draws of a value, drawn once for all that are alike in the named fields."""
+        key = (draw, attrgetter(*names)(value))
+        if key not in self._drawn:
+            self._drawn[key] = draw(value)
+        return self._drawn[key]
+
+    def at(self, row: RowPart) -> str:
+        """For the page's filter: place and state, with a mark where they need attention."""
+        cell = row.adherence
+        return f"{cell.location or ''}:{cell.state}{'!' if self.needs_attention(row) else ''}"
+
+    def needs_attention(self, row: RowPart) -> bool:
+        """Whether a person has something to do here."""
+        return row.adherence.state in BAD or row.adherence.missed_nights > 0
 
     def counts(self, counts: Counts) -> list[tuple[str, str]]:
         """The counts that are not zero: number and word; ``due`` always."""
@@ -121,24 +165,36 @@ class View:
 
     def terms(self, names: tuple[str, ...]) -> list[TermPart]:
         """The terms of rules."""
-        return [term for term in (self.document.term(name) for name in names) if term is not None]
+        return [term for term in map(self._terms.get, names) if term is not None]
 
-    def longer(self, row: RowPart) -> str:
+    def term(self, name: str) -> TermPart | None:
+        """The term of a rule."""
+        return self._terms.get(name)
+
+    def part(self, key: str | None) -> PlacePart | None:
+        """A place by key."""
+        return self._places.get(key or "")
+
+    def party(self, key: str | None) -> RecipientPart | None:
+        """A recipient by key."""
+        return self._recipients.get(key or "")
+
+    def longer(self, cell: Adherence) -> str:
         """The other purposes that need the same datum, and so may keep it longer."""
         told = [
             f"{self.activity(term.activity)} ({self.words.term(term)}, {term.rule})" if term else name
-            for name, term in ((name, self.document.term(name)) for name in row.adherence.also_needed_by)
+            for name, term in ((name, self._terms.get(name)) for name in cell.also_needed_by)
         ]
-        return self.words("text.longer" if row.adherence.rules else "text.others", terms="; ".join(told))
+        return self.words("text.longer" if cell.rules else "text.others", terms="; ".join(told))
 
     def activity(self, key: str | None) -> str:
         """An activity's title, its key where it has none."""
-        found = self.document.activity(key)
+        found = self._activities.get(key or "")
         return found.title or found.key if found else self.words.word("none", key)
 
     def recipient(self, key: str | None) -> str:
         """A recipient's name; words for nobody, unknown and our own."""
-        found = self.document.recipient(key)
+        found = self.party(key)
         if found is not None:
             return found.name
         if key == "own":
@@ -147,19 +203,19 @@ class View:
 
     def place(self, key: str | None) -> str:
         """A place's title."""
-        found = self.document.place(key)
+        found = self.part(key)
         return found.title if found else self.words.word("none", key)
 
     def dataset(self, full: str) -> str:
         """The title of ``location.dataset``."""
         location, _, dataset = full.partition(".")
-        return self.document.dataset_title(location, dataset)
+        return self.dataset_title(location, dataset)
 
     def transfers(self, activity: ActivityPart) -> list[str]:
         """Transfers to third countries that the activity's recipients bring."""
         words, found = self.words, []
         for key in activity.recipients:
-            recipient = self.document.recipient(key)
+            recipient = self.party(key)
             if recipient is None or recipient.transfer_country is None:
                 continue
             safeguard = self.safeguard(recipient) if recipient.safeguard else words("text.no_safeguard")

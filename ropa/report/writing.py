@@ -20,7 +20,7 @@ from ropa.sweep.site import Site
 def _html(document: Document, language: str) -> bytes:
     from ropa.report import html
 
-    return html.render(document, language).encode()
+    return b"".join(piece.encode() for piece in html.pieces(document, language))
 
 
 def _csv(document: Document, language: str) -> bytes:

@@ -1,0 +1,35 @@
+"""The page before axe-core, in a real browser: every language, every kind of register, on a desk and in a hand."""
+
+import pytest
+import report_sample as sample
+from axe_playwright_python.sync_playwright import Axe
+from report_browser import WIDTHS, opened
+from report_pages import EMPTY, HOSTILE, hostile
+
+from ropa.report.words import languages
+
+PAGES = {"sample": sample.document(), "empty": EMPTY, "hostile": hostile(*HOSTILE.values())}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("lang", languages())
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_to_complain_of(browser, tmp_path, name, lang, width):
+    with opened(browser, tmp_path, PAGES[name], lang, width=width) as page:
+        found = Axe().run(page).response
+    told = [f"{v['id']}: {node['html'][:200]}" for v in found["violations"] for node in v["nodes"][:3]]
+    assert told == []
+
+
+def test_axe_sees_what_it_should(browser, tmp_path):
+    """That the check above can fail: a picture without words, and grey on grey."""
+    with opened(browser, tmp_path, PAGES["sample"]) as page:
+        page.evaluate(
+            """() => {
+                const heading = document.querySelector("h2:not(.away)");
+                heading.style.color = "#ddd";
+                document.querySelectorAll("svg[role=img] title").forEach((title) => title.remove());
+            }"""
+        )
+        found = {v["id"] for v in Axe().run(page).response["violations"]}
+    assert {"color-contrast", "svg-img-alt"} <= found
