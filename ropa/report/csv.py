@@ -48,18 +48,24 @@ def render(document: Document, lang: str) -> str:
     for i, (activity, row) in enumerate(rows):
         # What is too long for a cell goes on in the next row, and in the last row whatever its length.
         said = rest[i] if i < len(rows) - 1 and i < len(rest) else "; ".join(rest[i:])
-        values = _activity(view, activity) | _row(view, row) | facts[i] | _document(view) | {"document_facts": said}
+        values = (
+            activity_cells(view, activity)
+            | row_cells(view, row)
+            | facts[i]
+            | _document(view)
+            | {"document_facts": said}
+        )
         if writer is None:
             writer = csv.DictWriter(target, list(values))
             writer.writeheader()
         writer.writerow({key: cell(value) for key, value in values.items()})
     if writer is None:
-        header = _activity(view, _NOTHING) | _row(view, None) | related.of(_NOTHING, None) | _document(view)
+        header = activity_cells(view, NOTHING) | row_cells(view, None) | related.of(NOTHING, None) | _document(view)
         csv.writer(target).writerow([*header, "document_facts"])
     return target.getvalue()
 
 
-_NOTHING = ActivityPart(key="", title="", role="controller", status="active", verdict=Verdict.ADHERED)
+NOTHING = ActivityPart(key="", title="", role="controller", status="active", verdict=Verdict.ADHERED)
 
 
 def cell(value: Value) -> str:
@@ -70,15 +76,20 @@ def cell(value: Value) -> str:
         return value.isoformat()
     if value is None or isinstance(value, int):
         return "" if value is None else str(value)
-    is_formula = value.lstrip(" ").startswith(_FORMULA) or shown(value).lstrip().startswith(_FORMULA)
-    return f"'{shown(value)}" if is_formula else shown(value)
+    return f"'{shown(value)}" if starts_formula(value) else shown(value)
+
+
+def starts_formula(text: str) -> bool:
+    """Whether a spreadsheet could read a text as a formula."""
+    return text.lstrip(" ").startswith(_FORMULA) or shown(text).lstrip().startswith(_FORMULA)
 
 
 def _joined(parts: Iterable[str]) -> str:
     return "; ".join(parts)
 
 
-def _activity(view: View, activity: ActivityPart) -> dict[str, Value]:
+def activity_cells(view: View, activity: ActivityPart) -> dict[str, Value]:
+    """What is said of an activity, by column."""
     words = view.words
     return {
         "activity": activity.key,
@@ -132,7 +143,7 @@ def _document(view: View) -> dict[str, Value]:
     }
 
 
-_NOWHERE = RowPart(
+NOWHERE = RowPart(
     category="",
     purposes=(),
     legal_basis=None,
@@ -141,13 +152,15 @@ _NOWHERE = RowPart(
 )
 
 
-def _row(view: View, row: RowPart | None) -> dict[str, Value]:
+def row_cells(view: View, row: RowPart | None) -> dict[str, Value]:
+    """What is said of a row, by column; empty for None."""
     if row is None:
-        return dict.fromkeys(_row(view, _NOWHERE))
-    return _facts(view, row) | _place(view, row) | _periods(view, row) | _adherence(view, row)
+        return dict.fromkeys(row_cells(view, NOWHERE))
+    return data_cells(view, row) | place_cells(view, row) | period_cells(view, row) | adherence_cells(view, row)
 
 
-def _facts(view: View, row: RowPart) -> dict[str, Value]:
+def data_cells(view: View, row: RowPart) -> dict[str, Value]:
+    """What is said of the category itself."""
     words = view.words
     marks = [words("text.special")] * row.is_special + [words("text.criminal")] * row.is_criminal
     return {
@@ -168,7 +181,8 @@ def _facts(view: View, row: RowPart) -> dict[str, Value]:
     }
 
 
-def _place(view: View, row: RowPart) -> dict[str, Value]:
+def place_cells(view: View, row: RowPart) -> dict[str, Value]:
+    """Where it is stored."""
     cell_ = row.adherence
     place = view.document.place(cell_.location)
     return {
@@ -182,7 +196,8 @@ def _place(view: View, row: RowPart) -> dict[str, Value]:
     }
 
 
-def _periods(view: View, row: RowPart) -> dict[str, Value]:
+def period_cells(view: View, row: RowPart) -> dict[str, Value]:
+    """How long it stays, and why."""
     words, terms = view.words, view.terms(row.adherence.rules)
     return {
         "rules": _joined(row.adherence.rules),
@@ -197,7 +212,8 @@ def _periods(view: View, row: RowPart) -> dict[str, Value]:
     }
 
 
-def _adherence(view: View, row: RowPart) -> dict[str, Value]:
+def adherence_cells(view: View, row: RowPart) -> dict[str, Value]:
+    """How that is kept."""
     cell_, words = row.adherence, view.words
     return {
         "state": str(cell_.state),

@@ -1,0 +1,28 @@
+"""The report as a workbook: a sheet per part of the document, to sort, filter and count in.
+
+Invariant: as in ``workbook``: a text is never a formula, a link or a number; the same document gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from ropa.report.model import Document
+from ropa.report.sheets import tables
+from ropa.report.view import View
+from ropa.report.words import Words
+from ropa.report.workbook import Book
+
+
+def render(document: Document, lang: str) -> bytes:
+    """Return the workbook. Raises CallError for a language without a catalogue, or more rows than a sheet takes."""
+    words = Words(lang, document.timezone)
+    view = View(document, words)
+    name = document.organisation.parties[0].name
+    book = Book(
+        words,
+        title=f"{words('title.document')}: {name}",
+        subject=words("title.basis"),
+        created=document.generated_at,
+    )
+    for table in tables(view):
+        book.add(table)
+    return book.close()
