@@ -13,8 +13,16 @@ from ropa.errors import CallError
 
 
 def report(
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="html, csv or json.")] = "html",
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="html, pdf, xlsx, csv, json or jsonld.")
+    ] = "html",
     lang: Annotated[str, typer.Option("--lang", metavar="LANG", help="nl, fr, de or en.")] = "en",
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--profile", metavar="NAME", help="art30, or an authority's form in xlsx or csv: ico, cnil or edps."
+        ),
+    ] = "art30",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -34,21 +42,30 @@ def report(
     """Write the register as a document for the regulator, with the evidence whether it is adhered to."""
     use_json(as_json)
     from ropa.report import FORMATS, languages, write_report
+    from ropa.report.profiles import check
 
     for what, given, known in (("format", form, FORMATS), ("language", lang, languages())):
         if given not in known:
             raise CallError(f"there is no report in the {what} {given!r}", next_step=f"One of: {', '.join(known)}.")
+    check(profile, form)
     if bundle is not None:
-        _bundle(in_folder(bundle), lang, is_alone=output is None and form == "html")
+        _bundle(in_folder(bundle), lang, is_alone=output is None and (form, profile) == ("html", "art30"))
         return
     with site(makes_state=output is None) as opened:
-        path = write_report(opened, form=form, language=lang, to=in_folder(output) if output is not None else None)
-    result({"schema": "ropa.report-file/1", "path": str(path), "format": form, "lang": lang}, lambda: echo(str(path)))
+        path = write_report(
+            opened, form=form, language=lang, profile=profile, to=in_folder(output) if output is not None else None
+        )
+    result(
+        {"schema": "ropa.report-file/1", "path": str(path), "format": form, "lang": lang, "profile": profile},
+        lambda: echo(str(path)),
+    )
 
 
 def _bundle(folder: Path, lang: str, *, is_alone: bool) -> None:
     if not is_alone:
-        raise CallError("--bundle writes every format into one folder", next_step="Leave out -o and --format.")
+        raise CallError(
+            "--bundle writes every format into one folder", next_step="Leave out -o, --format and --profile."
+        )
     from ropa.report.bundle import SUMS, write_bundle
 
     with site() as opened:

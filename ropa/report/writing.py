@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ropa.errors import CallError
+from ropa.report import profiles
 from ropa.report.gather import gather
 from ropa.report.model import Document
 from ropa.report.words import catalogue
@@ -35,31 +36,50 @@ def _json(document: Document, _language: str) -> bytes:
     return json.render(document).encode()
 
 
-RENDERERS: Mapping[str, Callable[[Document, str], bytes]] = {"html": _html, "csv": _csv, "json": _json}
+def _xlsx(document: Document, language: str) -> bytes:
+    from ropa.report import xlsx
+
+    return xlsx.render(document, language)
+
+
+RENDERERS: Mapping[str, Callable[[Document, str], bytes]] = {"html": _html, "csv": _csv, "json": _json, "xlsx": _xlsx}
 """By format; ``json`` is the same in every language."""
 
 FORMATS = tuple(RENDERERS)
 
 
-def render(site: Site, *, form: str = "html", language: str = "en") -> bytes:
+def render(site: Site, *, form: str = "html", language: str = "en", profile: str = profiles.ART30) -> bytes:
     """Return the report of this moment.
 
-    ``form``: one of ``FORMATS``. Raises CallError for an unknown form or language, before anything is read.
+    ``form``: one of ``FORMATS``. ``profile``: one of ``profiles.names()``, the form of an authority. Raises CallError
+    for an unknown form, language or profile, and a profile that does not exist in the form, before anything is read.
     """
     if form not in RENDERERS:
         raise CallError(f"there is no report format {form!r}", next_step=f"Choose one of: {', '.join(FORMATS)}.")
     catalogue(language)
+    profiles.check(profile, form)
+    if profile != profiles.ART30:
+        return profiles.render(gather(site), profile, form, language)
     return RENDERERS[form](gather(site), language)
 
 
-def write_report(site: Site, *, form: str = "html", language: str = "en", to: Path | None = None) -> Path:
+def write_report(
+    site: Site,
+    *,
+    form: str = "html",
+    language: str = "en",
+    profile: str = profiles.ART30,
+    to: Path | None = None,
+) -> Path:
     """Write the report of this moment and return its path.
 
-    ``to``: a file that does not exist yet; None: ``report-<instant>-<language>.<form>`` in the state folder's exports.
+    ``to``: a file that does not exist yet; None: ``report-<instant>-<language>.<form>`` in the state folder's exports,
+    with the profile before the language where it is not the default.
     Raises CallError as ``render`` does, and for a file that exists or cannot be written.
     """
-    content = render(site, form=form, language=language)
-    path = to or site.exports_folder / f"report-{site.now():%Y%m%dT%H%M%SZ}-{language}.{form}"
+    content = render(site, form=form, language=language, profile=profile)
+    kind = language if profile == profiles.ART30 else f"{profile}-{language}"
+    path = to or site.exports_folder / f"report-{site.now():%Y%m%dT%H%M%SZ}-{kind}.{form}"
     try:
         if to is None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ropa.report import csv
 from ropa.report.model import ActivityPart, RowPart
 from ropa.report.phrases import coded, dpia, is_known, party, receiver, truth
-from ropa.report.sheets.tables import alarming, table, toned
+from ropa.report.sheets.columns import alarming, table, toned
 from ropa.report.view import BAD as DIRE
 from ropa.report.view import View
 from ropa.report.workbook import BAD, Cell, Table, Value

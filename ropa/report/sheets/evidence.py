@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ropa.report.sheets.tables import alarming, table
+from ropa.report.sheets.columns import alarming, table
 from ropa.report.view import View
 from ropa.report.workbook import BAD, GOOD, Cell, Table, Value
 from ropa.sweep.standing import State

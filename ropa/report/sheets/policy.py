@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ropa.report.model import CookiePart, PlacePart, RecipientPart, TermPart
 from ropa.report.phrases import answer, is_known, truth
-from ropa.report.sheets.tables import alarming, table
+from ropa.report.sheets.columns import alarming, table
 from ropa.report.view import View
 from ropa.report.workbook import BAD, Cell, Table, Value
 

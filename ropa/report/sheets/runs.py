@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ropa.errors import Severity
 from ropa.report.model import MonthPart
-from ropa.report.sheets.tables import alarming, table, toned
+from ropa.report.sheets.columns import alarming, table, toned
 from ropa.report.view import COUNTED, View
 from ropa.report.workbook import Cell, Table, Value
 from ropa.sweep.history import RunSummary, RunTarget

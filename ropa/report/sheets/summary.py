@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ropa.report.sheets.tables import alarming, head, table
+from ropa.report.sheets.columns import alarming, head, table
 from ropa.report.view import ALARMS, View
 from ropa.report.workbook import BAD, GOOD, PLAIN, Cell, Table, Value
 
