@@ -28,6 +28,8 @@ MAX_ROWS = 1_048_576
 MAX_NAME = 31
 _MAX_TEXT = 32_000
 """UTF-16 units; a cell takes 32,767."""
+_MAX_LINES = 250
+"""A cell takes 253 line feeds."""
 
 _FILLS: Mapping[str, dict[str, object]] = {
     BAD: {"bg_color": "#FBE3E0", "font_color": "#8E1B10", "bold": True},
@@ -223,17 +225,28 @@ def _cut(text: str, units: int) -> str:
 
 def _parts(text: str) -> list[str]:
     """Return a text in parts that fit into a cell."""
-    if len(text) <= _MAX_TEXT // 2:
+    if len(text) <= _MAX_TEXT // 2 and text.count("\n") < _MAX_LINES:
         return [text]
-    data = text.encode("utf-16-le")
-    parts, start = [], 0
-    while start < len(data):
-        end = start + 2 * _MAX_TEXT
-        if 0xDC <= int.from_bytes(data[end : end + 2], "little") >> 8 <= 0xDF:
-            end -= 2
-        parts.append(data[start:end].decode("utf-16-le"))
-        start = end
-    return parts
+    lines = [part for line in text.split("\n") for part in _pieces(line)]
+    parts, held, size = [], [lines[0]], _units(lines[0])
+    for line in lines[1:]:
+        size += _units(line) + 1
+        if size > _MAX_TEXT or len(held) == _MAX_LINES:
+            parts.append("\n".join(held))
+            held, size = [], _units(line)
+        held.append(line)
+    return [*parts, "\n".join(held)]
+
+
+def _pieces(line: str) -> list[str]:
+    """Return a line in pieces that fit into a cell, never half a character."""
+    if _units(line) <= _MAX_TEXT:
+        return [line]
+    return [line[start : start + _MAX_TEXT // 2] for start in range(0, len(line), _MAX_TEXT // 2)]
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
 
 
 def _is_day(value: date) -> bool:
