@@ -75,11 +75,27 @@ def text_of(value: str | tuple[str, ...]) -> str:
     return shown(value) if isinstance(value, str) else "\n".join(shown(line) for line in value)
 
 
-class Book:
+def write(
+    tables: Iterable[Table], words: Words, *, title: str, subject: str, created: datetime, is_large: bool = True
+) -> bytes:
+    """Return a workbook with these sheets.
+
+    ``is_large``: keep one row in memory at a time. It costs an open file per sheet: not for many sheets. Raises CallError
+    for more rows than a sheet takes.
+    """
+    book = _Book(words, title=title, subject=subject, created=created, is_large=is_large)
+    try:
+        for table in tables:
+            book.add(table)
+    finally:
+        content = book.close()  # also after an error: it takes the files of the rows away
+    return content
+
+
+class _Book:
     """A workbook in the making."""
 
-    def __init__(self, words: Words, *, title: str, subject: str, created: datetime, is_large: bool = True) -> None:
-        """``is_large``: keep one row in memory at a time. It costs an open file per sheet: not for many sheets."""
+    def __init__(self, words: Words, *, title: str, subject: str, created: datetime, is_large: bool) -> None:
         from xlsxwriter import Workbook
 
         self._target = BytesIO()
@@ -111,7 +127,7 @@ class Book:
         )
 
     def add(self, table: Table) -> None:
-        """Add a sheet. Raises CallError for more rows than a sheet takes."""
+        """Add a sheet."""
         sheet = self._book.add_worksheet(self._name(table.name))
         widths = [_width_of_head(head) for head in table.heads]
         for column, head in enumerate(table.heads):

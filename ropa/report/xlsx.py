@@ -9,7 +9,7 @@ from ropa.report.model import Document
 from ropa.report.sheets import tables
 from ropa.report.view import View
 from ropa.report.words import Words
-from ropa.report.workbook import Book
+from ropa.report.workbook import write
 
 
 def render(document: Document, lang: str) -> bytes:
@@ -17,12 +17,10 @@ def render(document: Document, lang: str) -> bytes:
     words = Words(lang, document.timezone)
     view = View(document, words)
     name = document.organisation.parties[0].name
-    book = Book(
+    return write(
+        tables(view),
         words,
         title=f"{words('title.document')}: {name}",
         subject=words("title.basis"),
         created=document.generated_at,
     )
-    for table in tables(view):
-        book.add(table)
-    return book.close()

@@ -18,7 +18,7 @@ from ropa.report.csv import cell
 from ropa.report.model import Document
 from ropa.report.profiles.questions import FormView
 from ropa.report.words import Words
-from ropa.report.workbook import Book, Cell, Table, Value
+from ropa.report.workbook import Cell, Table, Value, write
 
 ART30 = "art30"
 """The report as it is, by Art. 30 GDPR."""
@@ -79,16 +79,14 @@ def render(document: Document, profile: str, form: str, lang: str) -> bytes:
     view = FormView(document, words)
     if form == "csv":
         return _csv(chosen.table(view))
-    book = Book(
+    return write(
+        chosen.tables(view),
         words,
         title=f"{words('title.document')}: {document.organisation.parties[0].name}",
         subject=chosen.title,
         created=document.generated_at,
         is_large=not chosen.has_many_sheets,
     )
-    for table in chosen.tables(view):
-        book.add(table)
-    return book.close()
 
 
 def _csv(table: Table) -> bytes:

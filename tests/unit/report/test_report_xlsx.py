@@ -17,7 +17,7 @@ from ropa.report import workbook, xlsx
 from ropa.report.sheets import tables
 from ropa.report.view import View
 from ropa.report.words import Words, languages
-from ropa.report.workbook import BAD, Book, Cell, Table, sheet_name
+from ropa.report.workbook import BAD, Cell, Table, sheet_name
 from ropa.sweep.standing import State
 
 DOCUMENT = sample.document()
@@ -294,20 +294,16 @@ def test_a_hostile_name_stays_a_text_wherever_it_stands(text):
     assert types <= {"s", "n", "d"}
     cell = book["Verwerkingsactiviteiten"]["A2"]
     assert cell.data_type == "s"
-    assert cell.value == workbook.shown(text)
+    assert cell.value.replace("_x005F_", "_") == workbook.shown(text)  # openpyxl does not undo the escape
     assert cell.quotePrefix is text.lstrip().startswith(("=", "+", "-", "@", "\uff1d"))
     with zipfile.ZipFile(io.BytesIO(content)) as package:
         parts = {name: package.read(name) for name in package.namelist() if name.startswith("xl/")}
-    assert not [
-        name for name, part in parts.items() if b"<f>" in part or b"<f " in part or b"hyperlink" in part.lower()
-    ]
+    assert not [name for name, part in parts.items() if b"<f>" in part or b"<f " in part or b"<hyperlink" in part]
     assert not [name for name in parts if "externalLink" in name or "calcChain" in name or "vba" in name.lower()]
 
 
 def book_of(table):
-    book = Book(NL, title="t", subject="s", created=sample.NOW)
-    book.add(table)
-    return opened(book.close())
+    return opened(workbook.write([table], NL, title="t", subject="s", created=sample.NOW))
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "\U0001f600" * 40_000, ("regel",) * 1_000])
@@ -319,6 +315,14 @@ def test_a_text_that_does_not_fit_goes_on_in_the_rows_below(text):
     assert all(len(part.encode("utf-16-le")) // 2 <= 32_767 and part.count("\n") <= 253 for part in parts)
     assert sheet["A2"].value == "eerste"
     assert [cell.value for cell in sheet[sheet.max_row]] == ["tweede", 5]
+
+
+def test_a_book_that_fails_leaves_no_file_behind(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(workbook, "MAX_ROWS", 1)
+    with pytest.raises(CallError):
+        book_of(Table("s", ("a",), [("x",)] * 3))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_more_rows_than_a_sheet_takes_are_refused_with_another_way(monkeypatch):
