@@ -64,7 +64,7 @@ def report(
 def _bundle(folder: Path, lang: str, *, is_alone: bool) -> None:
     if not is_alone:
         raise CallError(
-            "--bundle writes every format into one folder", next_step="Leave out -o, --format and --profile."
+            "--bundle writes every format into one folder", next_step="Leave out the other options but --lang."
         )
     from ropa.report.bundle import SUMS, write_bundle
 

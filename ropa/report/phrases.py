@@ -5,8 +5,12 @@ Invariant: as in a ``View``, no fact is added; what is not known is said to be n
 
 from __future__ import annotations
 
-from ropa.report.model import Party, RecipientPart, RowPart
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ropa.report.model import Party, Reason, RecipientPart, RowPart
 from ropa.report.view import View
+from ropa.sweep.nights import Gap
 from ropa.vocabulary import UNKNOWN
 
 
@@ -83,14 +87,29 @@ def retention(view: View, row: RowPart) -> tuple[str, ...]:
 
 
 def stated(view: View, row: RowPart) -> tuple[str, ...]:
-    """Return what the published policy says of the period, where it says anything."""
+    """Return what the published policy or the imported document says of the period, where it says anything."""
     words = view.words
+    if row.stated_text:
+        return (f"{words('field.stated_text')}: {row.stated_text}", *stated(view, replace(row, stated_text=None)))
     if row.stated_period:
         period = words.period(row.stated_period)
         if row.stated_start:
             return (words("text.stated_start", period=period, start=row.stated_start),)
         return (words("text.stated", period=period),)
     return (f"{words('field.stated')}: {row.stated_start}",) if row.stated_start else ()
+
+
+def gap(view: View, found: Gap) -> str:
+    """Return "not enforced from … to …"."""
+    words = view.words
+    if found.from_on == found.to_on:
+        return words("nights.one", start=words.day(found.from_on))
+    return words("nights.gap", start=words.day(found.from_on), end=words.day(found.to_on))
+
+
+def told(view: View, reasons: Iterable[Reason]) -> tuple[str, ...]:
+    """Return why an answer is not a plain yes, a sentence each."""
+    return tuple(view.words.count(f"reason.{reason.code}", reason.count) for reason in reasons)
 
 
 def where(view: View, row: RowPart) -> str | None:

@@ -80,8 +80,8 @@ def write(
 ) -> bytes:
     """Return a workbook with these sheets.
 
-    ``is_large``: keep one row in memory at a time. It costs an open file per sheet: not for many sheets. Raises CallError
-    for more rows than a sheet takes.
+    ``is_large``: keep one row in memory at a time. It costs an open file per sheet: not for many sheets.
+    Raises CallError for more rows than a sheet takes.
     """
     book = _Book(words, title=title, subject=subject, created=created, is_large=is_large)
     try:

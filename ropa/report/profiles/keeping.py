@@ -5,12 +5,14 @@ Invariant: as in ``questions``: never a blank; what no run has shown is not call
 
 from __future__ import annotations
 
-from ropa.report.phrases import retention, where
+from ropa.report.model import Reason
+from ropa.report.phrases import gap, retention, told, where
 from ropa.report.profiles.questions import Entry, lines_of, question
 from ropa.report.workbook import BAD, GOOD, OPEN, PLAIN, Cell
 from ropa.sweep.standing import State
 
 _GOOD = frozenset({State.ENFORCED, State.HELD})
+_DOUBTS = frozenset({"no-evidence", "unsound-evidence", "open-intents", "outdated"})
 _BAD = frozenset({State.OVERDUE, State.BLOCKED, State.STOPPED})
 
 
@@ -47,7 +49,6 @@ def adherence(entry: Entry) -> Cell:
     if entry.row is None:
         return entry.open("adherence")
     words, cell = entry.view.words, entry.row.adherence
-    evidence = entry.view.document.evidence
     lines = [f"{words.word('state', cell.state)}: {words(f'meaning.{cell.state}')}"]
     if cell.worst_late_days:
         lines.append(words.days_late(cell.worst_late_days))
@@ -56,9 +57,9 @@ def adherence(entry: Entry) -> Cell:
         lines.append(words("text.scanned_on", day=words.instant(cell.scanned_at)))
     if cell.state in _BAD:
         return Cell((words("common.no"), *lines), BAD)
-    if evidence is None or not evidence.is_sound:
-        missing = words("evidence.missing" if evidence is None else "evidence.unsound")
-        return Cell((words("verdict.not-shown.word"), missing, *lines), BAD)
+    doubts = told(entry.view, _doubts(entry))
+    if doubts and cell.scanned_at:
+        return Cell((words("verdict.not-shown.word"), *doubts, *lines), BAD)
     if cell.state in _GOOD:
         return Cell((words("common.yes"), *lines), GOOD)
     if cell.state is State.WAITING:
@@ -81,7 +82,11 @@ def reasons(entry: Entry) -> Cell:
         lines += [f"{words('field.blockers')}: {why} ({words.number(count)})" for why, count in stand.blockers]
     for name in ("refused", "failed", "unverified", "changed", "waiting", "flagged", "held", "blocked", "unanchored"):
         count = getattr(cell.counts, name)
-        lines += [f"{words.number(count)} {words(f'counted.{name}')}"] if count else []
-    if entry.view.document.evidence is None:
-        lines.append(words("evidence.missing"))
-    return Cell(tuple(lines))
+        lines += [f"{words.number(count)} {words.counted('counted', name, count)}"] if count else []
+    lines += [gap(entry.view, found) for found in cell.gaps]
+    return Cell((*lines, *told(entry.view, _doubts(entry))))
+
+
+def _doubts(entry: Entry) -> list[Reason]:
+    """Why what the runs say of the activity is not shown."""
+    return [reason for reason in entry.activity.reasons if reason.code in _DOUBTS]

@@ -46,8 +46,9 @@ def assessment_of_interest(entry: Entry) -> Cell:
 
 
 def rights(entry: Entry) -> Cell:
-    """Return the persons' rights."""
-    return entry.said(entry.view.labels("right", entry.view.document.organisation.rights), "rights")
+    """Return the persons' rights: those that the legal bases bring, else those that the policy grants."""
+    found = entry.activity.rights or entry.view.document.organisation.rights
+    return entry.said(entry.view.labels("right", found), "rights")
 
 
 def automated(entry: Entry) -> Cell:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ropa.report import csv
-from ropa.report.model import ActivityPart, RowPart
-from ropa.report.phrases import coded, dpia, is_known, party, receiver, truth
-from ropa.report.sheets.columns import alarming, table, toned
+from ropa.report.model import ActivityPart, CategoryPart, RowPart
+from ropa.report.phrases import coded, dpia, gap, is_known, party, receiver, told, truth
+from ropa.report.sheets.columns import TONES, alarming, table, toned
+from ropa.report.view import ALARMS, View
 from ropa.report.view import BAD as DIRE
-from ropa.report.view import View
 from ropa.report.workbook import BAD, Cell, Table, Value
 from ropa.sweep.standing import State
 
@@ -23,8 +23,14 @@ def tables(view: View) -> Iterator[Table]:
         heads = list(cells(view, csv.NOTHING, csv.NOWHERE))
         rows = (list(cells(view, a, row).values()) for a in found for row in a.rows)
         yield table(view, key, heads, rows, empty="empty.rows")
-    own = ((category.title, category.key) for category in view.document.categories)
-    yield table(view, "categories", ("category_title", "key"), own)
+    own = (_category(view, category) for category in view.document.categories)
+    yield table(view, "categories", ("category_title", "special", "description", "key"), own)
+
+
+def _category(view: View, category: CategoryPart) -> tuple[Value, ...]:
+    words = view.words
+    marks = [words("text.special")] * category.is_special + [words("text.criminal")] * category.is_criminal
+    return category.title, tuple(marks), category.description, category.key
 
 
 def _activity(view: View, activity: ActivityPart) -> dict[str, Value | Cell]:
@@ -33,6 +39,8 @@ def _activity(view: View, activity: ActivityPart) -> dict[str, Value | Cell]:
         "activity": activity.title or activity.key,
         "key": activity.key,
         "role": words.word("role", activity.role),
+        "verdict": Cell(words(f"verdict.{activity.verdict}.word"), TONES[activity.verdict]),
+        "why": alarming(told(view, activity.reasons), is_bad=any(one.code in ALARMS for one in activity.reasons)),
         "status": words.word("status", activity.status),
         "ended_on": activity.ended_on,
         "replaced_by": view.activity(activity.replaced_by) if activity.replaced_by else None,
@@ -50,6 +58,14 @@ def _activity(view: View, activity: ActivityPart) -> dict[str, Value | Cell]:
         "recipients": _asked(view, tuple(receiver(view, key) for key in activity.recipients)),
         "transfers": tuple(view.transfers(activity)) or words("field.no_transfer"),
         "measures": _asked(view, tuple(view.measures(activity.measures))),
+        "rights_by_basis": tuple(view.labels("right", activity.rights)),
+        "source": activity.source,
+        "criterion": activity.criterion,
+        "stated_period": words.period(activity.stated_period) if activity.stated_period else None,
+        "stated_start": activity.stated_start,
+        "stated_text": activity.stated_text,
+        "policy_reference": activity.policy_reference,
+        "rules": activity.rules,
         "systems": activity.systems,
         "dpia": dpia(view, activity.dpia),
         "automated_decisions": None
@@ -91,6 +107,7 @@ def _data(view: View, activity: ActivityPart, row: RowPart) -> dict[str, Value |
 
 
 def _adherence(view: View, activity: ActivityPart, row: RowPart) -> dict[str, Value | Cell]:
+    missed = row.adherence.missed_nights
     late = row.adherence.worst_late_days
     where, cells = csv.place_cells(view, row), csv.adherence_cells(view, row)
     del cells["state"]  # the word beside it says the same
@@ -100,6 +117,8 @@ def _adherence(view: View, activity: ActivityPart, row: RowPart) -> dict[str, Va
         "location_title": where["location_title"],
         "dataset_title": where["dataset_title"],
         **cells,
+        "gaps": tuple(gap(view, found) for found in row.adherence.gaps),
+        "missed_nights": alarming(missed, is_bad=bool(missed)),
         "state_title": toned(view, row.adherence.state),
         "worst_late_days": alarming(late, is_bad=late > 0 and row.adherence.state in DIRE),
     }

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ropa.report.model import Verdict
 from ropa.report.view import View
-from ropa.report.workbook import BAD, Cell, Table, Value
+from ropa.report.workbook import BAD, GOOD, PLAIN, Cell, Table, Value
 from ropa.sweep.standing import State
+
+TONES = {Verdict.ADHERED: GOOD, Verdict.INCOMPLETE: PLAIN, Verdict.NOT_SHOWN: BAD, Verdict.NOT_ADHERED: BAD}
+"""How an answer is coloured."""
 
 
 def table(

@@ -34,6 +34,8 @@ def _evidence(view: View) -> Rows:
         yield words("field.root"), evidence.root
         yield words("field.fingerprint"), evidence.public_key_fingerprint
         yield words("field.open_intents"), alarming(evidence.open_intents, is_bad=bool(evidence.open_intents))
+        for name, count in evidence.open_in:
+            yield words("field.open_in"), Cell(f"{view.dataset(name)} ({name}): {words.number(count)}", BAD)
         yield words("field.checkpoint"), tuple(evidence.checkpoint_text.splitlines())
         for step in _STEPS:
             yield words("evidence.how"), words(f"evidence.how_{step}")

@@ -1,4 +1,4 @@
-"""The sheets of what happened: how each group of data stands, holds, findings, months, runs and what they did."""
+"""The sheets of what happened: how each group of data stands, holds, findings, runs, nights without one, months."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ropa.errors import Severity
 from ropa.report.model import MonthPart
+from ropa.report.phrases import gap
 from ropa.report.sheets.columns import alarming, table, toned
 from ropa.report.view import COUNTED, View
 from ropa.report.workbook import Cell, Table, Value
@@ -17,7 +18,7 @@ Row = tuple[Value | Cell, ...]
 _TARGET = ("place", "dataset_title", "scope", "data", "action")
 _STANDING = (
     *(*_TARGET, "state", "worst_late_days", "stopped_by", "blockers", "population"),
-    *(*COUNTED, "as_of", "scanned_at", "plan", "plan_state", "revision", "policy"),
+    *(*COUNTED, "as_of", "scanned_at", "scanned_by", "plan", "plan_state", "revision", "policy"),
     *("last_run_at", "last_run", "rules", "target"),
 )
 _RUN = (
@@ -31,7 +32,7 @@ _RUN_TARGET = (
 
 
 def tables(view: View) -> Iterator[Table]:
-    """Yield standings, holds, findings, months, runs and the runs' targets."""
+    """Yield standings, holds, findings, runs with their targets, nights and months."""
     document, words = view.document, view.words
     yield table(
         view, "standings", _STANDING, (_standing(view, one) for one in document.standings), empty="empty.standings"
@@ -63,6 +64,14 @@ def tables(view: View) -> Iterator[Table]:
     yield table(view, "sweeps", _RUN, (_run(view, run) for run in document.runs), empty="empty.sweeps")
     acts = (_run_target(view, run, target) for run in document.runs for target in run.targets)
     yield table(view, "acts", _RUN_TARGET, acts, empty="empty.sweeps")
+    nights = ((gap(view, found), found.from_on, found.to_on, found.nights) for found in document.gaps)
+    yield table(
+        view,
+        "nights",
+        ("message", "from_on", "to_on", "nights"),
+        nights,
+        empty="nights.never" if document.first_sweep_on is None else "nights.none",
+    )
     months = (_month(month) for month in document.months)
     yield table(view, "months", ("month", "runs", "went", "fell_short"), months, empty="empty.sweeps")
 
@@ -90,6 +99,7 @@ def _standing(view: View, stand: Standing) -> Row:
         *(getattr(stand.counts, name) for name in COUNTED),
         stand.as_of,
         stand.scanned_at,
+        stand.scanned_by,
         stand.plan,
         words.word("plan_state", stand.plan_state) if stand.plan_state else None,
         stand.register_revision,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ropa.report.sheets.columns import alarming, head, table
+from ropa.report.sheets.columns import TONES, alarming, head, table
 from ropa.report.view import ALARMS, View
-from ropa.report.workbook import BAD, GOOD, PLAIN, Cell, Table, Value
+from ropa.report.workbook import BAD, GOOD, Cell, Table, Value
 
 Rows = Iterator[tuple[Value | Cell, ...]]
 
@@ -22,14 +22,13 @@ def tables(view: View) -> Iterator[Table]:
 
 def _summary(view: View) -> Rows:
     words, document, summary = view.words, view.document, view.document.summary
-    tone = {"adhered": GOOD, "incomplete": PLAIN}.get(summary.verdict, BAD)
     yield words("title.document"), document.organisation.parties[0].name, words("title.basis")
     yield head(view, "as_of"), document.as_of
     yield head(view, "generated_at"), document.generated_at
     yield words("field.revision"), document.register_revision
     yield (
         words("heading.asked"),
-        Cell(words(f"verdict.{summary.verdict}.word"), tone),
+        Cell(words(f"verdict.{summary.verdict}.word"), TONES[summary.verdict]),
         words(f"verdict.{summary.verdict}.sentence"),
     )
     for reason in summary.reasons:
@@ -46,10 +45,23 @@ def _summary(view: View) -> Rows:
     else:
         note = words("tile.scan_note", at=words.instant(summary.oldest_scan_at))
         yield head(view, "scanned_at"), summary.oldest_scan_at, note
+    yield from _nights(view)
     yield words("heading.evidence"), *_evidence(view)
     yield words("column.note"), words("text.footer")
     if document.places:
         yield words("column.note"), Cell(words("text.no_backups"), BAD)
+
+
+def _nights(view: View) -> Rows:
+    """How steadily the nightly job ran; the sheet of the nights says when it did not."""
+    words, document = view.words, view.document
+    first = document.first_sweep_on or Cell(words("nights.never"), BAD)
+    yield words("field.first_sweep_on"), first
+    if document.last_sweep_on is not None:
+        yield words("field.last_sweep_on"), document.last_sweep_on
+    missed = document.missed_nights
+    told = words("nights.none") if document.first_sweep_on is not None and not missed else None
+    yield words("field.missed_nights"), alarming(missed, is_bad=bool(missed)), told
 
 
 def _evidence(view: View) -> tuple[Cell, str | None]:
@@ -75,11 +87,14 @@ def _organisation(view: View) -> Rows:
         "website": part.website,
         "authority": part.authority or words("common.unknown"),
         "request_promise": words.period(part.request_promise) if part.request_promise else None,
+        "systems_run": part.own_systems,
         "rights": tuple(view.labels("right", part.rights)) or words("common.unknown"),
         "languages": tuple(view.language_names(part.languages)),
         "policy_document": part.policy_url,
         "policy_dated_on": part.policy_dated_on,
         "policy_version": part.policy_version,
+        "policy_period": words.period(part.policy_period) if part.policy_period else None,
+        "policy_start": part.policy_start,
     }
     for name, fact in facts.items():
         if fact:

@@ -31,6 +31,7 @@ SAID_ELSEWHERE = {
     ("RowPart", "Adherence", "category"): "RowPart.category",
     ("ActivityPart", "Party", "role"): "the heading says that these are controllers",
     ("Summary", "Reason", "code"): "a code is a sentence of the catalogue; tested below",
+    ("ActivityPart", "Reason", "code"): "a code is a sentence of the catalogue; tested below",
     ("", "Document", "timezone"): "a zone is not free text; tested below",
     ("Document", "CookiePart", "is_session"): "told where there is no lifetime; tested below",
 }
@@ -116,9 +117,11 @@ def spelled(value):
     return None if value == "" else value
 
 
-def test_each_reason_is_a_sentence_of_the_summary():
+def test_each_reason_is_a_sentence_of_the_summary_or_of_its_activity():
     text = text_in(values_of(DOCUMENT))
-    for reason in DOCUMENT.summary.reasons:
+    own = [reason for activity in DOCUMENT.activities for reason in activity.reasons]
+    assert own
+    for reason in [*DOCUMENT.summary.reasons, *own]:
         assert NL.count(f"reason.{reason.code}", reason.count).casefold() in text
 
 
