@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from xlsxwriter.format import Format
     from xlsxwriter.worksheet import Worksheet
 
+    from ropa.register.models import Register
+
 BAD, GOOD, OPEN, PLAIN = "bad", "good", "open", "plain"
 """How a cell is coloured; its words say the same."""
 
@@ -49,6 +51,8 @@ _FORBIDDEN = re.compile(r"[\[\]:*?/\\]")
 Value = str | int | date | datetime | tuple[str, ...] | None
 """A tuple of texts stands on as many lines."""
 
+Written = str | int | date | datetime | None
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -76,17 +80,27 @@ def text_of(value: str | tuple[str, ...]) -> str:
 
 
 def write(
-    tables: Iterable[Table], words: Words, *, title: str, subject: str, created: datetime, is_large: bool = True
+    tables: Iterable[Table],
+    words: Words,
+    *,
+    title: str,
+    subject: str,
+    created: datetime,
+    is_large: bool = True,
+    register: Register | None = None,
 ) -> bytes:
     """Return a workbook with these sheets.
 
     ``is_large``: keep one row in memory at a time. It costs an open file per sheet: not for many sheets.
+    ``register``: what the sheets were made from; it follows them, on sheets that can be edited and imported again.
     Raises CallError for more rows than a sheet takes.
     """
-    book = _Book(words, title=title, subject=subject, created=created, is_large=is_large)
+    book = _Book(words, title=title, subject=subject, created=created, is_large=is_large, keeps=register is not None)
     try:
         for table in tables:
             book.add(table)
+        if register is not None:
+            book.add_register(register)
     finally:
         content = book.close()  # also after an error: it takes the files of the rows away
     return content
@@ -95,7 +109,10 @@ def write(
 class _Book:
     """A workbook in the making."""
 
-    def __init__(self, words: Words, *, title: str, subject: str, created: datetime, is_large: bool) -> None:
+    def __init__(
+        self, words: Words, *, title: str, subject: str, created: datetime, is_large: bool, keeps: bool
+    ) -> None:
+        """``keeps``: remember what was written, for the mark of ``add_register``."""
         from xlsxwriter import Workbook
 
         self._target = BytesIO()
@@ -114,6 +131,9 @@ class _Book:
         )
         self._book.set_custom_property("Language", str(words.locale).replace("_", "-"), "text")
         self._names: set[str] = set()
+        self._made: dict[str, list[list[Written]]] | None = {} if keeps else None
+        self._rows: list[list[Written]] = []
+        """Of the sheet in hand."""
         self._formats: dict[tuple[str, str], Format] = {}
         self._head = self._book.add_format(
             {
@@ -128,15 +148,18 @@ class _Book:
 
     def add(self, table: Table) -> None:
         """Add a sheet."""
-        sheet = self._book.add_worksheet(self._name(table.name))
+        name = self._name(table.name)
+        sheet = self._book.add_worksheet(name)
+        self._rows = []
         widths = [_width_of_head(head) for head in table.heads]
         for column, head in enumerate(table.heads):
             sheet.write_string(0, column, shown(head), self._head)
+            self._keep(0, column, shown(head))
         row = 0
         for cells in table.rows:
             row = self._write(sheet, row + 1, cells, widths, table.name)
         if not row:
-            sheet.write_string(1, 0, table.empty, self._format("text", PLAIN))
+            self._write_text(sheet, 1, 0, table.empty, Cell(table.empty))
             widths[0] = max(widths[0], min(len(table.empty), 60))
         sheet.freeze_panes(1, 1 if len(table.heads) > 4 else 0)
         sheet.autofilter(0, 0, max(row, 1), len(table.heads) - 1)
@@ -147,6 +170,21 @@ class _Book:
         sheet.fit_to_pages(1, 0)
         sheet.repeat_rows(0)
         sheet.set_footer("&L&A&R&P / &N")
+        if self._made is not None:
+            self._made[name] = self._rows
+
+    def _keep(self, row: int, column: int, value: Written) -> None:
+        if self._made is not None:
+            self._rows += [[] for _ in range(row + 1 - len(self._rows))]
+            cells = self._rows[row]
+            cells += [None] * (column - len(cells))
+            cells[column:] = [value, *cells[column + 1 :]]
+
+    def add_register(self, register: Register) -> None:
+        """Add the sheets to edit, and a mark by which an import sees that another sheet was edited."""
+        from ropa.register.exchange.workbook import write_sheets
+
+        write_sheets(self._book, register, self._made)
 
     def close(self) -> bytes:
         """Return the file."""
@@ -183,12 +221,15 @@ class _Book:
     def _write_text(self, sheet: Worksheet, row: int, column: int, text: str, cell: Cell) -> None:
         kind = "quoted" if starts_formula(text) else "text"
         sheet.write_string(row, column, text, self._format(kind, cell.tone))
+        self._keep(row, column, text)
 
     def _write_value(self, sheet: Worksheet, row: int, column: int, value: int | date | datetime, cell: Cell) -> int:
         if isinstance(value, datetime):
             local = value.astimezone(self._words.zone).replace(tzinfo=None)
             sheet.write_datetime(row, column, local, self._format("instant", cell.tone))
+            self._keep(row, column, local)
             return 18
+        self._keep(row, column, value)
         if isinstance(value, date):
             sheet.write_datetime(row, column, value, self._format("month" if cell.is_month else "day", cell.tone))
             return 12

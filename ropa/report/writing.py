@@ -60,7 +60,17 @@ def render(site: Site, *, form: str = "html", language: str = "en", profile: str
     profiles.check(profile, form)
     if profile != profiles.ART30:
         return profiles.render(gather(site), profile, form, language)
-    return RENDERERS[form](gather(site), language)
+    return _workbook(site, language) if form == "xlsx" else RENDERERS[form](gather(site), language)
+
+
+def _workbook(site: Site, language: str) -> bytes:
+    """The report and, on sheets that can be edited and imported again, the very revision that it was made from."""
+    from ropa.report import xlsx
+
+    document = gather(site)
+    while (found := site.register())[0] != document.register_revision:
+        document = gather(site)
+    return xlsx.render(document, language, found[1])
 
 
 def write_report(

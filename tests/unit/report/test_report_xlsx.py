@@ -12,6 +12,8 @@ import report_sample as sample
 
 from ropa.clock import Period
 from ropa.errors import CallError
+from ropa.register.exchange.layout import layouts
+from ropa.register.exchange.workbook_reading import read_workbook
 from ropa.register.text import from_toml
 from ropa.report import workbook, xlsx
 from ropa.report.sheets import tables
@@ -356,3 +358,45 @@ def test_a_sheet_bears_a_name_that_a_spreadsheet_takes(wanted, name):
 def test_two_sheets_of_one_name_are_told_apart_whatever_their_case():
     assert sheet_name("Klanten", {"klanten"}) == "Klanten 2"
     assert sheet_name("x" * 40, {"x" * 31, "x" * 29 + " 2"}) == "x" * 29 + " 3"
+
+
+# --- the register itself ------------------------------------------------------------------------------------------
+
+
+REGISTER = sample.register()
+
+
+@pytest.mark.parametrize("lang", languages())
+def test_the_register_stands_in_the_report_and_comes_back_as_it_was(lang):
+    incoming = read_workbook(xlsx.render(DOCUMENT, lang, REGISTER), "report.xlsx")
+    assert incoming.register == REGISTER
+    assert incoming.is_whole
+    assert incoming.left == ()
+
+
+def test_what_was_edited_in_a_sheet_of_the_report_is_told_and_what_was_edited_in_the_register_comes_in():
+    book = opened(xlsx.render(DOCUMENT, "nl", REGISTER))
+    book["Naleving"]["E2"] = "nageleefd"
+    sheet = book["edit activity"]
+    column = [cell.value for cell in sheet[1]].index("title") + 1
+    sheet.cell(2, column).value = "Offertes"
+    target = io.BytesIO()
+    book.save(target)
+    incoming = read_workbook(target.getvalue(), "report.xlsx")
+    assert [left.where for left in incoming.left] == ["sheet Naleving"]
+    assert incoming.register.activities["intake"].title == "Offertes"
+    assert incoming.register.activities["customers"] == REGISTER.activities["customers"]
+
+
+def test_the_sheets_of_the_report_are_the_same_with_the_register_behind_them():
+    book = opened(xlsx.render(DOCUMENT, "nl", REGISTER))
+    assert book.sheetnames[: len(BOOK.sheetnames)] == BOOK.sheetnames
+    assert xlsx.render(DOCUMENT, "nl", REGISTER) == xlsx.render(DOCUMENT, "nl", sample.register())
+
+
+@pytest.mark.parametrize("lang", languages())
+def test_no_sheet_of_the_report_bears_the_name_of_one_to_edit(lang):
+    ours = {layout.sheet.casefold() for layout in layouts()}
+    names = {text.casefold() for key, text in Words(lang, "UTC").texts.items() if key.startswith("sheet.")}
+    assert ours
+    assert not ours & names
