@@ -80,7 +80,7 @@ def retention(view: View, row: RowPart) -> tuple[str, ...]:
         only = words("text.only_where", text=", ".join(term.conditions)) if term.conditions else None
         found.append("; ".join(part for part in (f"{words.term(term)}, {then}", ground, only) if part))
     if row.adherence.also_needed_by:
-        found.append(view.longer(row))
+        found.append(view.longer(row.adherence))
     if row.criterion:
         found.append(words("text.criterion", text=row.criterion))
     return (*found, *stated(view, row))

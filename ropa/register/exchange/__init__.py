@@ -1,7 +1,8 @@
 """The register from and to other people's forms: workbooks, Art. 30 spreadsheets, fideslang manifests, DPV.
 
-``reading`` chooses the reader of a file, ``writing`` the writer of a form; one module reads or writes one form. Invariant: a
-reader guesses nothing and drops nothing in silence: what the register has no key for comes back as ``NotCarried``.
+``reading`` chooses the reader of a file, ``writing`` the writer of a form; one module reads or writes one form.
+Invariant: a reader guesses nothing and drops nothing in silence: what the register has no key for comes back as
+``NotCarried``.
 """
 
 from ropa.register.exchange.incoming import Incoming, NotCarried, merged

@@ -103,7 +103,9 @@ TARGETS = {
 
 def tables():
     people = contacts(6, kept=4, kind="prospect", birth=None)
-    people += [{**row, "id": 200 + i, "birth": "1990-02-03", "kind": "customer"} for i, row in enumerate(contacts(4, kept=0))]
+    people += [
+        {**row, "id": 200 + i, "birth": "1990-02-03", "kind": "customer"} for i, row in enumerate(contacts(4, kept=0))
+    ]
     people += [{**people[0], "id": 300, "created": "geen datum"}]
     return {
         "contacts": people,
