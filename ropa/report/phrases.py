@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ropa.report.model import Party, Reason, RecipientPart, RowPart
+from ropa.report.model import Party, Reason, RowPart
 from ropa.report.view import View
 from ropa.sweep.nights import Gap
 from ropa.vocabulary import UNKNOWN
+
+
+def labelled(view: View, key: str, text: str) -> str:
+    """Return "label: text", the label by its key."""
+    return view.words("form.line", label=view.words(key), text=text)
 
 
 def coded(view: View, kind: str, code: str | None) -> str | None:
@@ -52,18 +57,12 @@ def party(view: View, found: Party) -> str:
 
 def receiver(view: View, key: str) -> str:
     """Return a recipient's name with role and country."""
-    found = view.document.recipient(key)
+    found = view.party(key)
     if found is None:
         return view.recipient(key)
     more = [view.words.word("role", found.role)] if found.role else []
     more += [view.country(found.country)] if is_known(found.country) else []
     return f"{found.name} ({', '.join(more)})" if more else found.name
-
-
-def transfer(view: View, found: RecipientPart) -> tuple[str, str]:
-    """Return to which country a recipient's transfer goes, and what carries it."""
-    safeguard = view.safeguard(found) if found.safeguard else view.words("text.no_safeguard")
-    return view.country(found.transfer_country), safeguard
 
 
 def retention(view: View, row: RowPart) -> tuple[str, ...]:
@@ -90,13 +89,13 @@ def stated(view: View, row: RowPart) -> tuple[str, ...]:
     """Return what the published policy or the imported document says of the period, where it says anything."""
     words = view.words
     if row.stated_text:
-        return (f"{words('field.stated_text')}: {row.stated_text}", *stated(view, replace(row, stated_text=None)))
+        return (labelled(view, "field.stated_text", row.stated_text), *stated(view, replace(row, stated_text=None)))
     if row.stated_period:
         period = words.period(row.stated_period)
         if row.stated_start:
             return (words("text.stated_start", period=period, start=row.stated_start),)
         return (words("text.stated", period=period),)
-    return (f"{words('field.stated')}: {row.stated_start}",) if row.stated_start else ()
+    return (labelled(view, "field.stated", row.stated_start),) if row.stated_start else ()
 
 
 def gap(view: View, found: Gap) -> str:
@@ -117,6 +116,6 @@ def where(view: View, row: RowPart) -> str | None:
     key = row.adherence.location
     if key is None:
         return None
-    place = view.document.place(key)
-    title = f"{view.place(key)}: {view.document.dataset_title(key, row.adherence.dataset)}"
+    place = view.part(key)
+    title = f"{view.place(key)}: {view.dataset_title(key, row.adherence.dataset)}"
     return f"{title} ({view.country(place.country)}, {view.recipient(place.recipient)})" if place else title

@@ -34,7 +34,7 @@ _MAX_LINES = 250
 """A cell takes 253 line feeds."""
 
 _FILLS: Mapping[str, dict[str, object]] = {
-    BAD: {"bg_color": "#FBE3E0", "font_color": "#8E1B10", "bold": True},
+    BAD: {"bg_color": "#FBE3E0", "font_color": "#8E1B10"},
     OPEN: {"bg_color": "#FFF3CD", "font_color": "#5C4400", "italic": True},
     GOOD: {"font_color": "#0B5345"},
     PLAIN: {},

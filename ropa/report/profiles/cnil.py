@@ -231,7 +231,7 @@ def _recipients(entry: Entry) -> Iterator[Line]:
     block, view = "Destinataires", entry.view
     keys = entry.activity.recipients
     for number, key in enumerate(keys, 1):
-        row, found = f"Destinataire {number}", view.document.recipient(key)
+        row, found = f"Destinataire {number}", view.party(key)
         if found is None:
             is_unknown = not is_known(key)
             yield block, row, "Type de destinataire", entry.open("recipients") if is_unknown else view.recipient(key)

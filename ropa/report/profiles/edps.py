@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ropa.report.phrases import party
+from ropa.report.phrases import labelled, party
 from ropa.report.profiles import keeping, notices, questions, record
 from ropa.report.profiles.questions import Entry, FormView
 from ropa.report.workbook import OPEN, Cell, Table, Value
@@ -43,7 +43,7 @@ def _reference(entries: Sequence[Entry]) -> Cell:
 def _controller(entries: Sequence[Entry]) -> Cell:
     entry = entries[0]
     owner = entry.activity.owner
-    named = f"{entry.view.words('field.owner')}: {owner}" if owner else questions.question(entry.view, "department")
+    named = labelled(entry.view, "field.owner", owner) if owner else questions.question(entry.view, "department")
     return questions.joined([record.controller(entry), Cell(named, "plain" if owner else OPEN)])
 
 

@@ -6,7 +6,7 @@ Invariant: as in ``questions``: never a blank; what no run has shown is not call
 from __future__ import annotations
 
 from ropa.report.model import Reason
-from ropa.report.phrases import gap, retention, told, where
+from ropa.report.phrases import gap, labelled, retention, told, where
 from ropa.report.profiles.questions import Entry, lines_of, question
 from ropa.report.workbook import BAD, GOOD, OPEN, PLAIN, Cell
 from ropa.sweep.standing import State
@@ -37,11 +37,14 @@ def limit(entry: Entry) -> Cell:
     if entry.row is None:
         return period(entry)
     words, answer, cell = entry.view.words, period(entry), entry.row.adherence
-    told = [words.word("state", cell.state), *([words.days_late(cell.worst_late_days)] if cell.worst_late_days else [])]
+    standing = [
+        words.word("state", cell.state),
+        *([words.days_late(cell.worst_late_days)] if cell.worst_late_days else []),
+    ]
     at = where(entry.view, entry.row)
     lines = [f"{labels}{f' ({at})' if at else ''}: {'; '.join(lines_of(answer))}"]
     tone = BAD if cell.state in _BAD and answer.tone == PLAIN else answer.tone
-    return Cell((*lines, f"{words('field.adherence')}: {', '.join(told)}"), tone)
+    return Cell((*lines, labelled(entry.view, "field.adherence", ", ".join(standing))), tone)
 
 
 def adherence(entry: Entry) -> Cell:
@@ -77,9 +80,11 @@ def reasons(entry: Entry) -> Cell:
     words, cell = entry.view.words, entry.row.adherence
     lines = [words(f"meaning.{cell.state}")]
     if cell.stopped_by:
-        lines.append(f"{words('field.stopped_by')}: {words.word('stop', cell.stopped_by)}")
+        lines.append(labelled(entry.view, "field.stopped_by", words.word("stop", cell.stopped_by)))
     for stand in (entry.view.stands[identity] for identity in cell.targets if identity in entry.view.stands):
-        lines += [f"{words('field.blockers')}: {why} ({words.number(count)})" for why, count in stand.blockers]
+        lines += [
+            labelled(entry.view, "field.blockers", f"{why} ({words.number(count)})") for why, count in stand.blockers
+        ]
     for name in ("refused", "failed", "unverified", "changed", "waiting", "flagged", "held", "blocked", "unanchored"):
         count = getattr(cell.counts, name)
         lines += [f"{words.number(count)} {words.counted('counted', name, count)}"] if count else []

@@ -5,7 +5,7 @@ Invariant: as in ``questions``: never a blank.
 
 from __future__ import annotations
 
-from ropa.report.phrases import coded, is_known, truth, where
+from ropa.report.phrases import coded, is_known, labelled, truth, where
 from ropa.report.profiles.questions import Entry, question
 from ropa.report.workbook import OPEN, Cell
 
@@ -75,8 +75,10 @@ def notice(entry: Entry) -> Cell:
     words, part = entry.view.words, entry.view.document.organisation
     if not part.policy_url:
         return entry.open("notice")
-    version = f"{words('field.policy_version')}: {part.policy_version}" if part.policy_version else None
-    dated = f"{words('field.policy_dated_on')}: {words.day(part.policy_dated_on)}" if part.policy_dated_on else None
+    version = labelled(entry.view, "field.policy_version", part.policy_version) if part.policy_version else None
+    dated = None
+    if part.policy_dated_on:
+        dated = labelled(entry.view, "field.policy_dated_on", words.day(part.policy_dated_on))
     return Cell(tuple(line for line in (part.policy_url, version, dated) if line))
 
 

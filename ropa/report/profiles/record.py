@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ropa.report.model import RecipientPart
 from ropa.report.phrases import answer as worded
-from ropa.report.phrases import is_known, party, receiver
+from ropa.report.phrases import is_known, labelled, party, receiver
 from ropa.report.profiles.questions import Entry, joined, question
 from ropa.report.workbook import BAD, OPEN, PLAIN, Cell
 
@@ -22,7 +22,7 @@ def title(entry: Entry) -> Cell:
         ended = f": {words.day(activity.ended_on)}" if activity.ended_on else ""
         lines.append(f"{words.word('status', activity.status)}{ended}")
     if activity.replaced_by:
-        lines.append(f"{words('field.replaced_by')}: {entry.view.activity(activity.replaced_by)}")
+        lines.append(labelled(entry.view, "field.replaced_by", entry.view.activity(activity.replaced_by)))
     return Cell(tuple(lines))
 
 
@@ -77,7 +77,7 @@ def recipients(entry: Entry) -> Cell:
 
 def receivers(entry: Entry) -> list[RecipientPart]:
     """Return the recipients that the register knows."""
-    known = (entry.view.document.recipient(key) for key in entry.activity.recipients)
+    known = (entry.view.party(key) for key in entry.activity.recipients)
     return [found for found in known if found is not None]
 
 
@@ -91,7 +91,9 @@ def contracts(entry: Entry) -> Cell:
     words, lines = entry.view.words, []
     for found in processors(entry):
         if is_known(found.contract):
-            lines.append(f"{found.name}: {words('field.contract')}: {worded(entry.view, found.contract)}")
+            lines.append(
+                f"{found.name}, {labelled(entry.view, 'field.contract', worded(entry.view, found.contract) or '')}"
+            )
         if found.contract == "yes":
             lines.append(question(entry.view, "contract_link", name=found.name))
         elif not is_known(found.contract):

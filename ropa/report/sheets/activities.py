@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ropa.report import csv
 from ropa.report.model import ActivityPart, CategoryPart, RowPart
 from ropa.report.phrases import coded, dpia, gap, is_known, party, receiver, told, truth
-from ropa.report.sheets.columns import TONES, alarming, table, toned
+from ropa.report.sheets.columns import MEASURED, alarming, table, toned
 from ropa.report.view import ALARMS, View
 from ropa.report.view import BAD as DIRE
 from ropa.report.workbook import BAD, Cell, Table, Value
@@ -39,7 +39,7 @@ def _activity(view: View, activity: ActivityPart) -> dict[str, Value | Cell]:
         "activity": activity.title or activity.key,
         "key": activity.key,
         "role": words.word("role", activity.role),
-        "verdict": Cell(words(f"verdict.{activity.verdict}.word"), TONES[activity.verdict]),
+        "verdict": Cell(words(f"verdict.{activity.verdict}.word"), view.verdict_tone(activity.verdict)),
         "why": alarming(told(view, activity.reasons), is_bad=any(one.code in ALARMS for one in activity.reasons)),
         "status": words.word("status", activity.status),
         "ended_on": activity.ended_on,
@@ -92,7 +92,7 @@ _KEYS = ("category", "location", "dataset")
 def _data(view: View, activity: ActivityPart, row: RowPart) -> dict[str, Value | Cell]:
     cells = csv.data_cells(view, row) | csv.place_cells(view, row) | csv.period_cells(view, row)
     keys = {f"{name}_key": cells.pop(name) for name in _KEYS}
-    place = view.document.place(row.adherence.location)
+    place = view.part(row.adherence.location)
     missing = {State.NO_PLACE: "location_title", State.NO_RULE: "period"}.get(row.adherence.state)
     return {
         "activity": activity.title or activity.key,
@@ -111,14 +111,15 @@ def _adherence(view: View, activity: ActivityPart, row: RowPart) -> dict[str, Va
     late = row.adherence.worst_late_days
     where, cells = csv.place_cells(view, row), csv.adherence_cells(view, row)
     del cells["state"]  # the word beside it says the same
+    is_measured = row.adherence.as_of is not None
     return {
         "activity": activity.title or activity.key,
         "category_title": view.category(row.category),
         "location_title": where["location_title"],
         "dataset_title": where["dataset_title"],
-        **cells,
-        "gaps": tuple(gap(view, found) for found in row.adherence.gaps),
-        "missed_nights": alarming(missed, is_bad=bool(missed)),
+        **(cells if is_measured else cells | dict.fromkeys(MEASURED)),
+        "not_enforced": tuple(gap(view, found) for found in row.adherence.gaps),
+        "missed_nights": alarming(missed if is_measured else None, is_bad=bool(missed)),
         "state_title": toned(view, row.adherence.state),
-        "worst_late_days": alarming(late, is_bad=late > 0 and row.adherence.state in DIRE),
+        "worst_late_days": alarming(late if is_measured else None, is_bad=late > 0 and row.adherence.state in DIRE),
     }

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ropa.report.model import Verdict
-from ropa.report.view import View
-from ropa.report.workbook import BAD, GOOD, PLAIN, Cell, Table, Value
+from ropa.report.view import COUNTED, View
+from ropa.report.workbook import BAD, Cell, Table, Value
 from ropa.sweep.standing import State
 
-TONES = {Verdict.ADHERED: GOOD, Verdict.INCOMPLETE: PLAIN, Verdict.NOT_SHOWN: BAD, Verdict.NOT_ADHERED: BAD}
-"""How an answer is coloured."""
+MEASURED = (*COUNTED, "worst_late_days", "missed_nights")
+"""Numbers that only a plan that has looked can tell."""
 
 
 def table(

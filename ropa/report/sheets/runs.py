@@ -80,7 +80,7 @@ def _target(view: View, found: Standing | RunTarget) -> Row:
     data = tuple(view.category(key) for key in found.data if key != "*")
     return (
         view.place(found.location),
-        view.document.dataset_title(found.location, found.dataset),
+        view.dataset_title(found.location, found.dataset),
         view.words.word("text", found.scope),
         data,
         view.words.word("action", found.action),
@@ -88,15 +88,15 @@ def _target(view: View, found: Standing | RunTarget) -> Row:
 
 
 def _standing(view: View, stand: Standing) -> Row:
-    words = view.words
+    words, is_measured = view.words, stand.as_of is not None
     return (
         *_target(view, stand),
         toned(view, stand.state),
-        stand.worst_late_days,
+        stand.worst_late_days if is_measured else None,
         words.word("stop", stand.stopped_by) if stand.stopped_by else None,
         tuple(f"{reason} ({words.number(count)})" for reason, count in stand.blockers),
         stand.population,
-        *(getattr(stand.counts, name) for name in COUNTED),
+        *(getattr(stand.counts, name) if is_measured else None for name in COUNTED),
         stand.as_of,
         stand.scanned_at,
         stand.scanned_by,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ropa.report.sheets.columns import TONES, alarming, head, table
+from ropa.report.sheets.columns import alarming, head, table
 from ropa.report.view import ALARMS, View
 from ropa.report.workbook import BAD, GOOD, Cell, Table, Value
 
@@ -28,7 +28,7 @@ def _summary(view: View) -> Rows:
     yield words("field.revision"), document.register_revision
     yield (
         words("heading.asked"),
-        Cell(words(f"verdict.{summary.verdict}.word"), TONES[summary.verdict]),
+        Cell(words(f"verdict.{summary.verdict}.word"), view.verdict_tone(summary.verdict)),
         words(f"verdict.{summary.verdict}.sentence"),
     )
     for reason in summary.reasons:
