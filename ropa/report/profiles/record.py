@@ -88,19 +88,19 @@ def processors(entry: Entry) -> list[RecipientPart]:
 
 def contracts(entry: Entry) -> Cell:
     """Return of each processor whether there is a contract; where it is, the register does not say."""
-    words, lines = entry.view.words, []
-    for found in processors(entry):
-        if is_known(found.contract):
-            lines.append(
-                f"{found.name}, {labelled(entry.view, 'field.contract', worded(entry.view, found.contract) or '')}"
-            )
-        if found.contract == "yes":
-            lines.append(question(entry.view, "contract_link", name=found.name))
-        elif not is_known(found.contract):
-            lines.append(question(entry.view, "contract", name=found.name))
-    if lines:
-        return Cell(tuple(lines), OPEN)
+    cells = [_contract(entry, found) for found in processors(entry)]
+    if cells:
+        return joined(cells)
     return entry.open("recipients") if _nobody_said(entry) else entry.not_applicable()
+
+
+def _contract(entry: Entry, found: RecipientPart) -> Cell:
+    if not is_known(found.contract):
+        return entry.open("contract", name=found.name)
+    said = f"{found.name}, {labelled(entry.view, 'field.contract', worded(entry.view, found.contract) or '')}"
+    if found.contract == "no":
+        return Cell((said,), BAD)
+    return Cell((said, question(entry.view, "contract_link", name=found.name)), OPEN)
 
 
 def _nobody_said(entry: Entry) -> bool:

@@ -304,6 +304,21 @@ def test_special_data_ask_for_their_condition_and_others_do_not():
     assert plain[ICO[12]] == plain[ICO[25]] == plain[ICO[26]] == EN("text.not_applicable")
 
 
+@pytest.mark.parametrize(
+    ("contract", "said", "colour"),
+    [
+        ("no", "Microsoft Ireland Operations Limited, Processor contract: no", "FFFBE3E0"),
+        ("unknown", EN("form.open", what=EN("open.contract", name="Microsoft Ireland Operations Limited")), "FFFFF3CD"),
+        (None, EN("form.open", what=EN("open.contract", name="Microsoft Ireland Operations Limited")), "FFFFF3CD"),
+    ],
+)
+def test_a_processor_without_a_contract_is_said_and_one_of_which_nothing_is_said_is_asked(contract, said, colour):
+    recipients = tuple(replace(found, contract=contract) for found in DOCUMENT.recipients)
+    content = profiles.render(replace(only(one("intake")), recipients=recipients), "ico", "xlsx", "en")
+    cell = opened(content)["Template"].cell(2, 7)
+    assert (cell.value, cell.fill.fgColor.rgb) == (said, colour)
+
+
 def test_a_breach_is_always_asked_since_the_register_keeps_none():
     assert {row[BREACH] for row in rows_of(DOCUMENT, "ico")} == {EN("form.open", what=EN("open.breach"))}
 
