@@ -10,8 +10,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-from ropa.register.exchange.article30_rows import Table
-from ropa.register.exchange.article30_words import column_of
+from ropa.register.exchange.article30_rows import ENOUGH, read_sheet
+from ropa.register.exchange.article30_table import Table
+from ropa.register.exchange.article30_words import recognised
 from ropa.register.exchange.cells import is_blank
 from ropa.register.exchange.incoming import Incoming
 from ropa.register.exchange.sheets import Cell, Sheet, refused
@@ -40,7 +41,7 @@ def read_sheets(sheets: Sequence[Sheet], name: str) -> Incoming:
                 table.leave(f"sheet {sheet.name}", "has no row with the columns of Art. 30")
             continue
         is_found = True
-        table.read(sheet, header)
+        read_sheet(sheet, header, table)
     if not is_found:
         raise refused(
             name,
@@ -63,7 +64,7 @@ def read_csv(data: bytes, name: str) -> Incoming:
         rows = _cells(text, delimiter)
         header = header_row(rows) if rows is not None else None
         if rows is not None and header is not None:
-            score = _recognised(rows[header])
+            score = recognised(rows[header])
             if best is None or score > best[0]:
                 best = score, rows
     return read_sheets([Sheet(name, best[1] if best is not None else [])], name)
@@ -73,15 +74,10 @@ def header_row(rows: Sequence[Sequence[Cell]]) -> int | None:
     """Return the row with the headings: the one that names most columns, at least three and purposes or data."""
     found: tuple[int, int] | None = None
     for index, row in enumerate(rows[:_HEADER_WITHIN]):
-        score = _recognised(row)
-        if score >= 3 and (found is None or score > found[0]):
+        score = recognised(row)
+        if score >= ENOUGH and (found is None or score > found[0]):
             found = score, index
     return found[1] if found else None
-
-
-def _recognised(row: Sequence[Cell]) -> int:
-    named = {column_of(cell) for cell in row[:MOST_COLUMNS] if isinstance(cell, str) and len(cell) <= 300} - {None}
-    return len(named) if named & {"purposes", "data", "processing"} else 0
 
 
 def _decoded(data: bytes) -> str | None:

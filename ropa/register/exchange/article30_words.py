@@ -7,7 +7,7 @@ Invariant: a heading or a word is recognised only when it equals one that is lis
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from ropa.vocabulary import LANGUAGES, categories, iso_countries, plain, safeguards, subjects
@@ -138,6 +138,8 @@ _CATEGORIES = {
     "bank account": "bank-account", "curriculum vitae": "cv", "lebenslauf": "cv",
 }  # fmt: skip
 
+_LONGEST_HEADING = 300
+_MOST_HEADINGS = 256
 _BRACKETED = re.compile(r"\([^()]*\)")
 _NOT_WORD = re.compile(r"[^\w]+")
 _GRAMMAR = (
@@ -155,7 +157,15 @@ _VAGUE = (
 
 def column_of(heading: str) -> str | None:
     """Return which of ``COLUMNS`` a heading means; None where it is none of them."""
+    if len(heading) > _LONGEST_HEADING:
+        return None
     return _recognised(heading, "columns")
+
+
+def recognised(row: Sequence[object]) -> int:
+    """Return how many columns a row names, if it is the headings; 0 where neither purposes nor data are among them."""
+    named = {column_of(cell) for cell in row[:_MOST_HEADINGS] if isinstance(cell, str)} - {None}
+    return len(named) if named & {"purposes", "data", "processing"} else 0
 
 
 def party_of(text: str) -> str | None:

@@ -127,7 +127,7 @@ def _check_directory(members: list[zipfile.ZipInfo], size: int) -> None:
     for member in sorted(members, key=lambda one: one.header_offset):
         if member.header_offset < end:
             raise UnusableError("has parts that overlap")
-        end = member.header_offset + 30 + len(member.filename.encode()) + member.compress_size
+        end = member.header_offset + 30 + len(member.filename) + member.compress_size
 
 
 def _packed(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> Package:

@@ -14,7 +14,7 @@ from ropa.errors import RegisterError
 from ropa.register import Register, check
 from ropa.register.exchange import Incoming, merged, read_incoming
 from ropa.register.exchange.article30 import read_csv
-from ropa.register.exchange.article30_rows import pieces
+from ropa.register.exchange.article30_cells import pieces
 from ropa.register.exchange.article30_words import COLUMNS, DETAILS, PARTIES, column_of, country_of
 from ropa.register.exchange.workbook_reading import read_workbook
 
@@ -213,14 +213,31 @@ def test_a_country_of_the_union_is_no_transfer():
 
 
 def test_countries_and_names_are_paired_only_where_it_is_certain():
-    paired = read(*row(abroad="A; B", countries="India; Japan")).register.recipients
-    assert {key: one.country for key, one in paired.items()} == {"a": "IN", "b": "JP"}
-    uncertain = read(*row(abroad="A; B", countries="India; Japan; Peru"))
-    assert {one.country for one in uncertain.register.recipients.values()} == {None}
-    assert any("not which for which" in why for why in left(uncertain).values())
+    paired = read(*row(abroad="A; B", countries="India; unknown")).register.recipients
+    assert {key: one.country for key, one in paired.items()} == {"a": "IN", "b": "unknown"}
     alone = read(*row(recipients="A; B", countries="India")).register
     assert alone.recipients["india"].transfer.country == "IN"
     assert alone.recipients["a"].country is None
+
+
+@pytest.mark.parametrize("countries", ["India; Japan; Peru", "India"])
+def test_countries_that_nobody_can_attribute_are_kept_in_words_and_told(countries):
+    incoming = read(*row(abroad="A; B", countries=countries))
+    assert {one.country for one in incoming.register.recipients.values()} == {None}
+    assert only(incoming.register).note == f"Countries: {countries}"
+    assert "which country is whose" in str(left(incoming))
+
+
+@pytest.mark.parametrize("countries", ["NO", "NA"])
+def test_a_code_that_may_also_say_no_is_told_and_not_guessed_at(countries):
+    incoming = read(*row(abroad="A", countries=countries))
+    assert incoming.register.recipients["a"].country is None
+    assert "may be the code of a country" in str(left(incoming))
+    assert left(read(*row(abroad="A", countries=countries.lower()))) == {}
+
+
+def test_a_country_that_is_not_known_and_nobodys_is_told():
+    assert "not known, and not whose" in str(left(read(*row(recipients="A; B", countries="unknown"))))
 
 
 def test_a_place_that_is_no_country_and_a_safeguard_in_words_are_kept_and_told():
@@ -245,18 +262,44 @@ def test_a_safeguard_without_a_transfer_is_kept_in_the_note():
 
 
 @pytest.mark.parametrize(
-    ("text", "basis"),
+    ("text", "basis", "is_told"),
     [
-        ("Art. 6(1)(b) - contract", "6.1.b"),
-        ("6.1.f", "6.1.f"),
-        ("Consent", "unknown"),
-        ("6(1)(a) or 6(1)(f)", "unknown"),
+        ("Art. 6(1)(b)", "6.1.b", False),
+        ("6.1.f", "6.1.f", False),
+        ("Article 6.1.c GDPR", "6.1.c", False),
+        ("6(1)(c), Act of 1992", "6.1.c", False),
+        ("Consent", "unknown", True),
+        ("6(1)(a) or 6(1)(f)", "unknown", True),
+        ("6(1)(j)", "unknown", True),
+        ("9(2)(a)", "unknown", True),
     ],
 )
-def test_a_legal_basis_is_taken_where_exactly_one_point_is_named(text, basis):
+def test_a_legal_basis_is_taken_where_exactly_one_point_is_named(text, basis, is_told):
     incoming = read(*row(**{"Legal basis": text}))
-    assert only(incoming.register).legal_basis == basis
-    assert (only(incoming.register).note == f"legal_basis: {text}") is (basis == "unknown")
+    activity = only(incoming.register)
+    assert activity.legal_basis == basis
+    assert bool(incoming.left) is is_told
+    assert (activity.note == f"legal_basis: {text}") is (is_told or "Act" in text)
+
+
+def test_a_second_table_on_a_sheet_has_its_own_headings():
+    header, first = row()
+    incoming = read(
+        header, first, [], ["Sales"], ["Personal data", "Recipients", "Purpose"], ["email", "nil", "Newsletter"]
+    )
+    assert [*incoming.register.activities] == ["payroll", "sales", "newsletter"]
+    assert [*incoming.register.activities["newsletter"].data] == ["email"]
+    assert incoming.register.activities["newsletter"].recipients == ("none",)
+
+
+def test_a_title_over_several_columns_is_no_activity():
+    book = openpyxl.Workbook()
+    for cells in (*row(), ("Sales",), ("Newsletter", "email", "customer")):
+        book.active.append(cells)
+    book.active.merge_cells("A3:C3")
+    incoming = read_workbook(saved(book), "titles.xlsx")
+    assert [*incoming.register.activities] == ["payroll", "newsletter"]
+    assert left(incoming) == {"sheet Sheet, row 3": "is a title over several columns, and no activity"}
 
 
 def test_a_column_without_a_key_is_told_cell_by_cell():
