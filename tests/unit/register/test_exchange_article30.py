@@ -7,15 +7,18 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from register_builders import TODAY, sound
 from workbooks import saved, sheet_of
 
 from ropa.errors import RegisterError
-from ropa.register import Register, check
+from ropa.register import Register, check, to_json
 from ropa.register.exchange import Incoming, merged, read_incoming
-from ropa.register.exchange.article30 import read_csv
+from ropa.register.exchange.article30 import read_csv, read_sheets
 from ropa.register.exchange.article30_cells import pieces
 from ropa.register.exchange.article30_words import COLUMNS, DETAILS, PARTIES, column_of, country_of
+from ropa.register.exchange.sheets import Sheet
 from ropa.register.exchange.workbook_reading import read_workbook
 
 NINE = (
@@ -509,3 +512,42 @@ def test_the_published_samples_come_in_whole(name):
     assert all(bool(one.stated_period) != bool(one.stated_text) for one in activities)
     assert left(incoming)["sheet Sheet1, row 2"] == "names terms of a vocabulary, and no processing activity"
     assert len(incoming.left) == (2 if name.startswith("HR") else 1)
+
+
+# --- any table ----------------------------------------------------------------------------------------------------
+
+HEADINGS = [heading for many in COLUMNS.values() for heading in many.split("|")] + ["Reference", "Remarks", "", "30"]
+WORDS = st.sampled_from(
+    ["nil", "?", "NO", "India", "Belgium", "scc", "7 years", "6.1.b", "9(2)(h)", "name", "Employees", "=1+1", "dpv:Purpose", "a;b", "a, b",
+     "x\ny", "Name", "Controller", "DPO", "-", "Alpha NV", "alpha nv", "Γάμμα", "😀", "a" * 61, 7.0, 7.5, True, "", " ", None]
+)  # fmt: skip
+CHECKED = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+@CHECKED
+@given(st.data())
+def test_every_cell_of_any_table_is_in_the_register_or_told(data):
+    headings = [*NINE[:3], *data.draw(st.lists(st.sampled_from(HEADINGS), max_size=8))]
+    cells = st.builds(lambda word, is_token: (word, is_token), WORDS, st.booleans())
+    drawn = data.draw(st.lists(st.lists(cells, min_size=len(headings), max_size=len(headings)), max_size=5))
+    rows = [
+        [f"Token {row} {column} x" if is_token else word for column, (word, is_token) in enumerate(line)]
+        for row, line in enumerate(drawn)
+    ]
+    above = data.draw(st.lists(st.lists(WORDS, max_size=3), max_size=2))
+    try:
+        incoming = read_sheets(
+            [Sheet("S", [["" if cell is None else cell for cell in line] for line in [*above, headings, *rows]])], "x"
+        )
+    except RegisterError as error:
+        assert all(one.path.startswith("sheet S") for one in error.problems)  # noqa: PT017 - both ends are right
+        return
+    said, told = to_json(incoming.register).lower(), left(incoming)
+    for row, line in enumerate(rows):
+        where = f"sheet S, row {len(above) + row + 2}"
+        for cell in line:
+            if isinstance(cell, str) and cell.startswith("Token"):
+                is_kept = cell.lower() in said or f'"{cell.lower().replace(" ", "-")}"' in said
+                assert is_kept or where in told or any(one.startswith(f"{where},") for one in told), (cell, rows)
