@@ -15,8 +15,11 @@ PAGES = {"sample": sample.document(), "empty": EMPTY, "hostile": hostile(*HOSTIL
 @pytest.mark.parametrize("lang", languages())
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing_to_complain_of(browser, tmp_path, name, lang, width):
+    # Contrast takes most of the time and knows no language: names of one's own are measured once.
+    is_measured = name != "hostile" or lang == "nl"
+    options = {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": is_measured}}}
     with opened(browser, tmp_path, PAGES[name], lang, width=width) as page:
-        found = Axe().run(page).response
+        found = Axe().run(page, options=options).response
     told = [f"{v['id']}: {node['html'][:200]}" for v in found["violations"] for node in v["nodes"][:3]]
     assert told == []
 
@@ -26,7 +29,7 @@ def test_axe_sees_what_it_should(browser, tmp_path):
     with opened(browser, tmp_path, PAGES["sample"]) as page:
         page.evaluate(
             """() => {
-                const heading = document.querySelector("h2:not(.away)");
+                const heading = document.getElementById("pictures-title");
                 heading.style.color = "#ddd";
                 document.querySelectorAll("svg[role=img] title").forEach((title) => title.remove());
             }"""
