@@ -144,6 +144,6 @@ class Nights:
 
 def _was_enforced(row: TargetRow) -> bool:
     """Whether a sweep did here all that it was allowed to do: what waits for a person is not the sweep's to do."""
-    if row.stopped_by is not None or row.refused_by not in {None, NOT_APPROVED}:
-        return False
-    return row.approval == "needed" or sum(row.outcomes.values()) >= row.records
+    if row.stopped_by is not None or row.approval == "needed":
+        return row.stopped_by is None
+    return row.refused_by in {None, NOT_APPROVED} and sum(row.outcomes.values()) >= row.records

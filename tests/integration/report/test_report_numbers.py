@@ -299,3 +299,25 @@ def test_each_activity_says_what_it_can_show(both):
     assert "ended-with-rules" in told["web"][1]
     assert "outdated" in told["intake"][1]
     assert cells(document)["paper", "name"].state is State.DOCUMENTED_ONLY
+
+
+def test_what_is_not_yet_known_is_told_where_it_belongs(make):
+    world = make(CONFIG, tables(), relations=[("notes", "contact_id", "contacts")], register=REGISTER + MORE)
+    document_only(world)
+    world.purge(dataset="crm.contacts")
+    world.mandate()
+    for key in (410, 411, 412):
+        world.insert(id=key, name="Nieuw", email=f"r{key}@example.org", created=OLD, kind="prospect", birth=None)
+    night(world)
+    document_only(world)
+    cut_off(world)
+    document, found = gather(world.site), Independent(world.home / "var", world.site.today())
+    settled = {event["root"] for event in found.of("receipt")}
+    open_in = Counter(
+        f"{event['location']}.{event['dataset']}" for event in found.of("intent") if event["root"] not in settled
+    )
+    assert document.evidence.open_in == tuple(open_in.items()) == (("crm.contacts", 1),)
+    told = {a.key: {reason.code for reason in a.reasons} for a in document.activities}
+    assert {key for key, codes in told.items() if "open-intents" in codes} == {"intake", "cards"}
+    world.sweep()
+    assert gather(world.site).evidence.open_intents == 0

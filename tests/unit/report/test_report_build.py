@@ -7,7 +7,7 @@ import report_sample as sample
 from ropa.clock import parse_period
 from ropa.register.text import from_toml
 from ropa.report.answer import Nights, Proof, summarise
-from ropa.report.build import MONTHS_SHOWN, RUNS_IN_DETAIL, RUNS_SHOWN, build
+from ropa.report.build import GAPS_SHOWN, MONTHS_SHOWN, RUNS_IN_DETAIL, RUNS_SHOWN, build
 from ropa.report.model import Verdict
 from ropa.sweep.adherence import Adherence
 from ropa.sweep.history import RunSummary, RunTarget
@@ -209,3 +209,112 @@ def test_build_takes_no_clock_of_its_own():
     assert (later.as_of.year, later.summary.verdict) == (2027, Verdict.NOT_ADHERED)
     assert "outdated" in reasons(later.summary)
     assert build.__module__ == "ropa.report.build"
+
+
+# --- each activity ------------------------------------------------------------------------------------------------
+
+
+def asked(stands, cells, ended_with=(), evidence=sample.EVIDENCE, now=NOW):
+    verdict, found = Proof({stand.identity: stand for stand in stands}, evidence, now).of(cells, ended_with)
+    return verdict, {reason.code: reason.count for reason in found}
+
+
+def covered(*stands):
+    return replace(cell(State.ENFORCED), targets=tuple(stand.identity for stand in stands))
+
+
+def test_an_activity_answers_for_its_own_targets_alone():
+    late = replace(stand(State.OVERDUE, late=41, due=3, waiting=3), identity="late")
+    fine = replace(stand(due=2, done=2), identity="fine")
+    assert asked([late, fine], [covered(fine)]) == (Verdict.ADHERED, {})
+    assert asked([late, fine], [covered(late), covered(late, fine)]) == (
+        Verdict.NOT_ADHERED,
+        {"overdue": 3, "late": 41},
+    )
+
+
+@pytest.mark.parametrize(
+    ("evidence", "code"),
+    [(None, "no-evidence"), (replace(sample.EVIDENCE, is_sound=False), "unsound-evidence")],
+)
+def test_an_activity_whose_evidence_is_missing_says_so(evidence, code):
+    fine = stand(due=2, done=2)
+    assert asked([fine], [covered(fine)], evidence=evidence) == (Verdict.NOT_SHOWN, {code: 1})
+    documented = [cell(State.DOCUMENTED_ONLY)]
+    assert asked([fine], documented, evidence=evidence) == (Verdict.NOT_SHOWN, {"documented-only": 1})
+
+
+def test_an_open_intent_is_told_by_the_activities_of_its_dataset_and_by_all_where_it_is_not_known():
+    here = stand()
+    there = replace(stand(), identity="there", dataset="orders")
+    known = replace(sample.EVIDENCE, open_intents=2, open_in=(("crm.contacts", 2),))
+    assert asked([here, there], [covered(here)], evidence=known) == (Verdict.NOT_SHOWN, {"open-intents": 2})
+    assert asked([here, there], [covered(there)], evidence=known) == (Verdict.ADHERED, {})
+    unknown = replace(known, open_intents=3)
+    assert asked([here, there], [covered(there)], evidence=unknown) == (Verdict.NOT_SHOWN, {"open-intents": 1})
+
+
+def test_an_activity_that_was_never_looked_at_or_long_ago_is_not_shown():
+    never, old = stand(State.NEVER_SCANNED), stand(at=NOW - timedelta(days=3))
+    assert asked([never], [covered(never)]) == (Verdict.NOT_SHOWN, {"never-scanned": 1})
+    assert asked([old], [covered(old)]) == (Verdict.NOT_SHOWN, {"outdated": 3})
+
+
+def test_an_activity_without_rule_place_or_data_is_incomplete():
+    assert asked([], [cell(State.NO_RULE), cell(State.NO_PLACE, "chat")]) == (
+        Verdict.INCOMPLETE,
+        {"no-rule": 1, "no-place": 1},
+    )
+    assert asked([], []) == (Verdict.INCOMPLETE, {"no-data": 1})
+
+
+def test_an_ended_activity_tells_of_the_rules_that_still_run():
+    text = sample.REGISTER.replace('title = "Sollicitaties"', 'title = "Sollicitaties"\nstatus = "ended"')
+    ended = sample.document(register=from_toml(text)).activity("recruitment")
+    assert ended.rules == ("applicants",)
+    assert {"ended-with-rules": 1}.items() <= reasons(ended).items()
+    old = DOCUMENT.activity("old-mailing")
+    assert (old.ended_on.isoformat(), old.replaced_by, old.rules) == ("2025-06-30", "newsletter", ())
+    assert "ended-with-rules" not in reasons(old)
+
+
+def test_rights_follow_from_the_legal_bases_of_the_activity_and_of_its_categories():
+    assert "withdrawal" in DOCUMENT.activity("newsletter").rights
+    assert "objection" not in DOCUMENT.activity("intake").rights
+    assert "objection" in DOCUMENT.activity("customers").rights  # the telephone number rests on 6.1.f
+    assert DOCUMENT.activity("client-sites").rights == ()
+    assert DOCUMENT.activity("birthday").rights == ()  # its basis is not known
+
+
+def test_a_period_in_the_words_of_another_document_stands_where_it_was_said():
+    text = sample.REGISTER.replace('title = "Chatbot"', 'title = "Chatbot"\nstated_text = "zolang nodig"')
+    text = text.replace('purposes = ["Kaartje of geschenk"]', 'purposes = ["Kaartje"]')
+    chat = sample.document(register=from_toml(text)).activity("chat")
+    assert (chat.stated_text, [row.stated_text for row in chat.rows]) == ("zolang nodig", ["zolang nodig"])
+    own = text.replace('data = ["chat"]', 'data.chat = { stated_text = "een jaar of zo" }')
+    assert sample.document(register=from_toml(own)).activity("chat").rows[0].stated_text == "een jaar of zo"
+
+
+# --- nights -------------------------------------------------------------------------------------------------------
+
+
+def test_nights_without_a_sweep_are_told_with_the_newest_first_and_in_number():
+    found = with_runs([run(0), run(1), run(4), replace(run(6), state="partial")])
+    assert found.first_sweep_on.isoformat() == "2025-01-01"
+    assert found.last_sweep_on.isoformat() == "2025-01-05"
+    assert found.gaps[-1].from_on.isoformat() == "2025-01-03"
+    assert (found.gaps[-1].nights, found.gaps[0].from_on.isoformat()) == (2, "2025-01-06")
+    assert found.missed_nights == sum(gap.nights for gap in found.gaps)
+    assert reasons(found.summary)["missed-nights"] == found.missed_nights
+
+
+def test_a_nightly_job_that_never_ran_is_said_as_such():
+    found = with_runs([replace(run(0), mode="apply")])
+    assert (found.first_sweep_on, found.last_sweep_on, found.missed_nights, found.gaps) == (None, None, 0, ())
+    assert reasons(found.summary)["no-sweep"] == 1
+
+
+def test_gaps_are_bounded_and_their_number_is_not():
+    found = with_runs([run(2 * n) for n in range(GAPS_SHOWN + 5)])
+    assert len(found.gaps) == GAPS_SHOWN
+    assert found.missed_nights > sum(gap.nights for gap in found.gaps)
