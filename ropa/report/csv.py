@@ -229,7 +229,5 @@ def adherence_cells(view: View, row: RowPart) -> dict[str, Value]:
         "last_run": cell_.last_run,
         "targets": _joined(cell_.targets),
         "missed_nights": cell_.missed_nights,
-        "gaps": _joined(
-            f"{gap.from_on.isoformat()}/{gap.to_on.isoformat()} ({gap.nights})" for gap in cell_.gaps
-        ),
+        "gaps": _joined(f"{gap.from_on.isoformat()}/{gap.to_on.isoformat()} ({gap.nights})" for gap in cell_.gaps),
     }
