@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ropa.retention import Target
 
 GAPS_TOLD = 5
+
+_Part = TypeVar("_Part")
 
 _RANK = {state: rank for rank, state in enumerate(State)}
 
@@ -119,8 +121,8 @@ def adherence(
     cells = _Cells(config, targets, stands, frozenset(documented), nights)
     found: list[Adherence] = []
     for key, activity in register.activities.items():
-        own = [rule for rule in config.rules.values() if rule.activity == key]
-        categories = dict.fromkeys([*activity.data, *(category for rule in own for category in rule.data)])
+        ruled = (category for rule in cells.by_activity.get(key, ()) for category in rule.data)
+        categories = dict.fromkeys([*activity.data, *ruled])
         for category in categories:
             found += cells.of(key, category)
     return found
@@ -139,15 +141,19 @@ class _Cells:
     ) -> None:
         self.nights = nights
         self.missed: dict[tuple[str, ...], frozenset[date]] = {}
-        self.config = config
-        self.targets = targets
-        self.stands = stands
         self.documented = documented
+        rules = config.rules.values()
+        self.by_activity = _grouped((rule.activity, rule) for rule in rules)
+        self.by_dataset = _grouped((rule.dataset, rule) for rule in rules)
+        self.targets = _grouped((target.full_dataset, target) for target in targets)
+        self.stands = _grouped((stand.full_dataset, stand) for stand in stands)
         self.datasets = {
             f"{location.name}.{name}": spec
             for location in config.locations.values()
             for name, spec in location.datasets.items()
         }
+        self.order = {place: n for n, place in enumerate(self.datasets)}
+        self.holding = _grouped((category, place) for place, spec in self.datasets.items() for category in spec.data)
 
     def of(self, activity: str, category: str) -> list[Adherence]:
         places = self._places(activity, category)
@@ -157,23 +163,24 @@ class _Cells:
 
     def _places(self, activity: str, category: str) -> list[str]:
         """The datasets that hold it for this activity; where the rules do not say, those that map it."""
-        governed = {place for place in self.datasets if self._rules(activity, category, place)[0]}
-        known = {rule.dataset for rule in self.config.rules.values() if rule.activity == activity}
-        mapping = {place for place, spec in self.datasets.items() if category in spec.data}
+        known = {rule.dataset for rule in self.by_activity.get(activity, ())}
+        mapping = set(self.holding.get(category, ()))
+        candidates = (known & self.datasets.keys()) | mapping
+        governed = {place for place in candidates if self._rules(activity, category, place)[0]}
         orphaned = {place for place in mapping if not self._is_covered(category, place)}
         chosen = governed | (orphaned if not governed else orphaned & known)
         if not chosen:
             chosen = (mapping & known) or mapping
-        return [place for place in self.datasets if place in chosen]
+        return sorted(chosen, key=self.order.__getitem__)
 
     def _rules(self, activity: str, category: str, place: str) -> tuple[list[Rule], str | None]:
         """The activity's rules for a category in a dataset, and the dataset it goes with if they are its parent's."""
-        rules = self.config.rules.values()
-        own = [rule for rule in rules if rule.activity == activity and rule.dataset == place and category in rule.data]
+        rules = self.by_activity.get(activity, [])
+        own = [rule for rule in rules if rule.dataset == place and category in rule.data]
         if own or category not in self.datasets[place].data:
             return own, None
         for parent in self._ancestors(place):
-            theirs = [rule for rule in rules if rule.activity == activity and rule.dataset == parent]
+            theirs = [rule for rule in rules if rule.dataset == parent]
             if theirs:
                 return theirs, parent
         return [], None
@@ -188,23 +195,22 @@ class _Cells:
         return found[1:]
 
     def _is_covered(self, category: str, place: str) -> bool:
-        rules = self.config.rules.values()
-        return any(rule.dataset == place and category in rule.data for rule in rules) or any(
-            rule.dataset == parent for parent in self._ancestors(place) for rule in rules
+        return any(category in rule.data for rule in self.by_dataset.get(place, ())) or any(
+            parent in self.by_dataset for parent in self._ancestors(place)
         )
 
     def _cell(self, activity: str, category: str, place: str) -> Adherence:
         location, _, dataset = place.partition(".")
         rules, goes_with = self._rules(activity, category, place)
         names = tuple(rule.name for rule in rules)
-        stands = [stand for stand in self.stands if self._concerns(stand, category, place, names)]
+        stands = [stand for stand in self.stands.get(place, ()) if self._concerns(stand, category, names)]
         bare = Adherence(
             activity=activity, category=category, location=location, dataset=dataset, state=State.DOCUMENTED_ONLY
         )
         if not rules or (goes_with and not stands and location not in self.documented):
             # Children whose parents are only flagged or anonymised stay: nothing will ever make them go.
-            every = self.config.rules.values()
-            others = tuple(rule.name for rule in every if self._is_other(rule, activity, category, place))
+            every = self.by_dataset.get(place, ())
+            others = tuple(rule.name for rule in every if rule.activity != activity and category in rule.data)
             return replace(bare, state=State.NO_RULE, also_needed_by=others)
         ruled = replace(
             bare, rules=names, goes_with=goes_with, also_needed_by=self._also_needed_by(activity, category, place)
@@ -225,25 +231,27 @@ class _Cells:
         return self.missed[identities]
 
     @staticmethod
-    def _concerns(stand: Standing, category: str, place: str, rules: Sequence[str]) -> bool:
-        is_here = stand.full_dataset == place and ("*" in stand.data or category in stand.data)
+    def _concerns(stand: Standing, category: str, rules: Sequence[str]) -> bool:
+        is_here = "*" in stand.data or category in stand.data
         return is_here and any(rule in stand.rules for rule in rules)
 
     def _also_needed_by(self, activity: str, category: str, place: str) -> tuple[str, ...]:
         """Rules of other activities for the same datum that meet one of this activity's in a target, and every
         ``keep`` of another activity."""
         names: dict[str, None] = {}
-        for target in self.targets:
-            if target.full_dataset != place or not any(rule.activity == activity for rule in target.rules):
+        for target in self.targets.get(place, ()):
+            if not any(rule.activity == activity for rule in target.rules):
                 continue
             names |= {rule.name: None for rule in target.rules if rule.activity != activity and category in rule.data}
-        for rule in self.config.rules.values():
+        for rule in self.by_dataset.get(place, ()):
             is_kept = rule.action is Action.KEEP and not rule.period.is_sub_day
-            if is_kept and self._is_other(rule, activity, category, place):
+            if is_kept and rule.activity != activity and category in rule.data:
                 names[rule.name] = None
         return tuple(names)
 
-    @staticmethod
-    def _is_other(rule: Rule, activity: str, category: str, place: str) -> bool:
-        """Whether another purpose's rule covers the same datum."""
-        return rule.activity != activity and rule.dataset == place and category in rule.data
+
+def _grouped(pairs: Iterable[tuple[str, _Part]]) -> dict[str, list[_Part]]:
+    found: dict[str, list[_Part]] = {}
+    for key, part in pairs:
+        found.setdefault(key, []).append(part)
+    return found
