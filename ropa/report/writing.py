@@ -42,7 +42,19 @@ def _xlsx(document: Document, language: str) -> bytes:
     return xlsx.render(document, language)
 
 
-RENDERERS: Mapping[str, Callable[[Document, str], bytes]] = {"html": _html, "csv": _csv, "json": _json, "xlsx": _xlsx}
+def _jsonld(document: Document, language: str) -> bytes:
+    from ropa.report import jsonld
+
+    return jsonld.render(document, language).encode()
+
+
+RENDERERS: Mapping[str, Callable[[Document, str], bytes]] = {
+    "html": _html,
+    "csv": _csv,
+    "json": _json,
+    "xlsx": _xlsx,
+    "jsonld": _jsonld,
+}
 """By format; ``json`` is the same in every language."""
 
 FORMATS = tuple(RENDERERS)
