@@ -102,11 +102,6 @@ class Readings:
             found.append(self._mint(self.iris("legal-basis", "10"), "dpv:LegalBasis", self._label("condition", "10")))
         return found
 
-    def legal_rights(self, bases: Iterable[str | None]) -> list[str]:
-        """The rights that come with legal bases."""
-        keys = [right for key in bases if (basis := legal_bases().get(key or "")) for right in basis.rights]
-        return self.rights(keys)
-
     def rights(self, keys: Iterable[str]) -> list[str]:
         """The articles of rights."""
         return [term for key in keys for term in _terms(rights(), key)]
@@ -196,6 +191,9 @@ class Readings:
             texts += [row.stated_start] if row.stated_start else []
             lasting = {"@type": "dpv:TemporalDuration", "rdf:value": duration(row.stated_period)}
             found.append({"dpv:hasDuration": lasting | {"dct:description": texts}, "dct:description": texts})
+        if not found and row.stated_text:
+            lasting = {"@type": "dpv:IndeterminateDuration", "dct:description": row.stated_text}
+            found.append({"dpv:hasDuration": lasting, "dct:description": row.stated_text})
         if not found and row.criterion:
             lasting = {"@type": "dpv:UntilEventDuration", "dct:description": row.criterion}
             found.append({"dpv:hasDuration": lasting, "dct:description": row.criterion})

@@ -152,10 +152,10 @@ class _Graph:
             "dpv:hasLegalBasis": bases + [b for _, r in rows for b in read.bases(r.legal_basis, r.condition)],
             "dpv:hasDataSubject": [read.subject(key) for key in activity.subjects],
             "dpv:hasPersonalData": [read.personal_data(row.category) for _, row in rows],
-            "dpv:hasDataSource": [read.source(row.source) for _, row in rows if row.source],
+            "dpv:hasDataSource": [read.source(one.source) for one in (activity, *activity.rows) if one.source],
             "dpv:hasProcess": [at for at, _ in rows],
             "dpv:hasStorageCondition": [one["@id"] for nodes in storage.values() for one in nodes],
-            "dpv:hasRight": read.legal_rights([activity.legal_basis, *(row.legal_basis for _, row in rows)]),
+            "dpv:hasRight": read.rights(activity.rights),
             **self._roles(activity),
         }
         if activity.dpia == "done":

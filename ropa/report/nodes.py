@@ -22,6 +22,7 @@ Node = dict[str, Any]
 STANDARD = {
     ("ActivityPart", "title"): "dct:title",
     ("ActivityPart", "description"): "dct:description",
+    ("CategoryPart", "description"): "skos:definition",
     ("CategoryPart", "title"): "skos:prefLabel",
     ("DatasetPart", "title"): "dct:title",
     ("Document", "generated_at"): "dct:issued",

@@ -262,11 +262,13 @@ def test_a_flag_has_no_dpv_term_and_a_hold_restricts():
 def test_without_a_rule_the_stated_period_and_the_criterion_speak():
     row = replace(whole().activities[0].rows[0], stated_period=Period(years=7), stated_start="de ondertekening")
     free = replace(row, adherence=replace(row.adherence, rules=()))
-    graph = graph_of(changed(rows=(free, replace(free, stated_period=None, criterion="tot intrekking"))))
-    first, second = sorted(storage(graph, HERE["activity:intake"], "StorageDuration"))
+    words = replace(free, stated_period=None, stated_text="zolang het nodig is")
+    graph = graph_of(changed(rows=(free, words, replace(words, stated_text=None, criterion="tot het vertrek"))))
+    first, second, third = sorted(storage(graph, HERE["activity:intake"], "StorageDuration"))
     assert graph.value(first, DPV.hasDuration / RDF.value) == rdflib.Literal("P7Y", datatype=XSD.duration)
     assert rdflib.Literal("de ondertekening") in set(graph.objects(first, DCTERMS.description))
-    assert graph.value(second, DPV.hasDuration / RDF.type) == DPV.UntilEventDuration
+    assert graph.value(second, DPV.hasDuration / RDF.type) == DPV.IndeterminateDuration
+    assert graph.value(third, DPV.hasDuration / RDF.type) == DPV.UntilEventDuration
 
 
 # --- transfers ----------------------------------------------------------------------------------------------------
