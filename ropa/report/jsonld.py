@@ -147,12 +147,13 @@ class _Graph:
         rows = [(f"{iri}:row:{number}", row) for number, row in enumerate(activity.rows, 1)]
         storage = {at: read.storage(at, row) for at, row in rows}
         bases = read.bases(activity.legal_basis, activity.condition)
+        sources = [activity.source, *(row.source for row in activity.rows)]
         linked = {
             "dpv:hasPurpose": [read.purpose(text) for text in self._purposes(activity)],
             "dpv:hasLegalBasis": bases + [b for _, r in rows for b in read.bases(r.legal_basis, r.condition)],
             "dpv:hasDataSubject": [read.subject(key) for key in activity.subjects],
             "dpv:hasPersonalData": [read.personal_data(row.category) for _, row in rows],
-            "dpv:hasDataSource": [read.source(one.source) for one in (activity, *activity.rows) if one.source],
+            "dpv:hasDataSource": [read.source(source) for source in sources if source],
             "dpv:hasProcess": [at for at, _ in rows],
             "dpv:hasStorageCondition": [one["@id"] for nodes in storage.values() for one in nodes],
             "dpv:hasRight": read.rights(activity.rights),

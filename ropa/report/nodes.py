@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
-from functools import cache
 from typing import Any
 from urllib.parse import quote
 
 from ropa.clock import Period, timestamp
+from ropa.register.exchange.dpv_terms import own_term
 
 Node = dict[str, Any]
 
@@ -69,13 +69,6 @@ def told(text: str, lang: str) -> Node:
 def duration(period: Period) -> Node:
     """Return a period as ``xsd:duration``, which has no weeks: a week is seven days."""
     return {"@type": "xsd:duration", "@value": replace(period, weeks=0, days=period.days + 7 * period.weeks).iso}
-
-
-@cache
-def own_term(field: str) -> str:
-    """Return our term for a field of the model."""
-    head, *rest = field.split("_")
-    return "ropa:" + head + "".join(word.capitalize() for word in rest)
 
 
 class Facts:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ropa.config.bounds import MAX_BYTES, read_bounded
-from ropa.errors import Problem, RegisterError
+from ropa.errors import ConfigurationError, Problem, RegisterError
 from ropa.register.exchange.fideslang import read_fideslang
 from ropa.register.exchange.incoming import Incoming
 from ropa.register.text import from_json, from_toml
@@ -39,6 +41,8 @@ def _toml(data: bytes, name: str) -> Incoming:
 
 
 def _json(data: bytes, name: str) -> Incoming:
+    if _CONTEXT.search(data) and not _SCHEMA.search(data):
+        return _dpv(data, name, "json-ld")
     return Incoming("json", from_json(data, name), is_whole=True)
 
 
@@ -54,6 +58,22 @@ def _csv(data: bytes, name: str) -> Incoming:
     return read_csv(data, name)
 
 
+_CONTEXT = re.compile(rb'"@context"\s*:')
+_SCHEMA = re.compile(rb'"schema"\s*:\s*"ropa\.register/')
+
+
+def _dpv(data: bytes, name: str, form: str) -> Incoming:
+    try:
+        from ropa.register.exchange.dpv import read
+    except ImportError:
+        raise ConfigurationError(
+            "a library that a register in RDF needs is not installed: rdflib",
+            (),
+            next_step="Run: pip install 'ropa[rdf]'",
+        ) from None
+    return read(data, name, form)
+
+
 READERS: dict[str, Callable[[bytes, str], Incoming]] = {
     ".toml": _toml,
     ".json": _json,
@@ -61,5 +81,10 @@ READERS: dict[str, Callable[[bytes, str], Incoming]] = {
     ".yaml": read_fideslang,
     ".xlsx": _xlsx,
     ".csv": _csv,
+    ".ttl": partial(_dpv, form="turtle"),
+    ".n3": partial(_dpv, form="turtle"),
+    ".nt": partial(_dpv, form="nt"),
+    ".rdf": partial(_dpv, form="xml"),
+    ".jsonld": partial(_dpv, form="json-ld"),
 }
 """By ending."""
