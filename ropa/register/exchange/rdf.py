@@ -79,10 +79,7 @@ def parse(data: bytes, name: str, form: str) -> list[Triple]:
             _check_contexts(document, name, inside=False)
             to_rdf(document, graph, base=BASE, version=1.1)
         else:
-            if form == "xml":
-                _check_xml(text, name)
-            elif any(len(line) > _LONGEST_LINE for line in text.split("\n")):
-                raise refused(name, f"has a line longer than {_LONGEST_LINE:,} characters")
+            (_check_xml if form == "xml" else _check_lines)(text, name)
             graph.parse(data=text.encode(), format=form, publicID=BASE)
     except RegisterError:
         raise
@@ -123,6 +120,12 @@ def _text(data: bytes, name: str, largest: int) -> str:
         if depth > DEEPEST:
             raise refused(name, f"line {text.count(chr(10), 0, found.start()) + 1}: is nested deeper than {DEEPEST}")
     return text
+
+
+def _check_lines(text: str, name: str) -> None:
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > _LONGEST_LINE:
+            raise refused(name, f"line {number}: is longer than {_LONGEST_LINE:,} characters")
 
 
 def _check_xml(text: str, name: str) -> None:
