@@ -260,9 +260,14 @@ class _Reader:
             return str(meant.pop())
         if isinstance(node, BNode) and self.labels.text(node) is None:
             return ""
-        title = usable(node) or self.labels.take(node) or self._plain((node, node, node))
-        used = {*taken.values(), *(categories() if fallback == "data" else ())}
-        return key_of(title, used, fallback=fallback)
+        if fallback == "data":
+            title = usable(node) or self.labels.take(node) or self._plain((node, node, node))
+            return key_of(title, {*taken.values(), *categories()}, fallback=fallback)
+        title = usable(node) or self.labels.text(node) or self._plain((node, node, node))
+        key = key_of(title, set(taken.values()), fallback=fallback)
+        if key == title:
+            self.labels.take(node)
+        return key
 
     def _category(self, triple: Triple) -> str:
         node = triple[2]

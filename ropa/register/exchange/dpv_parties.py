@@ -244,7 +244,7 @@ class Parties:
         fitting = [
             key
             for key, one in safeguards().items()
-            if set(one.dpv[:1]) & names and (not one.countries or country in one.countries)
+            if one.invalid_from is None and set(one.dpv[:1]) & names and (not one.countries or country in one.countries)
         ]
         if len(fitting) != 1:
             return {}

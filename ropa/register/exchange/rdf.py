@@ -40,9 +40,9 @@ _UNDECLARED = re.compile(r'Prefix "([\w.-]{0,40}):?" not bound')
 _ENCODING = re.compile(r"""\s*<\?xml[^>]*?encoding\s*=\s*["']([^"']*)["']""")
 _BRACKET = re.compile(r"[\[({]")
 
-# The library logs the literals that it cannot convert, and those are values.
-logging.getLogger("rdflib").propagate = False
-logging.getLogger("rdflib").addHandler(logging.NullHandler())
+# The library logs the literals and names that it cannot make sense of, and those are values.
+for _name in ("rdflib", "rdflib.term"):
+    logging.getLogger(_name).disabled = True
 
 
 class _TooManyError(Exception):
