@@ -23,7 +23,7 @@ from ropa.report.gather import gather
 from ropa.report.instructions import instructions
 from ropa.report.model import Document
 from ropa.report.words import Words, catalogue
-from ropa.report.writing import RENDERERS
+from ropa.report.writing import FORMATS, rendered
 from ropa.sweep.site import Site
 
 SUMS = "SHA256SUMS"
@@ -71,7 +71,7 @@ def write_bundle(site: Site, to: Path, *, language: str = "en") -> Bundle:
         )
     with _made_beside(to) as folder:
         export(site.ledger_folder, folder / LEDGER)
-        missing = _write_reports(document, language, folder)
+        missing = _write_reports(site, document, language, folder)
         write_new(folder / CHECKPOINT, document.evidence.checkpoint_text.encode())
         for key in sorted((folder / LEDGER).glob("public*.pem")):
             write_new(folder / key.name, key.read_bytes())
@@ -86,12 +86,12 @@ def write_bundle(site: Site, to: Path, *, language: str = "en") -> Bundle:
     return Bundle(folder=to, files=files, missing=missing, is_sound=document.evidence.is_sound)
 
 
-def _write_reports(document: Document, language: str, folder: Path) -> tuple[str, ...]:
+def _write_reports(site: Site, document: Document, language: str, folder: Path) -> tuple[str, ...]:
     """Write the report in each format, and return those for which a library is not installed."""
     missing = []
-    for form, render in RENDERERS.items():
+    for form in FORMATS:
         try:
-            content = render(document, language)
+            content = rendered(site, document, form, language)
         except ConfigurationError:
             missing.append(form)
         else:

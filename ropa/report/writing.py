@@ -48,11 +48,18 @@ def _jsonld(document: Document, language: str) -> bytes:
     return jsonld.render(document, language).encode()
 
 
+def _pdf(document: Document, language: str) -> bytes:
+    from ropa.report import pdf
+
+    return pdf.render(document, language)
+
+
 RENDERERS: Mapping[str, Callable[[Document, str], bytes]] = {
     "html": _html,
+    "pdf": _pdf,
+    "xlsx": _xlsx,
     "csv": _csv,
     "json": _json,
-    "xlsx": _xlsx,
     "jsonld": _jsonld,
 }
 """By format; ``json`` is the same in every language."""
@@ -72,17 +79,18 @@ def render(site: Site, *, form: str = "html", language: str = "en", profile: str
     profiles.check(profile, form)
     if profile != profiles.ART30:
         return profiles.render(gather(site), profile, form, language)
-    return _workbook(site, language) if form == "xlsx" else RENDERERS[form](gather(site), language)
+    return rendered(site, gather(site), form, language)
 
 
-def _workbook(site: Site, language: str) -> bytes:
-    """The report and, on sheets that can be edited and imported again, the very revision that it was made from."""
+def rendered(site: Site, document: Document, form: str, language: str) -> bytes:
+    """Return a document in one of ``FORMATS``; a workbook also with the revision of the register that it was made from,
+    on sheets that can be edited and imported again."""
+    if form != "xlsx":
+        return RENDERERS[form](document, language)
+    from ropa.register import RegisterStore
     from ropa.report import xlsx
 
-    document = gather(site)
-    while (found := site.register())[0] != document.register_revision:
-        document = gather(site)
-    return xlsx.render(document, language, found[1])
+    return xlsx.render(document, language, RegisterStore(site.engine).at(document.register_revision))
 
 
 def write_report(
