@@ -6,15 +6,14 @@ are left out is said where they are missing.
 
 from __future__ import annotations
 
-from ropa.report.model import ActivityPart, Document, Party, RowPart, TermPart
+from ropa.report.model import ActivityPart, Document, Party, Reason, Verdict
 from ropa.report.pdf.blocks import Cell, Data, capitalised, heading, line, listed, para, points, span, table
+from ropa.report.pdf.rows import HEADS, row_of, stated
 from ropa.report.view import View
 from ropa.report.words import Words
 
 ROWS = 3000
 """Rows of data of all activities together; Typst needs about 0.1 MiB for each."""
-
-_HEADS = (("category", 1.15), ("place", 1.0), ("period", 1.35), ("adherence", 1.1))
 
 
 def activities(document: Document, words: Words, view: View) -> list[Data]:
@@ -35,27 +34,56 @@ def _activity(activity: ActivityPart, words: Words, view: View, room: int) -> tu
     found = [heading(2, activity.title or activity.key, over=over), para(_meta(activity, words, view), look="meta")]
     if activity.description:
         found.append(para(line(activity.description)))
+    found.append(para(*answer(activity.verdict, activity.reasons, words, view)))
     found.append(points(_processor(activity, words, view) if is_processor else _controller(activity, words, view)))
     found.append(heading(3, words("field.periods")))
     if not activity.rows:
         return [*found, para(line(words("empty.rows"), look="none"))], room
     groups = view.groups(activity.rows)
-    rows = [_row(row, categories, view) for row, categories in groups[:room]]
-    return [*found, table(words, _HEADS, rows, left_out=len(groups) - len(rows))], room - len(rows)
+    rows = [row_of(row, categories, activity, view) for row, categories in groups[:room]]
+    return [*found, table(words, HEADS, rows, left_out=len(groups) - len(rows))], room - len(rows)
 
 
 def _meta(activity: ActivityPart, words: Words, view: View) -> Data:
     status = words.word("status", activity.status)
     ended = f": {words.day(activity.ended_on)}" if activity.ended_on else ""
-    parts = [span(activity.key, "code"), words.word("role", activity.role), f"{status}{ended}"]
+    parts: list[str | Data] = [span(activity.key, "code"), words.word("role", activity.role), f"{status}{ended}"]
     if activity.replaced_by:
         parts.append(f"{words('field.replaced_by')}: {view.activity(activity.replaced_by)}")
     if activity.owner:
         parts.append(f"{words('field.owner')}: {activity.owner}")
     if activity.review_on:
         parts.append(f"{words('field.review_on')}: {words.day(activity.review_on)}")
-    spread = [piece for part in parts for piece in (span(" · "), part)]
+    spread: list[str | Data] = [piece for part in parts for piece in (" · ", part)]
     return line(*spread[1:])
+
+
+_TONES = {
+    Verdict.ADHERED: ("enforced", "good"),
+    Verdict.INCOMPLETE: ("no-place", "plain"),
+    Verdict.NOT_SHOWN: ("never-scanned", "bad"),
+    Verdict.NOT_ADHERED: ("overdue", "bad"),
+}
+
+
+def tone_of(verdict: Verdict) -> tuple[str, str]:
+    """Return the sign and the tone of an answer."""
+    return _TONES[verdict]
+
+
+def answer(verdict: Verdict, reasons: tuple[Reason, ...], words: Words, view: View) -> Cell:
+    """Return whether it is adhered to, in words, and why not."""
+    mark, tone = tone_of(verdict)
+    said = span(f"{words('field.adherence')}: {words(f'verdict.{verdict}.word').lower()}", "strong")
+    sentence = f". {words(f'verdict.{verdict}.sentence')}"
+    return [line(said, sentence, mark=mark, tone=tone), *(because(reason, words, view) for reason in reasons)]
+
+
+def because(reason: Reason, words: Words, view: View) -> Data:
+    """Return a reason in words, in red where it is an alarm."""
+    is_alarm = reason.code in view.alarms
+    said = span(words.count(f"reason.{reason.code}", reason.count), *(["bad"] if is_alarm else []))
+    return line(said, mark="overdue" if is_alarm else "waiting", tone="bad" if is_alarm else "plain")
 
 
 # --- the points of Art. 30 ----------------------------------------------------------------------------------------
@@ -77,7 +105,7 @@ def _controller(activity: ActivityPart, words: Words, view: View) -> list[_Point
         ("e", words("field.transfers"), _transfers(activity, words, view)),
         ("g", words("field.measures"), listed(words, view.measures(activity.measures))),
     ]
-    return found + _beyond(activity, words)
+    return found + _beyond(activity, words, view)
 
 
 def _processor(activity: ActivityPart, words: Words, view: View) -> list[_Point]:
@@ -98,11 +126,25 @@ def _processor(activity: ActivityPart, words: Words, view: View) -> list[_Point]
         ("c", words("field.transfers"), _transfers(activity, words, view)),
         ("d", words("field.measures"), listed(words, view.measures(activity.measures))),
     ]
-    return found + _beyond(activity, words)
+    return found + _beyond(activity, words, view)
 
 
-def _beyond(activity: ActivityPart, words: Words) -> list[_Point]:
+def _beyond(activity: ActivityPart, words: Words, view: View) -> list[_Point]:
+    """What the article does not ask, and a regulator does."""
     found: list[_Point] = []
+    if activity.rights:
+        rights = capitalised(words.listing(view.labels("right", activity.rights)))
+        found.append(("+", words("field.rights_by_basis"), [line(rights)]))
+    told = stated(activity.stated_period, activity.stated_start, activity.stated_text, words)
+    for key, cell in (
+        ("source", [line(activity.source)] if activity.source else []),
+        ("stated", [line(text) for text in told]),
+        ("criterion", [line(activity.criterion)] if activity.criterion else []),
+        ("policy_reference", [line(activity.policy_reference)] if activity.policy_reference else []),
+        ("rules", [line(span(", ".join(activity.rules), "code"))] if activity.rules else []),
+    ):
+        if cell:
+            found.append(("+", words(f"field.{key}"), cell))
     if activity.systems:
         found.append(("+", words("field.systems"), listed(words, activity.systems)))
     if activity.dpia:
@@ -153,107 +195,3 @@ def _recipients(activity: ActivityPart, words: Words, view: View) -> Cell:
 
 def _transfers(activity: ActivityPart, words: Words, view: View) -> Cell:
     return [line(text) for text in view.transfers(activity) or [words("field.no_transfer")]]
-
-
-# --- rows ---------------------------------------------------------------------------------------------------------
-
-
-def _row(row: RowPart, categories: list[str], view: View) -> list[Cell]:
-    return [_category(row, categories, view), _place(row, view), _period(row, view), _adherence(row, view)]
-
-
-def _category(row: RowPart, categories: list[str], view: View) -> Cell:
-    words = view.words
-    found = [line(span(capitalised(view.category(key)), "strong")) for key in categories]
-    found += [line(words("text.special"), look="tag")] if row.is_special else []
-    found += [line(words("text.criminal"), look="tag")] if row.is_criminal else []
-    found += [line(purpose, look="soft") for purpose in row.purposes]
-    if row.legal_basis:
-        label = words.label("legal_basis", row.legal_basis)
-        basis = label if row.legal_basis == "unknown" else f"{row.legal_basis} {label}"
-        found.append(line(words("text.basis_for_row", basis=basis), look="soft"))
-    if row.condition:
-        said = f"{row.condition} {words.label('condition', row.condition)}"
-        found.append(line(words("text.condition", text=said), look="soft"))
-    for key, text in (("reference", row.legal_reference), ("interest", row.interest), ("source", row.source)):
-        if text:
-            found.append(line(words(f"text.{key}", text=text), look="soft"))
-    return found
-
-
-def _place(row: RowPart, view: View) -> Cell:
-    words, cell, document = view.words, row.adherence, view.document
-    if not cell.location:
-        return [line(words("state.no-place"), look="missing")]
-    found = [
-        line(span(view.place(cell.location), "strong")),
-        line(document.dataset_title(cell.location, cell.dataset), look="soft"),
-    ]
-    place = document.place(cell.location)
-    if place:
-        found.append(line(f"{view.recipient(place.recipient)}, {view.country(place.country)}", look="soft"))
-    if cell.goes_with:
-        found.append(line(words("text.goes_with", dataset=view.dataset(cell.goes_with)), look="soft"))
-    return found
-
-
-def _period(row: RowPart, view: View) -> Cell:
-    words, found = view.words, []
-    for name in row.adherence.rules:
-        term = view.document.term(name)
-        found += _term(term, words) if term else [line(span(name, "code"))]
-    if not row.adherence.rules:
-        found.append(line(words("period.none"), look="missing"))
-    if row.adherence.also_needed_by:
-        found.append(line(view.longer(row), look="soft"))
-    if row.criterion:
-        found.append(line(words("text.criterion", text=row.criterion), look="soft"))
-    if row.stated_period and row.stated_start:
-        said = words("text.stated_start", period=words.period(row.stated_period), start=row.stated_start)
-        found.append(line(said, look="soft"))
-    elif row.stated_period:
-        found.append(line(words("text.stated", period=words.period(row.stated_period)), look="soft"))
-    elif row.stated_start:
-        found.append(line(f"{words('field.stated')}: {row.stated_start}", look="soft"))
-    return found
-
-
-def _term(term: TermPart, words: Words) -> Cell:
-    then = words("text.kept") if term.action == "keep" else words("text.then", action=words.word("action", term.action))
-    ground = words("text.ground", text=term.legal_ground) if term.legal_ground else words("text.no_ground")
-    found = [
-        line(span(capitalised(words.term(term)), "strong"), f", {then}"),
-        line(f"{capitalised(ground)} · ", span(term.rule, "code"), look="soft"),
-    ]
-    if term.conditions:
-        found.append(line(words("text.only_where", text=", ".join(term.conditions)), look="soft"))
-    return found
-
-
-def _adherence(row: RowPart, view: View) -> Cell:
-    words, cell = view.words, row.adherence
-    found = [line(span(words(f"state.{cell.state}"), "strong"), mark=cell.state, tone=view.tone(cell.state))]
-    if cell.worst_late_days:
-        found.append(line(span(capitalised(words.days_late(cell.worst_late_days)), "strong")))
-    if cell.stopped_by:
-        found.append(line(f"{words('field.stopped_by')}: {words.word('stop', cell.stopped_by)}"))
-    if cell.scanned_at:
-        found.append(counted(view.counts(cell.counts), words))
-        said = [words("text.as_of", day=words.day(cell.as_of))] if cell.as_of != view.day_of(cell.scanned_at) else []
-        said += [words("text.plan", n=words.number(cell.plan))] if cell.plan is not None else []
-        if cell.register_revision is not None:
-            said.append(words("text.revision", n=words.number(cell.register_revision)))
-        said += [words("text.run", id=cell.last_run)] if cell.last_run else []
-        scanned = capitalised(words("text.scanned_on", day=words.instant(cell.scanned_at)))
-        found.append(line(f"{scanned} ({', '.join(said)})", look="soft"))
-    return found
-
-
-def counted(counts: list[tuple[str, str]], words: Words) -> Data:
-    """Numbers with their words on one line; an em dash for none."""
-    parts: list[str | Data] = []
-    for number, word in counts:
-        parts += [span(number, "strong"), f" {word}, "]
-    if not parts:
-        return line(words("common.none"))
-    return line(*parts[:-1], str(parts[-1]).removesuffix(", "))

@@ -53,7 +53,7 @@ def heading(level: int, text: str, *, over: str = "") -> Data:
 
 
 def para(*lines: Data, look: str = "") -> Data:
-    """Lines on their own. ``look``: ``lead``, ``alarm`` or ``code``."""
+    """Lines on their own. ``look``: ``lead``, ``meta``, ``columns``, ``alarm`` or ``code``."""
     return {"kind": "para", "lines": list(lines), "look": look}
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from ropa.report import pictures
 from ropa.report.json import to_data
-from ropa.report.model import Document, Party
-from ropa.report.pdf.activities import activities
-from ropa.report.pdf.blocks import Cell, Data, capitalised, facts, figure, heading, line, para, plain, span
+from ropa.report.model import Document, Evidence, Party
+from ropa.report.pdf.activities import activities, because, tone_of
+from ropa.report.pdf.blocks import TABLE_ROWS, Cell, Data, capitalised, facts, figure, heading, line, para, plain, span
 from ropa.report.pdf.enforcement import holds, missing, standings, sweeps
 from ropa.report.pdf.policy import cookies, places, terms
 from ropa.report.view import View
@@ -61,7 +61,6 @@ def content(document: Document, lang: str) -> Data:
         "contents": plain(words("common.contents")),
         "depth": 2 if len(document.activities) <= LISTED_ACTIVITIES else 1,
         "page": words("pdf.page"),
-        "legend": plain(words("picture.legend")),
         "attachment": {"name": ATTACHED, "description": plain(words("pdf.attached", name=ATTACHED))},
         "cover": _cover(document, words, view),
         "sections": [
@@ -75,7 +74,7 @@ def content(document: Document, lang: str) -> Data:
             _section(holds(document, words)),
             _section(missing(document, words), starts_page=False),
             _section(sweeps(document, words, view), starts_page=False),
-            _section(_evidence(document, words)),
+            _section(_evidence(document, words, view)),
             _section(_reading(words, view)),
         ],
     }
@@ -88,12 +87,10 @@ def _section(blocks: list[Data], *, starts_page: bool = True, is_wide: bool = Fa
 
 # --- the cover ----------------------------------------------------------------------------------------------------
 
-_TONES = {"adhered": ("enforced", "good"), "incomplete": ("no-place", "plain"), "not-shown": ("never-scanned", "bad")}
-
 
 def _cover(document: Document, words: Words, view: View) -> Data:
     summary, evidence = document.summary, document.evidence
-    mark, tone = _TONES.get(summary.verdict, ("overdue", "bad"))
+    mark, tone = tone_of(summary.verdict)
     sound = evidence is not None and evidence.is_sound
     proof = words("evidence.brief_none")
     if evidence is not None:
@@ -117,18 +114,12 @@ def _cover(document: Document, words: Words, view: View) -> Data:
         "mark": mark,
         "tone": tone,
         "sentence": plain(words(f"verdict.{summary.verdict}.sentence")),
-        "reasons": [_reason(reason.code, reason.count, words, view) for reason in summary.reasons],
+        "reasons": [because(reason, words, view) for reason in summary.reasons],
         "tiles": [_tile(name, tone, summary, words) for name, tone in _TILES],
         "note": plain(f"{capitalised(words('tile.unit'))}. {capitalised(total)}. {scanned}"),
         "proof": line(span(proof, "strong"), mark="enforced" if sound else "overdue", tone="good" if sound else "bad"),
         "alarm": alarm,
     }
-
-
-def _reason(code: str, count: int, words: Words, view: View) -> Data:
-    is_alarm = code in view.alarms
-    said = span(words.count(f"reason.{code}", count), *(["bad"] if is_alarm else []))
-    return line(said, mark="overdue" if is_alarm else "waiting", tone="bad" if is_alarm else "plain")
 
 
 def _tile(name: str, tone: str, summary: Any, words: Words) -> Data:
@@ -208,10 +199,13 @@ def _organisation(document: Document, words: Words, view: View) -> list[Data]:
         ("policy_document", organisation.policy_url),
         ("policy_dated_on", words.day(organisation.policy_dated_on) if organisation.policy_dated_on else None),
         ("policy_version", organisation.policy_version),
+        ("policy_period", words.period(organisation.policy_period) if organisation.policy_period else None),
+        ("policy_start", organisation.policy_start),
         ("authority", organisation.authority or words("common.unknown")),
         ("request_promise", words.period(organisation.request_promise) if organisation.request_promise else None),
         ("rights", rights),
         ("languages", words.listing(view.language_names(organisation.languages))),
+        ("systems_run", ", ".join(organisation.own_systems)),
     ]
     return [*found, facts(_said(rows, words), title=words("field.policy_document"))]
 
@@ -233,7 +227,7 @@ def _said(rows: list[tuple[str, str | None]], words: Words) -> list[tuple[str, C
     return [(words(f"field.{key}"), [line(text)]) for key, text in rows if text]
 
 
-def _evidence(document: Document, words: Words) -> list[Data]:
+def _evidence(document: Document, words: Words, view: View) -> list[Data]:
     evidence = document.evidence
     found = [heading(1, words("heading.evidence")), para(line(words("intro.evidence")), look="lead")]
     if evidence is None:
@@ -256,6 +250,7 @@ def _evidence(document: Document, words: Words) -> list[Data]:
                     (words("field.root"), [line(span(evidence.root, "code"))]),
                     (words("field.fingerprint"), [line(span(evidence.public_key_fingerprint, "code"))]),
                     (words("field.open_intents"), [line(words.number(evidence.open_intents))]),
+                    *([(words("field.open_in"), _open(evidence, words, view))] if evidence.open_in else []),
                 ]
             ),
             heading(2, words("field.checkpoint")),
@@ -273,6 +268,13 @@ def _evidence(document: Document, words: Words) -> list[Data]:
             ]
         ),
         para(line(words("pdf.attached", name=ATTACHED))),
+    ]
+
+
+def _open(evidence: Evidence, words: Words, view: View) -> Cell:
+    return [
+        line(f"{view.dataset(dataset)} ", span(dataset, "code"), f": {words.number(count)}")
+        for dataset, count in evidence.open_in[:TABLE_ROWS]
     ]
 
 

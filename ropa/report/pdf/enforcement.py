@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from ropa.errors import Finding
 from ropa.report.model import Document
-from ropa.report.pdf.activities import counted
-from ropa.report.pdf.blocks import TABLE_ROWS, Cell, Data, capitalised, heading, line, para, span, table
+from ropa.report.pdf.blocks import TABLE_ROWS, Cell, Data, capitalised, facts, heading, line, para, span, table
+from ropa.report.pdf.rows import counted, gap
 from ropa.report.view import View
 from ropa.report.words import Words
 from ropa.sweep.history import RunSummary, RunTarget
@@ -70,6 +70,7 @@ def _state(stand: Standing, words: Words, view: View) -> Cell:
             said.append(f"{words('text.plan', n=words.number(stand.plan))} ({state})")
         if stand.register_revision is not None:
             said.append(words("text.revision", n=words.number(stand.register_revision)))
+        said += [words("text.run", id=stand.scanned_by)] if stand.scanned_by else []
         found.append(line(", ".join(said), look="soft"))
     if stand.policy and stand.policy != view.document.policy:
         found.append(line(f"{words('field.policy')}: ", span(stand.policy, "code"), look="soft"))
@@ -125,6 +126,7 @@ def _finding(finding: Finding, words: Words) -> list[Cell]:
 def sweeps(document: Document, words: Words, view: View) -> list[Data]:
     """Return the section of the runs, and what they came to each month."""
     found = [heading(1, words("heading.sweeps")), para(line(words("intro.sweeps")), look="lead")]
+    found += _nights(document, words)
     if not document.runs:
         return [*found, para(line(words("empty.sweeps"), look="none"))]
     runs = [_run(run, words, view) for run in document.runs[:TABLE_ROWS]]
@@ -147,6 +149,28 @@ def sweeps(document: Document, words: Words, view: View) -> list[Data]:
             left_out=len(document.months) - len(months),
         ),
     ]
+
+
+def _nights(document: Document, words: Words) -> list[Data]:
+    """On which nights nothing was enforced."""
+    if document.first_sweep_on is None:
+        return [heading(2, words("heading.nights")), para(line(span(words("nights.never"), "bad")))]
+    found = [
+        heading(2, words("heading.nights")),
+        facts(
+            [
+                (words("field.first_sweep_on"), [line(words.day(document.first_sweep_on))]),
+                (words("field.last_sweep_on"), [line(words.day(document.last_sweep_on))]),
+                (words("field.missed_nights"), [line(words.number(document.missed_nights))]),
+            ]
+        ),
+    ]
+    if not document.gaps:
+        return [*found, para(line(words("nights.none")))]
+    shown = document.gaps[:TABLE_ROWS]
+    found.append(para(*(line(capitalised(gap(lost, words))) for lost in shown), look="columns"))
+    left_out = len(document.gaps) - len(shown)
+    return [*found, para(line(words.count("pdf.left_out", left_out), look="missing"))] if left_out else found
 
 
 _RESULT = {"complete": ("enforced", "good"), "open": ("waiting", "plain")}

@@ -5,7 +5,7 @@ Invariant: wordings come from the view and the catalogue; each table is bounded,
 
 from __future__ import annotations
 
-from ropa.report.model import CookiePart, Document, PlacePart, RecipientPart, TermPart
+from ropa.report.model import CategoryPart, CookiePart, Document, PlacePart, RecipientPart, TermPart
 from ropa.report.pdf.blocks import TABLE_ROWS, Cell, Data, capitalised, heading, line, para, span, table
 from ropa.report.view import View
 from ropa.report.words import Words
@@ -66,11 +66,20 @@ def places(document: Document, words: Words, view: View) -> list[Data]:
         found += [heading(2, words("field.recipients")), table(words, _RECIPIENTS, rows, left_out=left_out)]
     else:
         found.append(para(line(words("empty.recipients"), look="none")))
-    own = [
-        line(f"{words('text.category')}: {category.title} ", span(category.key, "code"))
-        for category in document.categories
-    ]
+    own = [_own(category, words) for category in document.categories[:TABLE_ROWS]]
     return [*found, para(*own)] if own else found
+
+
+def _own(category: CategoryPart, words: Words) -> Data:
+    kinds = [words("text.special")] if category.is_special else []
+    kinds += [words("text.criminal")] if category.is_criminal else []
+    return line(
+        f"{words('text.category')}: ",
+        span(category.title, "strong"),
+        span(f" {category.key}", "code"),
+        f": {category.description}" if category.description else "",
+        span(f" ({', '.join(kinds)})", "bad") if kinds else "",
+    )
 
 
 def _place(place: PlacePart, words: Words, view: View) -> list[Cell]:
