@@ -58,25 +58,14 @@ def _meta(activity: ActivityPart, words: Words, view: View) -> Data:
     return line(*spread[1:])
 
 
-_TONES = {
-    Verdict.ADHERED: ("enforced", "good"),
-    Verdict.INCOMPLETE: ("no-place", "plain"),
-    Verdict.NOT_SHOWN: ("never-scanned", "bad"),
-    Verdict.NOT_ADHERED: ("overdue", "bad"),
-}
-
-
-def tone_of(verdict: Verdict) -> tuple[str, str]:
-    """Return the sign and the tone of an answer."""
-    return _TONES[verdict]
-
-
 def answer(verdict: Verdict, reasons: tuple[Reason, ...], words: Words, view: View) -> Cell:
     """Return whether it is adhered to, in words, and why not."""
-    mark, tone = tone_of(verdict)
     said = span(f"{words('field.adherence')}: {words(f'verdict.{verdict}.word').lower()}", "strong")
     sentence = f". {words(f'verdict.{verdict}.sentence')}"
-    return [line(said, sentence, mark=mark, tone=tone), *(because(reason, words, view) for reason in reasons)]
+    return [
+        line(said, sentence, mark=view.verdict_mark(verdict), tone=view.verdict_tone(verdict)),
+        *(because(reason, words, view) for reason in reasons),
+    ]
 
 
 def because(reason: Reason, words: Words, view: View) -> Data:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ropa.report import pictures
-from ropa.report.json import to_data
 from ropa.report.model import Document, Evidence, Party
-from ropa.report.pdf.activities import activities, because, tone_of
+from ropa.report.pdf import drawing
+from ropa.report.pdf.activities import activities, because
 from ropa.report.pdf.blocks import TABLE_ROWS, Cell, Data, capitalised, facts, figure, heading, line, para, plain, span
 from ropa.report.pdf.enforcement import holds, missing, standings, sweeps
 from ropa.report.pdf.policy import cookies, places, terms
@@ -52,7 +51,7 @@ def content(document: Document, lang: str) -> Data:
         "generated": list(document.generated_at.timetuple()[:6]),
         "title": plain(f"{title}: {owner}"),
         "owner": plain(owner),
-        "short-owner": plain(pictures.clipped(owner, 80)),
+        "short-owner": plain(drawing.clipped(owner, 80)),
         "head": plain(title),
         "basis": plain(words("title.basis")),
         "as_of": plain(words("title.as_of", day=words.day(document.as_of))),
@@ -64,7 +63,7 @@ def content(document: Document, lang: str) -> Data:
         "attachment": {"name": ATTACHED, "description": plain(words("pdf.attached", name=ATTACHED))},
         "cover": _cover(document, words, view),
         "sections": [
-            _section(_pictures(document, words, view)),
+            _section(_pictures(words, view)),
             _section(_organisation(document, words, view)),
             _section(activities(document, words, view)),
             _section(terms(document, words, view)),
@@ -90,7 +89,6 @@ def _section(blocks: list[Data], *, starts_page: bool = True, is_wide: bool = Fa
 
 def _cover(document: Document, words: Words, view: View) -> Data:
     summary, evidence = document.summary, document.evidence
-    mark, tone = tone_of(summary.verdict)
     sound = evidence is not None and evidence.is_sound
     proof = words("evidence.brief_none")
     if evidence is not None:
@@ -111,8 +109,8 @@ def _cover(document: Document, words: Words, view: View) -> Data:
         "summary": plain(words("heading.summary")),
         "asked": plain(words("heading.asked")),
         "verdict": plain(words(f"verdict.{summary.verdict}.word")),
-        "mark": mark,
-        "tone": tone,
+        "mark": view.verdict_mark(summary.verdict),
+        "tone": view.verdict_tone(summary.verdict),
         "sentence": plain(words(f"verdict.{summary.verdict}.sentence")),
         "reasons": [because(reason, words, view) for reason in summary.reasons],
         "tiles": [_tile(name, tone, summary, words) for name, tone in _TILES],
@@ -134,13 +132,13 @@ def _tile(name: str, tone: str, summary: Any, words: Words) -> Data:
 # --- pictures -----------------------------------------------------------------------------------------------------
 
 
-def _pictures(document: Document, words: Words, view: View) -> list[Data]:
+def _pictures(words: Words, view: View) -> list[Data]:
     states = [_sign(state, words, view) for state in view.states_used()]
     found = [heading(1, words("heading.pictures"))]
     for key, panels, legend in (
-        ("where", pictures.matrices(document, words), states),
-        ("long", pictures.axes(document, words), _bars(words, ("kept", "year_end", "late", "documented"))),
-        ("went", [p for p in [pictures.stacks(document, words)] if p], _bars(words, ("went", "fell_short"))),
+        ("where", drawing.where(view), states),
+        ("long", drawing.long(view), _bars(words, ("kept", "year_end", "late", "documented"))),
+        ("went", drawing.went(view), _bars(words, ("went", "fell_short"))),
     ):
         title = words(f"picture.{key}_title")
         found.append(heading(2, title))
@@ -149,9 +147,9 @@ def _pictures(document: Document, words: Words, view: View) -> list[Data]:
             name = title
             if len(shown_panels) > 1:
                 name = words("pdf.panel", title=title, n=words.number(number), total=words.number(len(shown_panels)))
-            drawing = _drawing(to_data(panel), view)
+            ready = _drawing(panel, view)
             signs = legend if number == len(shown_panels) else []
-            found.append(figure(key, drawing, f"{name}. {words(f'picture.{key}_desc')}", signs))
+            found.append(figure(key, ready, f"{name}. {words(f'picture.{key}_desc')}", signs))
         if not panels:
             found.append(para(line(words("picture.nothing"), look="none")))
         if len(panels) > PANELS:
@@ -163,10 +161,6 @@ def _drawing(value: Any, view: View) -> Any:
     """The geometry with its texts ready to be set, and the colour of each mark beside its state."""
     if isinstance(value, dict):
         found = {key: _drawing(part, view) for key, part in value.items()}
-        if "category" in found:
-            found["category"] = capitalised(found["category"])
-        elif "is_heading" in found and not found["is_heading"]:
-            found["text"] = capitalised(found["text"])
         return found | {"tone": view.tone(value["state"])} if "state" in value else found
     if isinstance(value, list | tuple):
         return [_drawing(part, view) for part in value]

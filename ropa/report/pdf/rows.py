@@ -69,7 +69,7 @@ def _period(row: RowPart, activity: ActivityPart, view: View) -> Cell:
     if not row.adherence.rules:
         found.append(line(words("period.none"), look="missing"))
     if row.adherence.also_needed_by:
-        found.append(line(view.longer(row), look="soft"))
+        found.append(line(view.longer(row.adherence), look="soft"))
     if row.criterion and row.criterion != activity.criterion:
         found.append(line(words("text.criterion", text=row.criterion), look="soft"))
     own = (row.stated_period, row.stated_start, row.stated_text)
