@@ -15,7 +15,7 @@ Data = dict[str, object]
 Cell = list[Data]
 """Lines, one below the other."""
 
-TABLE_ROWS = 1000
+TABLE_ROWS = 300
 """Rows of one table; the rest stands in the attached JSON and in the workbook."""
 
 
@@ -53,7 +53,7 @@ def heading(level: int, text: str, *, over: str = "") -> Data:
 
 
 def para(*lines: Data, look: str = "") -> Data:
-    """Lines on their own. ``look``: ``lead``, ``meta``, ``columns``, ``alarm`` or ``code``."""
+    """Lines on their own. ``look``: ``lead``, ``meta``, ``small``, ``alarm`` or ``code``."""
     return {"kind": "para", "lines": list(lines), "look": look}
 
 

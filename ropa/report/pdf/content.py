@@ -24,9 +24,6 @@ ATTACHED = "report.json"
 PANELS = 12
 """Panels of one picture; the tables say the same of all."""
 
-LISTED_ACTIVITIES = 200
-"""With more, the contents table lists the sections only; the bookmarks have them all."""
-
 _TILES = (
     ("due", ""),
     ("done", ""),
@@ -58,7 +55,6 @@ def content(document: Document, lang: str) -> Data:
         "made": plain(words("title.generated", at=words.instant(document.generated_at))),
         "revision": plain(words("title.revision", n=words.number(document.register_revision))),
         "contents": plain(words("common.contents")),
-        "depth": 2 if len(document.activities) <= LISTED_ACTIVITIES else 1,
         "page": words("pdf.page"),
         "attachment": {"name": ATTACHED, "description": plain(words("pdf.attached", name=ATTACHED))},
         "cover": _cover(document, words, view),

@@ -168,7 +168,7 @@ def _nights(document: Document, words: Words) -> list[Data]:
     if not document.gaps:
         return [*found, para(line(words("nights.none")))]
     shown = document.gaps[:TABLE_ROWS]
-    found.append(para(*(line(capitalised(gap(lost, words))) for lost in shown), look="columns"))
+    found.append(para(*(line(capitalised(gap(lost, words))) for lost in shown), look="small"))
     left_out = len(document.gaps) - len(shown)
     return [*found, para(line(words.count("pdf.left_out", left_out), look="missing"))] if left_out else found
 

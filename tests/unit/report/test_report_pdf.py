@@ -370,6 +370,14 @@ def test_the_rows_of_all_activities_together_are_bounded_and_each_says_how_many_
     assert sum(int(note.split()[0]) for note in notes) == everything - 3
 
 
+def test_the_activities_are_bounded_and_how_many_are_left_out_is_said(monkeypatch):
+    monkeypatch.setattr(activities, "ACTIVITIES", 2)
+    section = content(DOCUMENT, "nl")["sections"][2]
+    titles = [block["text"] for block in section["blocks"] if block["kind"] == "heading" and block["level"] == 2]
+    assert titles == [activity.title for activity in DOCUMENT.activities[:2]]
+    assert NL.count("pdf.activities_left_out", len(DOCUMENT.activities) - 2) in texts(section)
+
+
 def tables_of_activities(document):
     section = content(document, "nl")["sections"][2]
     return [block for block in section["blocks"] if block["kind"] == "table"]
