@@ -34,6 +34,8 @@ _STEERING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 """What has no place in a line of text, line ends included."""
 
+_SET_OFF = re.compile("(?<=\\S) (?=[:;?!»])|(?<=«) ")
+
 
 def shown(text: str) -> str:
     """Return text as it may be shown: on one line, without characters that steer the direction of writing."""
@@ -74,7 +76,7 @@ def catalogue(lang: str) -> Catalogue:
     folder = files("ropa.report") / "locale" / lang
     whole = Catalog(charset="utf-8")
     for entry in sorted((entry for entry in folder.iterdir() if entry.name.endswith(".po")), key=lambda e: e.name):
-        part = read_po(BytesIO(entry.read_bytes()), abort_invalid=True)
+        part = read_po(BytesIO(set_off(entry.read_text(encoding="utf-8"), lang).encode()), abort_invalid=True)
         whole.locale = part.locale
         for message in part:
             if message.id:
@@ -84,6 +86,12 @@ def catalogue(lang: str) -> Catalogue:
     compiled.seek(0)
     texts = {_key(message.id): _text(message.string) for message in whole if message.id}
     return Catalogue(Locale.parse(str(whole.locale)), texts, GNUTranslations(compiled))
+
+
+def set_off(text: str, lang: str) -> str:
+    """Return text with the narrow space that French sets before its double signs, and that no line breaks at, where a
+    translator typed a plain one."""
+    return _SET_OFF.sub("\N{NARROW NO-BREAK SPACE}", text) if lang == "fr" else text
 
 
 def _key(found: str | Sequence[str]) -> str:

@@ -440,7 +440,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"BROKEN: {error or type(error).__name__}" if isinstance(error, BrokenError) else f"BROKEN: {error!r}")
         return 1
     print(f"sound: {story.origin}, {tree.size} lines, {tree.size - signed} of them after the newest checkpoint")
-    print(f"root: {tree.root().hex()}")
+    print(f"root: {base64.b64encode(tree.root()).decode()}")
     for kind, count in sorted(story.unknown.items()):
         print(f"not understood: {count} lines of type {kind}")
     for root, intent in story.open.items():
