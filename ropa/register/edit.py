@@ -111,7 +111,10 @@ class Change:
 def differences(before: Register, after: Register) -> list[Change]:
     """Return what differs, by key path; lists are compared as a whole, tables key by key."""
     first, second = plain_data(before), plain_data(after)
-    return _differences(first, second, "")
+    nothing = dict.fromkeys(
+        [*first, *second], {}
+    )  # a kind without entries is not written: each entry is told by itself
+    return _differences(nothing | first, nothing | second, "")
 
 
 def _differences(before: Any, after: Any, path: str) -> list[Change]:

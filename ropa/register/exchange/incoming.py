@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ropa.register.models import Activity, DataUse, Organisation, Register
-from ropa.register.specs import default_of, specs
+from ropa.register.models import Register
+from ropa.register.specs import Kind, default_of, specs
 
 _NOT_KEY = re.compile(r"[^a-z0-9_]+")
 _LONGEST_KEY = 63
@@ -45,40 +45,20 @@ def merged(base: Register, incoming: Incoming) -> Register:
 
     An entry that is there already keeps what the file does not say; what both say becomes what the file says.
     """
-    if incoming.is_whole:
-        return incoming.register
-    new = incoming.register
-    return replace(
-        base,
-        organisation=_filled(base.organisation, new.organisation),
-        recipients=_entries(base.recipients, new.recipients),
-        cookies=_entries(base.cookies, new.cookies),
-        categories=_entries(base.categories, new.categories),
-        activities=_entries(base.activities, new.activities),
-    )
-
-
-def _entries(before: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(before)
-    for key, entry in new.items():
-        found[key] = _filled(before[key], entry) if key in before else entry
-    return found
+    return incoming.register if incoming.is_whole else _filled(base, incoming.register)
 
 
 def _filled(before: Any, new: Any) -> Any:
     """``before`` with everything that ``new`` says; a value that equals its default says nothing."""
     said = {}
-    for name, _spec in specs(type(new)).values():
-        value = getattr(new, name)
+    for name, spec in specs(type(new)).values():
+        was, value = getattr(before, name), getattr(new, name)
         if value == default_of(type(new), name):
             continue
-        if isinstance(new, Activity) and name == "data":
-            value = {
-                **before.data,
-                **{key: _filled(before.data.get(key, DataUse()), use) for key, use in value.items()},
-            }
-        elif isinstance(new, Organisation) and name == "policy":
-            value = _filled(before.policy, value)
+        if spec.kind in {Kind.NAMED, Kind.DATA}:
+            value = {**was, **{key: _filled(was[key], one) if key in was else one for key, one in value.items()}}
+        elif spec.kind is Kind.TABLE and was is not None:
+            value = _filled(was, value)
         said[name] = value
     return replace(before, **said)
 
@@ -86,7 +66,10 @@ def _filled(before: Any, new: Any) -> Any:
 def key_of(text: str, taken: Container[str] = (), *, fallback: str = "entry") -> str:
     """Return a key for an entry that has only a title: small letters, digits and ``-``; numbered where it is taken."""
     plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
-    stem = _NOT_KEY.sub("-", plain).strip("-_")[: _LONGEST_KEY - 5].strip("-_") or fallback
+    whole = _NOT_KEY.sub("-", plain).strip("-_") or fallback
+    stem = whole[: _LONGEST_KEY - 5].strip("-_")
+    if stem != whole and "-" in stem:
+        stem = stem.rpartition("-")[0].strip("-_")  # no half a word at its end
     key, number = stem, 2
     while key in taken:
         key, number = f"{stem}-{number}", number + 1
