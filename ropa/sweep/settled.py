@@ -22,7 +22,8 @@ def settled(session: Session, runs: Sequence[RunRow]) -> Mapping[int, Mapping[st
     A batch whose run was cut off was settled by the run that was under way then: there is never more than one.
     """
     order = {run.id: n for n, run in enumerate(runs)}
-    starts = [run.started_at for run in runs]
+    acting = [n for n, run in enumerate(runs) if run.mode != "plan"]  # who only plans settles nothing
+    starts = [runs[n].started_at for n in acting]
     found: dict[int, dict[int, Counter[str]]] = {}
     columns = col(BatchRow.target_id), col(BatchRow.run_id), col(BatchRow.settled_at), col(BatchRow.outcomes)
     for target_id, run_id, settled_at, outcomes in session.execute(select(*columns)):
@@ -30,6 +31,6 @@ def settled(session: Session, runs: Sequence[RunRow]) -> Mapping[int, Mapping[st
             continue
         doer = order[run_id]
         if runs[doer].code == "cut-off":
-            doer = max(doer, bisect_right(starts, settled_at) - 1)
+            doer = max(doer, acting[bisect_right(starts, settled_at) - 1])
         found.setdefault(target_id, {}).setdefault(doer, Counter()).update(outcomes)
     return {target_id: {runs[n].id: by_run[n] for n in sorted(by_run)} for target_id, by_run in found.items()}
