@@ -111,9 +111,8 @@ class Change:
 def differences(before: Register, after: Register) -> list[Change]:
     """Return what differs, by key path; lists are compared as a whole, tables key by key."""
     first, second = plain_data(before), plain_data(after)
-    nothing = dict.fromkeys(
-        [*first, *second], {}
-    )  # a kind without entries is not written: each entry is told by itself
+    # A kind without entries is not written; those that come are told one by one all the same.
+    nothing: dict[str, Any] = {kind: {} for kind in (*first, *second)}
     return _differences(nothing | first, nothing | second, "")
 
 
