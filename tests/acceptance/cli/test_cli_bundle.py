@@ -235,8 +235,8 @@ def test_a_folder_that_holds_something_is_refused_and_an_empty_one_taken(ropa: R
 
 
 def test_a_bundle_and_a_file_or_a_format_are_not_asked_for_together(ropa: Ropa) -> None:
-    assert "-o" in ropa.refused("report", "--bundle", "out", "-o", "r.html")["next_step"]
-    ropa.refused("report", "--bundle", "out", "--format", "json")
+    for more in (("-o", "r.html"), ("--format", "json"), ("--format", "csv", "--profile", "ico")):
+        assert "--bundle" in ropa.refused("report", "--bundle", "out", *more)["message"]
     ropa.refused("report", "--bundle", "out", "--lang", "xx")
 
 
