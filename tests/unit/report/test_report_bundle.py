@@ -102,11 +102,20 @@ def site(tmp_path):
     opened.close()
 
 
+def in_place_of(form, does):
+    """Renders every format as an empty file, and in place of one does something else."""
+
+    def rendered(_site, _document, asked, _language):
+        return does() if asked == form else b""
+
+    return rendered
+
+
 def test_a_format_whose_library_is_not_installed_is_left_out_and_said(site, tmp_path, monkeypatch):
-    def lacks(_document, _language):
+    def lacks():
         raise ConfigurationError("pdf needs typst", ())
 
-    monkeypatch.setattr(bundle, "RENDERERS", {**writing.RENDERERS, "pdf": lacks})
+    monkeypatch.setattr(bundle, "rendered", in_place_of("pdf", lacks))
     made = write_bundle(site, tmp_path / "out", language="en")
     assert made.missing == ("pdf",)
     assert "report.pdf" not in {file.name for file in made.files}
@@ -116,12 +125,12 @@ def test_a_format_whose_library_is_not_installed_is_left_out_and_said(site, tmp_
 
 @pytest.mark.parametrize("error", [LedgerError("x"), OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_what_fails_half_way_leaves_nothing_behind(site, tmp_path, monkeypatch, error):
-    def fails(_document, _language):
+    def fails():
         raise error
 
     out = tmp_path / "there"
     out.mkdir()
-    monkeypatch.setattr(bundle, "RENDERERS", {**writing.RENDERERS, "last": fails})
+    monkeypatch.setattr(bundle, "rendered", in_place_of(writing.FORMATS[-1], fails))
     with pytest.raises((LedgerError, CallError, KeyboardInterrupt)):
         write_bundle(site, out / "bundle")
     assert list(out.iterdir()) == []
@@ -131,12 +140,12 @@ def test_a_folder_that_was_filled_meanwhile_is_left_alone(site, tmp_path, monkey
     out = tmp_path / "there" / "bundle"
     out.parent.mkdir()
 
-    def meanwhile(_document, _language):
+    def meanwhile():
         out.mkdir()
         (out / "theirs").write_text("theirs")
         return b""
 
-    monkeypatch.setattr(bundle, "RENDERERS", {"html": meanwhile})
+    monkeypatch.setattr(bundle, "rendered", in_place_of("html", meanwhile))
     with pytest.raises(CallError):
         write_bundle(site, out)
     assert [path.name for path in out.parent.rglob("*")] == ["bundle", "theirs"]
