@@ -118,7 +118,7 @@ def _adherence(view: View, activity: ActivityPart, row: RowPart) -> dict[str, Va
         "location_title": where["location_title"],
         "dataset_title": where["dataset_title"],
         **(cells if is_measured else cells | dict.fromkeys(MEASURED)),
-        "not_enforced": tuple(gap(view, found) for found in row.adherence.gaps),
+        "gaps": tuple(gap(view, found) for found in row.adherence.gaps),
         "missed_nights": alarming(missed if is_measured else None, is_bad=bool(missed)),
         "state_title": toned(view, row.adherence.state),
         "worst_late_days": alarming(late if is_measured else None, is_bad=late > 0 and row.adherence.state in DIRE),
