@@ -39,8 +39,9 @@ def text_of(form):
 
 
 def squeezed(text):
-    """Without blanks, line ends and soft hyphens: how a format breaks its lines is no fact."""
-    return re.sub(r"[\s\u00ad\u200b]+", "", text).casefold()
+    """Without blanks, line ends and hyphens: how a format breaks its lines is no fact, and pdftotext takes every hyphen
+    at the end of a line for one that was put there."""
+    return re.sub(r"[\s\u00ad\u200b-]+", "", text).casefold()
 
 
 def spellings(value):
