@@ -20,7 +20,7 @@ from ropa.register.models import (
     Transfer,
 )
 from ropa.register.parse import parse
-from ropa.register.store import RegisterStore, Revision
+from ropa.register.store import Dated, RegisterStore, Revision
 from ropa.register.text import digest, from_json, from_toml, plain_data, reference, to_data, to_json, to_toml
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Contact",
     "Cookie",
     "DataUse",
+    "Dated",
     "Organisation",
     "OwnCategory",
     "Policy",

@@ -6,10 +6,13 @@ are numbered from 1 without gaps and never changed; two saves from the same star
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
+from ropa.clock import calendar_day
 from ropa.errors import BusyError, CheckError, RegisterError
 from ropa.register.edit import Change, differences
 from ropa.register.models import Register
@@ -31,6 +34,14 @@ class Revision:
     reason: str
     digest: str
     """``sha256:`` and 64 hex digits of the register as it then was, whatever the order of its entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """When an entry came and when it changed last."""
+
+    first_on: date
+    last_on: date
 
 
 class RegisterStore:
@@ -135,6 +146,32 @@ class RegisterStore:
         with Session(self._engine) as session:
             rows = session.exec(select(RevisionRow).order_by(col(RevisionRow.number))).all()
             return [Revision(row.number, row.at, row.by, row.reason, row.digest) for row in rows]
+
+    def dated(self, revision: int, zone: ZoneInfo) -> dict[str, Dated]:
+        """Return, for each activity of a revision, on which days in ``zone`` it came and was changed last.
+
+        One that had left and came back came when it came back.
+        """
+        from sqlmodel import Session, col, select
+
+        from ropa.register.tables import RevisionRow
+
+        found: dict[str, Dated] = {}
+        before: dict[str, Any] = {}
+        with Session(self._engine) as session:
+            rows = select(RevisionRow).where(col(RevisionRow.number) <= revision).order_by(col(RevisionRow.number))
+            for row in session.exec(rows.execution_options(yield_per=10)):
+                day = calendar_day(row.at, zone)
+                entries: dict[str, Any] = json.loads(row.snapshot).get("activity", {})
+                for key in found.keys() - entries.keys():
+                    del found[key]
+                for key, entry in entries.items():
+                    if key not in found:
+                        found[key] = Dated(day, day)
+                    elif before[key] != entry:
+                        found[key] = Dated(found[key].first_on, day)
+                before = entries
+        return found
 
     def diff(self, before: int, after: int) -> list[Change]:
         """Return what changed between two revisions, by key path. Raises CheckError: no such revision."""

@@ -10,15 +10,17 @@ tells what falls under it, and is told); what the policy says that is only compa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from ropa.clock import Period, calendar_day, parse_period
 from ropa.config.models import Config, Location, Rule
 from ropa.connector import Condition
 from ropa.errors import Finding
+from ropa.register import Dated
 from ropa.register.models import NONE, SESSION, Activity, Contact, Cookie, OwnCategory, Recipient, Register
 from ropa.report.answer import Proof, nights_of, summarise
 from ropa.report.model import (
@@ -65,11 +67,13 @@ def build(
     evidence: Evidence | None,
     now: datetime,
     documented: Collection[str] | None = None,
+    dated: Mapping[str, Dated] = MappingProxyType({}),
 ) -> Document:
     """Return the report's document.
 
     ``standings``, ``adherence`` and ``runs`` come from ``ropa.sweep.adherence``; ``findings`` are the open ones;
     ``now`` is aware. ``documented``: locations that nothing enforces; None: those of the ``manual`` connector.
+    ``dated``: by activity, when it came into the register and when it changed last.
     """
     if documented is None:
         documented = documented_places(config)
@@ -89,7 +93,10 @@ def build(
         summary=summarise(standings, adherence, findings, nights, proof),
         organisation=_organisation(register),
         categories=tuple(_category(key, own) for key, own in register.categories.items()),
-        activities=tuple(_activity(key, register, config, cells.get(key, ()), proof) for key in register.activities),
+        activities=tuple(
+            _activity(key, register, config, cells.get(key, ()), proof, dated=dated.get(key))
+            for key in register.activities
+        ),
         recipients=tuple(_recipient(key, recipient, today) for key, recipient in register.recipients.items()),
         places=tuple(
             _place(location, is_enforced=name not in documented) for name, location in config.locations.items()
@@ -202,7 +209,9 @@ def _cookie(name: str, cookie: Cookie) -> CookiePart:
     )
 
 
-def _activity(key: str, register: Register, config: Config, own: Sequence[Adherence], proof: Proof) -> ActivityPart:
+def _activity(
+    key: str, register: Register, config: Config, own: Sequence[Adherence], proof: Proof, *, dated: Dated | None
+) -> ActivityPart:
     """``own``: the activity's cells."""
     activity = register.activities[key]
     places = [config.locations[cell.location] for cell in own if cell.location is not None]
@@ -224,6 +233,8 @@ def _activity(key: str, register: Register, config: Config, own: Sequence[Adhere
         processing=activity.processing,
         owner=activity.owner,
         review_on=activity.review_on,
+        recorded_on=dated.first_on if dated else None,
+        changed_on=dated.last_on if dated else None,
         purposes=activity.purposes,
         legal_basis=activity.legal_basis,
         legal_reference=activity.legal_reference,

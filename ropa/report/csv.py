@@ -119,6 +119,8 @@ def activity_cells(view: View, activity: ActivityPart) -> dict[str, Value]:
         "dpia": words.word("dpia", activity.dpia) if activity.dpia else None,
         "owner": activity.owner,
         "review_on": activity.review_on,
+        "recorded_on": activity.recorded_on,
+        "changed_on": activity.changed_on,
         "policy_reference": activity.policy_reference,
         "activity_source": activity.source,
         "activity_criterion": activity.criterion,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ropa.errors import Finding, Severity
 from ropa.ledger.verify import Verification
+from ropa.register import RegisterStore
 from ropa.report.build import build
 from ropa.report.model import Document, Evidence, HoldCount
 from ropa.retention import is_overdue_for_review
@@ -45,6 +46,7 @@ def gather(site: Site) -> Document:
         evidence=evidence_of(site),
         now=site.now(),
         documented=documented,
+        dated=RegisterStore(site.engine).dated(revision, site.config.timezone),
     )
 
 

@@ -203,6 +203,10 @@ class ActivityPart:
     """For a processor: the categories of processing (Art. 30(2)(b))."""
     owner: str | None = None
     review_on: date | None = None
+    recorded_on: date | None = None
+    """The day of the revision that first had the activity; None: it is in no revision yet."""
+    changed_on: date | None = None
+    """The day of the newest revision in which the activity was changed."""
     purposes: tuple[str, ...] = ()
     legal_basis: str | None = None
     legal_reference: str | None = None

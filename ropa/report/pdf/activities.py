@@ -58,8 +58,8 @@ def _meta(activity: ActivityPart, words: Words, view: View) -> Data:
         parts.append(f"{words('field.replaced_by')}: {view.activity(activity.replaced_by)}")
     if activity.owner:
         parts.append(f"{words('field.owner')}: {activity.owner}")
-    if activity.review_on:
-        parts.append(f"{words('field.review_on')}: {words.day(activity.review_on)}")
+    days = ((name, getattr(activity, name)) for name in ("review_on", "recorded_on", "changed_on"))
+    parts += [f"{words(f'field.{name}')}: {words.day(day)}" for name, day in days if day]
     spread: list[str | Data] = [piece for part in parts for piece in (" · ", part)]
     return line(*spread[1:])
 

@@ -129,7 +129,7 @@ def _description(entry: Entry) -> list[tuple[str, Cell]]:
     return [
         ("Nom du traitement", record.title(entry)),
         ("N° / RÉF", Cell(entry.activity.key)),
-        ("Date de création du traitement", entry.open("created")),
+        ("Date de création du traitement", notices.created(entry)),
         ("Mise à jour du traitement", notices.updated(entry)),
     ]
 

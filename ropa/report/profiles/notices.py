@@ -102,8 +102,17 @@ def dpia_link(entry: Entry) -> Cell:
     return entry.not_applicable() if entry.activity.dpia == "not-required" else entry.open("dpia_link")
 
 
+def created(entry: Entry) -> Cell:
+    """Return the day on which this entry came into the register."""
+    day = entry.activity.recorded_on
+    return entry.open("created") if day is None else Cell(entry.view.words.day(day))
+
+
 def updated(entry: Entry) -> Cell:
-    """Return the register's revision and day; on which day this entry changed, the document does not know."""
+    """Return the day on which this entry changed last, with the register's revision and day."""
     words, document = entry.view.words, entry.view.document
     revision = words("title.revision", n=words.number(document.register_revision))
-    return Cell((revision, words("title.as_of", day=words.day(document.as_of)), question(entry.view, "updated")), OPEN)
+    known = revision, words("title.as_of", day=words.day(document.as_of))
+    if entry.activity.changed_on is None:
+        return Cell((*known, question(entry.view, "updated")), OPEN)
+    return Cell((words.day(entry.activity.changed_on), *known))

@@ -46,6 +46,8 @@ def _activity(view: View, activity: ActivityPart) -> dict[str, Value | Cell]:
         "replaced_by": view.activity(activity.replaced_by) if activity.replaced_by else None,
         "owner": activity.owner,
         "review_on": activity.review_on,
+        "recorded_on": activity.recorded_on,
+        "changed_on": activity.changed_on,
         "description": activity.description,
         "controllers": tuple(party(view, one) for one in activity.controllers),
         "purposes": _asked(view, activity.purposes or (None if activity.processing else ())),

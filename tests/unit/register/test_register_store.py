@@ -6,7 +6,8 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from sqlalchemy import inspect, text
 
 from ropa.database import migrate, open_database
 from ropa.errors import BusyError, CheckError, RegisterError
-from ropa.register import Register, RegisterStore, add, digest, edit, from_toml
+from ropa.register import Dated, Register, RegisterStore, add, digest, edit, from_toml
 from ropa.register.specs import LISTS, SCALARS, specs
 
 AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -87,6 +88,21 @@ def test_history_says_who_when_and_why(store):
     assert (second.number, second.at, second.by, second.reason) == (2, AT + timedelta(days=1), "bo", "new owner")
     assert first.digest == digest(sound())
     assert second.at.tzinfo is not None
+
+
+def test_an_activity_is_dated_by_when_it_came_and_when_it_changed_last(store):
+    zone = ZoneInfo("Europe/Brussels")
+    late = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)  # the 22nd in Brussels
+    other = add(sound(), "activity.other", {"title": "Ander"})
+    save(store, sound(), at=late)
+    save(store, other, at=late + timedelta(days=1))
+    save(store, edit(other, "activity.intake", {"owner": "B"}), at=late + timedelta(days=2))
+    save(store, sound(), at=late + timedelta(days=3))
+    save(store, other, at=late + timedelta(days=4))
+    days = [date(2026, 11, 22) + timedelta(days=n) for n in range(5)]
+    assert store.dated(2, zone) == {"intake": Dated(days[0], days[0]), "other": Dated(days[1], days[1])}
+    assert store.dated(5, zone) == {"intake": Dated(days[0], days[3]), "other": Dated(days[4], days[4])}
+    assert store.dated(0, zone) == {}
 
 
 def test_diff_compares_two_revisions_and_an_older_one_stays_readable(store):

@@ -11,6 +11,17 @@ from ropa.report.model import Document
 
 CHOICES = {("TermPart", "start"): ("anchor", "next-year")}
 
+SAID_ELSEWHERE = {
+    # Facts that stand in a report in another place of the model, which is shown and tested there.
+    ("RowPart", "Adherence", "activity"): "the activity that the row stands in",
+    ("RowPart", "Adherence", "category"): "RowPart.category",
+    ("ActivityPart", "Party", "role"): "the heading says that these are controllers",
+    ("Summary", "Reason", "code"): "a code is a sentence of the catalogue; tested with the format",
+    ("ActivityPart", "Reason", "code"): "a code is a sentence of the catalogue; tested with the format",
+    ("", "Document", "timezone"): "a zone is not free text; tested with the format",
+    ("Document", "CookiePart", "is_session"): "told where there is no lifetime; tested with the format",
+}
+
 
 def places(document):
     """One path for every (owner, class, field) of the model, the first instance of each: path is a tuple of field

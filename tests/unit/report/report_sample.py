@@ -11,7 +11,7 @@ from ropa.clock import parse_period
 from ropa.config.models import Config, Location, Rule
 from ropa.connector import Action, Anchor, AnchorPart, Condition, DatasetSpec, Mask, Parent
 from ropa.errors import Finding, Severity
-from ropa.register import Register
+from ropa.register import Dated, Register
 from ropa.register.text import from_toml
 from ropa.report.build import build
 from ropa.report.model import Document, Evidence, HoldCount
@@ -541,6 +541,7 @@ def document(**changes) -> Document:
             "holds": HOLDS,
             "evidence": EVIDENCE,
             "now": NOW,
+            "dated": {key: Dated(date(2026, 1, 5), date(2026, 10, 19)) for key in register_.activities},
         }
         found = build(**(values | changes))
     engine.dispose()

@@ -49,16 +49,8 @@ UNSEEN = {"kind", "look", "mark", "tone", "page", "lang", "region", "drawing", "
 
 # --- the facts ----------------------------------------------------------------------------------------------------
 
-SAID_ELSEWHERE = {
-    # Facts that stand in the report in another place of the model, which is shown and tested there.
-    ("RowPart", "Adherence", "activity"): "the activity that the row stands in",
-    ("RowPart", "Adherence", "category"): "RowPart.category",
+SAID_ELSEWHERE = leaves.SAID_ELSEWHERE | {
     ("RowPart", "Adherence", "targets"): "Standing.identity, in the table of standings",
-    ("ActivityPart", "Party", "role"): "the term says that these are controllers",
-    ("Summary", "Reason", "code"): "a code is a sentence of the catalogue; tested below",
-    ("ActivityPart", "Reason", "code"): "a code is a sentence of the catalogue; tested below",
-    ("", "Document", "timezone"): "a zone is not free text; tested below",
-    ("Document", "CookiePart", "is_session"): "told where there is no lifetime; tested below",
 }
 
 LEAVES = [

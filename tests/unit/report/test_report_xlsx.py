@@ -27,16 +27,7 @@ NL = Words("nl", DOCUMENT.timezone)
 CONTENT = xlsx.render(DOCUMENT, "nl")
 ZONE = ZoneInfo(DOCUMENT.timezone)
 
-SAID_ELSEWHERE = {
-    # Facts that stand in the workbook in another place of the model, which is shown and tested there.
-    ("RowPart", "Adherence", "activity"): "the activity that the row stands in",
-    ("RowPart", "Adherence", "category"): "RowPart.category",
-    ("ActivityPart", "Party", "role"): "the heading says that these are controllers",
-    ("Summary", "Reason", "code"): "a code is a sentence of the catalogue; tested below",
-    ("ActivityPart", "Reason", "code"): "a code is a sentence of the catalogue; tested below",
-    ("", "Document", "timezone"): "a zone is not free text; tested below",
-    ("Document", "CookiePart", "is_session"): "told where there is no lifetime; tested below",
-}
+SAID_ELSEWHERE = leaves.SAID_ELSEWHERE
 LEAVES = [
     (number, *found)
     for number, found in enumerate(leaves.places(DOCUMENT), 1)
