@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -118,13 +119,13 @@ def test_the_zone_of_the_cron_job_is_that_of_the_rules(rules):
 
 
 def test_the_rules_of_the_example_load_and_point_at_secrets_that_are_mounted(rules):
-    references = [rules.database, *(location.options["url"] for location in rules.locations.values())]
+    text = (FOLDER / "project/retention.toml").read_text(encoding="utf-8")
     keys = {
         f"/run/ropa/{secret['metadata']['name'].removeprefix('ropa-')}/{key}"
         for secret in documents("secret.example.yaml")
         for key in secret["stringData"]
     }
-    assert {reference.removeprefix("file:") for reference in references} <= keys
+    assert set(re.findall(r'"file:([^"]+)"', text)) == keys
     assert all(rule.action == "flag" for rule in rules.rules.values())
 
 

@@ -214,6 +214,17 @@ def test_an_upgraded_project_goes_on_with_its_nights(copy):
     said(copy, "ledger", "verify")
 
 
+def test_a_quiet_night_adds_three_lines_to_the_ledger_as_the_page_of_deployment_says(copy):
+    ledger = copy / "var/ledger"
+    before = (ledger / "events.jsonl").read_bytes().splitlines()
+    files = {path for path in ledger.rglob("*") if path.is_file()}
+    said(copy, "sweep", "--by", "night job")
+    added = (ledger / "events.jsonl").read_bytes().splitlines()[len(before) :]
+    new = {path for path in ledger.rglob("*") if path.is_file()} - files
+    assert len(added) == 3
+    assert [path.parent.name for path in new] == ["checkpoints"]
+
+
 def test_the_register_of_the_first_release_is_there_after_the_upgrade(copy, told):
     # The first schema held the register alone; a ledger beside it there never was.
     put_back(copy, REVISIONS[0])
