@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from servers import Postgres
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "compose"
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
@@ -87,3 +93,34 @@ def test_the_first_night_is_not_late_before_it_has_come():
     from ropa.sweep.status import DEAD_MAN
 
     assert seconds(SERVICES["ropa"]["healthcheck"]["start_period"]) >= DEAD_MAN.total_seconds()
+
+
+def test_the_state_goes_to_the_database_whose_url_is_in_the_secret_file_and_the_ledger_to_the_volume(
+    tmp_path: Path, postgres: Postgres
+):
+    project, state, secret = tmp_path / "project", tmp_path / "state", tmp_path / "database-url"
+    shutil.copytree(FOLDER.parents[1] / "examples/webassur", project)
+    rules = project / "config/retention.toml"
+    rules.write_text(f'{rules.read_text(encoding="utf-8")}\n[state]\ndatabase = "file:{secret}"\n', encoding="utf-8")
+    with postgres.create() as database:
+        secret.write_text(database.url, encoding="utf-8")
+        secret.chmod(0o400)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("ROPA_")}
+        environ |= {"ROPA_STATE": str(state)}
+
+        def ropa(*arguments: str) -> tuple[int, str]:
+            line = [sys.executable, "-m", "ropa", "-C", str(project), *arguments]
+            done = subprocess.run(line, capture_output=True, text=True, check=False, env=environ)
+            assert database.url not in done.stdout + done.stderr
+            return done.returncode, done.stdout + done.stderr
+
+        assert ropa("init")[0] == 0
+        assert ropa("register", "import", "register.toml", "--by", "An", "--reason", "first version")[0] == 0
+        code, words = ropa("status")
+        assert code == 1, words
+        assert "no sweep has succeeded yet" in words
+        assert ropa("ledger", "verify")[0] == 0
+    assert not (project / "var").exists()
+    assert {"ledger", "keys"} <= {path.name for path in state.iterdir()}
+    assert not (state / "ropa.db").exists()
+    assert stat.S_IMODE((state / "keys").stat().st_mode) == 0o700

@@ -35,6 +35,12 @@ sh -e "$work/page.sh" >"$work/page.log" 2>&1 || { cat "$work/page.log"; exit 1; 
 # What systemd does before it starts a unit.
 install -d -m 0700 -o ropa -g ropa /var/lib/ropa
 install -m 0640 -g ropa examples/webassur/register.toml /etc/ropa/
+# ProtectSystem=strict, ProtectHome=, ProcSubset=pid and ProtectProc=invisible, for what follows.
+mount --bind /var/lib/ropa /var/lib/ropa
+mount -t proc -o subset=pid,hidepid=invisible proc /proc
+for folder in etc opt var mnt; do mount -o remount,ro,bind "/$folder"; done
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+mount -o remount,ro,bind /
 cd /etc/ropa
 unit() {
     settings=$(sed -n 's/^Environment=//p' /etc/systemd/system/ropa-.service.d/hardening.conf)

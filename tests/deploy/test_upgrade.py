@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, inspect
 
 import ropa
 from ropa.cli import app as command_line
@@ -248,6 +248,35 @@ def test_a_database_that_was_put_back_is_one_as_that_release_made_it(tmp_path, r
     old.dispose()
     back.dispose()
     assert schema(tmp_path / "old.db") == schema(tmp_path / "back.db")
+
+
+def test_on_postgresql_every_older_schema_becomes_the_newest_and_keeps_its_register(postgres):
+    from ropa.register import RegisterStore, from_toml
+
+    def columns(engine: Engine) -> dict[str, list[tuple[str, str]]]:
+        found = inspect(engine)
+        return {
+            table: sorted((column["name"], str(column["type"])) for column in found.get_columns(table))
+            for table in found.get_table_names()
+        }
+
+    with postgres.create() as new:
+        engine = open_database(new.url)
+        migrate(engine)
+        newest = columns(engine)
+        engine.dispose()
+    for revision in REVISIONS:
+        with postgres.create() as database:
+            engine = open_database(database.url)
+            migrate(engine)
+            store = RegisterStore(engine)
+            store.save(from_toml(REGISTER), by="An", reason="first version", at=datetime.now(UTC))
+            if revision != NEWEST:
+                downgrade(engine, revision)
+            migrate(engine)
+            assert columns(engine) == newest, revision
+            assert store.current() == (1, from_toml(REGISTER)), revision
+            engine.dispose()
 
 
 def test_an_upgrade_that_fails_half_way_leaves_the_older_database_as_it_was(copy, monkeypatch):
