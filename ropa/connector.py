@@ -483,6 +483,9 @@ class Health:
     now: datetime | None = None
     """The source's own clock; None where it has none of its own."""
     notes: tuple[str, ...] = ()
+    planning_may_delete: bool | None = None
+    """Whether the credentials that plan could delete anything there; None where that cannot be told, or where there
+    are no credentials at all (the rights on a file are those of whoever runs this)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,10 +509,14 @@ class Option:
     types: tuple[type, ...] = (str,)
     is_required: bool = False
     is_secret: bool = False
-    """A secret must be a reference (``env:NAME``, ``file:PATH``); a value in the file is refused."""
+    """A secret must be a reference (``env:NAME``, ``file:PATH`` …); a value in the file is refused."""
     is_path: bool = False
     """A path relative to the project folder."""
     help: str = ""
+    is_identity: bool = False
+    """Says who we are there, and not what is there: ``[location.X.apply]`` may give it otherwise. Where that is so and
+    something is to be acted on, ``LocationSpec.options["apply"]`` has what it gives; ``act``, ``settle`` and ``finish``
+    are done with that, and everything else, also ``remaining``, with the location's own."""
 
 
 Look = Callable[[str, str], str | None]

@@ -59,8 +59,10 @@ class CallError(RopaError):
 
 
 class _ProblemsError(CallError):
-    def __init__(self, message: str, problems: tuple[Problem, ...], *, next_step: str | None = None) -> None:
-        super().__init__(message, next_step=next_step)
+    def __init__(
+        self, message: str, problems: tuple[Problem, ...], *, next_step: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, next_step=next_step, code=code)
         self.problems = problems
         """Every problem found, in the order of the text."""
 

@@ -63,7 +63,8 @@ def load_config(folder: Path) -> Config:
     Raises ConfigurationError with every problem.
     """
     loaded = configuration.load(folder, connector_types())
-    if problems := (*configuration.check_modes(folder), *conflicts(loaded)):
+    modes = (*configuration.check_modes(folder), *configuration.check_secret_modes(loaded, os.environ))
+    if problems := (*modes, *conflicts(loaded)):
         raise ConfigurationError("config/retention.toml cannot be used", tuple(problems))
     return loaded
 
@@ -95,6 +96,12 @@ def open_site(folder: Path, *, loaded: Config | None = None, environ: Mapping[st
 
     loaded = loaded or load_config(folder)
     state = state_folder(folder, environ)
+    if problems := configuration.check_state_modes(state):
+        raise ConfigurationError(
+            "the state folder is open to others",
+            tuple(problems),
+            next_step="Look who could have read or changed it, then set these modes.",
+        )
     url = _database_url(folder, state, loaded, environ)
     site = _site(folder, state, loaded, _open_engine(state, url))
     if get_state(site, "ledger_size") is None:
@@ -168,7 +175,8 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def open_location(location: Location, loaded: Config) -> Connector:
-    """Resolve a location's secrets and open it. Raises ConfigurationError for a missing secret, LocationError."""
+    """Resolve a location's secrets, with those of ``apply`` where it has it, and open it. Raises ConfigurationError for
+    a missing secret, LocationError."""
     kind = connector_types()[location.connector]
     options = configuration.resolve(location, kind, loaded.folder, os.environ)
     spec = LocationSpec(
@@ -295,7 +303,7 @@ def _prepare_sqlite(path: Path, state: Path) -> None:
             raise CallError(
                 f"{path} is not a file that may be written", next_step="Give this user the right to write it."
             )
-        if path.stat().st_mode & 0o022:
+        if path.stat().st_mode & 0o022:  # one that [state] database names elsewhere
             raise CallError(f"{path.name} is writable by others", next_step=f"chmod 600 {path.name}")
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)

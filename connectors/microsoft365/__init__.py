@@ -17,13 +17,18 @@ from ropa.errors import LocationError
 
 OPTIONS = {
     "tenant_id": Option(help="directory (tenant) id or domain; not needed with a managed identity"),
-    "client_id": Option(help="application (client) id of the app registration"),
-    "certificate": Option(is_secret=True, help="PEM with the certificate and its private key; preferred"),
-    "certificate_password": Option(is_secret=True, help="password of the private key, where it has one"),
-    "client_secret": Option(is_secret=True, help="client secret, where there is no certificate"),
-    "assertion_file": Option(is_path=True, help="file with a signed assertion, read anew for each token (federation)"),
-    "managed_identity": Option(help='"system", or the client id of a user-assigned managed identity'),
-    "apply": Option((dict,), help="other credentials for applying: client_id and certificate, client_secret …"),
+    "client_id": Option(is_identity=True, help="application (client) id of the app registration"),
+    "certificate": Option(
+        is_secret=True, is_identity=True, help="PEM with the certificate and its private key; preferred"
+    ),
+    "certificate_password": Option(
+        is_secret=True, is_identity=True, help="password of the private key, where it has one"
+    ),
+    "client_secret": Option(is_secret=True, is_identity=True, help="client secret, where there is no certificate"),
+    "assertion_file": Option(
+        is_path=True, is_identity=True, help="file with a signed assertion, read anew for each token (federation)"
+    ),
+    "managed_identity": Option(is_identity=True, help='"system", or the client id of a user-assigned managed identity'),
     "cloud": Option(help='"global" unless given; "us-government", "us-government-dod" or "china"'),
     "authority": Option(help="address of the token service with the tenant, where it is not Microsoft's own"),
     "resource": Option(help="whose token is asked for, where it is not the service's own address"),

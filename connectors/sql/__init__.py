@@ -41,9 +41,8 @@ TYPE = ConnectorType(
     open=open_location,
     capabilities=CAPABILITIES,
     options={
-        "url": Option(is_required=True, help='SQLAlchemy URL, such as "sqlite:///data/crm.sqlite"'),
+        "url": Option(is_required=True, is_identity=True, help='SQLAlchemy URL, such as "sqlite:///data/crm.sqlite"'),
         "schema": Option(help="schema that holds the tables, where the engine has schemas"),
-        "apply": Option((dict,), help='other credentials for applying: apply = { url = "env:NAME" }'),
         "after_purge": Option(help='"vacuum" after the last batch of a dataset; PostgreSQL also "vacuum full"'),
         "lock_timeout": Option((int, float), help="seconds to wait for a lock of another session; 5 unless given"),
         "statement_timeout": Option((int, float), help="seconds that one statement may take; 60 unless given"),

@@ -84,6 +84,7 @@ class SqlLocation:
             may_delete=health.may_delete,
             now=health.now,
             notes=(*health.notes, *notes),
+            planning_may_delete=health.planning_may_delete,
         )
 
     def datasets(self) -> Iterable[DatasetInfo]:

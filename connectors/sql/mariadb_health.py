@@ -65,10 +65,11 @@ def tell_health(connection: Connection, database: str, sources: Sequence[str], w
     rights = Rights.of(connection)
     notes: list[str] = []
     deleting = rights
+    has_delete = any(rights.may("DELETE", *place) for place in places)
     if writer is None:
         may_delete = _may(rights, "DELETE", places)
     else:
-        if any(rights.may("DELETE", *place) for place in places):
+        if has_delete:
             notes.append("the user that plans could delete as well; SELECT is enough for it")
         try:
             with writer.connect() as other:
@@ -89,6 +90,7 @@ def tell_health(connection: Connection, database: str, sources: Sequence[str], w
         may_delete=may_delete,
         now=datetime.fromisoformat(now).replace(tzinfo=UTC),
         notes=tuple(notes),
+        planning_may_delete=has_delete,
     )
 
 

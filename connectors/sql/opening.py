@@ -14,10 +14,16 @@ from sqlalchemy.exc import ArgumentError
 
 from connectors.sql.backend import Backend
 from ropa.connector import LocationSpec
-from ropa.errors import LocationError
+from ropa.errors import ConfigurationError, LocationError, Problem
 
 _POSTGRESQL = frozenset({"postgresql", "postgres"})
 _MARIADB = frozenset({"mariadb", "mysql"})
+_PORTS = {"postgresql": 5432, "mariadb": 3306, "mysql": 3306, "mssql": 1433, "oracle": 1521}
+_IDENTITY = frozenset(
+    {"user", "password", "passwd", "passfile", "sslcert", "sslkey", "sslpassword", "ssl_cert", "ssl_key"}
+    | {"application_name", "uid", "pwd"}
+)
+"""Parameters of a URL that say who we are, and nothing of where."""
 
 
 def open_backend(spec: LocationSpec) -> Backend:
@@ -31,6 +37,8 @@ def open_backend(spec: LocationSpec) -> Backend:
     if write_url is not None and write_url.drivername.partition("+")[0] != engine:
         msg = f"location {spec.name}: apply.url names another engine than url"
         raise LocationError(msg, code="url", next_step="Give both the same engine, host and database.")
+    if write_url is not None and engine != "sqlite":
+        expect_same_place(spec.name, url, write_url)
     if engine == "sqlite":
         if write_url is not None:
             msg = f"location {spec.name}: SQLite has no credentials, so `apply` means nothing"
@@ -47,6 +55,33 @@ def open_backend(spec: LocationSpec) -> Backend:
     from connectors.sql.generic import GenericBackend
 
     return GenericBackend(spec, url, write_url)
+
+
+def expect_same_place(location: str, url: URL, write_url: URL) -> None:
+    """Raise ConfigurationError where the URL for applying differs in more than in who we are.
+
+    What is compared is host, port, database and every parameter but those of signing in. A server may well have two
+    names, but which of them is a replica, or a copy for tests, a name does not tell.
+    """
+    if _place_of(url) == _place_of(write_url):
+        return
+    problem = Problem(
+        f"location.{location}.apply.url",
+        "names another host, port, database or parameter than url: what is planned and what is applied must be one "
+        "source; only user, password and client certificate may differ",
+    )
+    raise ConfigurationError(
+        f"location {location}: plan and apply name different sources",
+        (problem,),
+        next_step="Give both URLs the same host, port and database, letter for letter.",
+    )
+
+
+def _place_of(url: URL) -> tuple[object, ...]:
+    parameters = {name: value for name, value in url.query.items() if name.casefold() not in _IDENTITY}
+    # Without a host the URL means a socket or a default of the driver: the same in both, then.
+    host = (url.host or "").casefold().removesuffix(".")
+    return host, url.port or _PORTS.get(url.get_backend_name()), url.database, parameters
 
 
 def _read_write_url(spec: LocationSpec) -> URL | None:

@@ -22,7 +22,7 @@ from connectors.sql.faults import STOPPING, fault_code, location_error
 from connectors.sql.keys import Values
 from connectors.sql.postgres_catalogue import read_catalogue, schema_version
 from connectors.sql.postgres_dates import dates_of
-from connectors.sql.postgres_health import identity_of, lag_of, notes_of, rights_of
+from connectors.sql.postgres_health import has_delete_of, identity_of, lag_of, notes_of, rights_of
 from connectors.sql.postgres_keys import key_table
 from connectors.sql.postgres_pages import pages_of
 from connectors.sql.postgres_session import (
@@ -65,17 +65,18 @@ class PostgresBackend:
         wanted = None if options.get("schema") is None else str(options["schema"])
         self._fetcher = Fetcher()
 
-        def engine(to: URL, *, is_reading: bool) -> Engine:
+        def engine(to: URL, schema: str | None, *, is_reading: bool) -> Engine:
             settings = settings_of(statement_seconds=statement, lock_seconds=lock, is_reading=is_reading)
-            return open_engine(spec.name, to, settings, wanted, self._fetcher)
+            return open_engine(spec.name, to, settings, schema, self._fetcher)
 
-        self._reads = engine(url, is_reading=True)
-        self._writes = engine(write_url or url, is_reading=False)
+        self._reads = engine(url, wanted, is_reading=True)
         self._has_two_credentials = write_url is not None
         try:
             with self.reading() as connection:
                 self._version = _version_of(connection, spec.name)
                 self._schema = _schema_of(connection, spec.name, wanted)
+            # Another role may have another search path: it acts in the very schema that was planned.
+            self._writes = engine(write_url or url, wanted if write_url is None else self._schema, is_reading=False)
         except (SQLAlchemyError, LocationError) as error:
             self.close()
             raise (error if isinstance(error, LocationError) else location_error(spec.name, error)) from None
@@ -137,6 +138,7 @@ class PostgresBackend:
                 identity, now = identity_of(connection, self._schema)
                 may_read, may_plan_delete = rights_of(connection, self._schema, self._sources)
                 notes = notes_of(connection, self._schema, self._sources)
+                has_delete = has_delete_of(connection, self._schema, self._sources)
         except SQLAlchemyError as error:
             code = fault_code(error)
             return Health(code not in STOPPING or code == "denied", may_read=False, may_delete=False, notes=(code,))
@@ -146,8 +148,6 @@ class PostgresBackend:
                 notes.append("the credentials that plan could also delete; SELECT is enough for them")
             may_delete, more = self._health_of_writing()
             notes += more
-        elif may_plan_delete:
-            notes.append("the same credentials plan and delete; a second pair keeps a plan from changing anything")
         return Health(
             is_reachable=True,
             identity=identity,
@@ -155,6 +155,7 @@ class PostgresBackend:
             may_delete=may_delete,
             now=now,
             notes=tuple(dict.fromkeys(notes)),
+            planning_may_delete=has_delete,
         )
 
     def _health_of_writing(self) -> tuple[bool, list[str]]:

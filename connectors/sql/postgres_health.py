@@ -47,6 +47,15 @@ def rights_of(connection: Connection, schema: str, sources: Sequence[str]) -> tu
     return is_empty or decide(row[0] for row in found), not is_empty and decide(row[1] for row in found)
 
 
+def has_delete_of(connection: Connection, schema: str, sources: Sequence[str]) -> bool:
+    """Return whether we could delete from any of the tables, be it by a statement that this program would not send."""
+    found = connection.exec_driver_sql(
+        f"SELECT coalesce(bool_or(pg_catalog.has_table_privilege(t.oid, 'DELETE')), false) FROM ({_TABLES}) t",  # noqa: S608 - constants
+        _named(schema, sources),
+    )
+    return bool(found.scalar_one())
+
+
 def notes_of(connection: Connection, schema: str, sources: Sequence[str], *, after_purge: bool = False) -> list[str]:
     """Return what a person should know of this role and this server."""
     notes = []

@@ -52,13 +52,18 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def check(name: Name, as_json: Json = False) -> None:
-    """Check one location: reachable, as whom, with which rights, what of the configuration does not exist there."""
+    """Check one location: reachable, as whom, with which rights, what of the configuration does not exist there.
+
+    With [location.NAME.apply] also the credentials that apply, where they can be looked up.
+    """
     use_json(as_json)
     with site() as opened:
         from ropa.clock import timestamp
+        from ropa.sweep.rights import ask_rights
 
-        connector = opened.connector(name)
-        health = connector.check()
+        opened.connector(name)  # an unknown name is the call's fault
+        rights = ask_rights(opened, name)
+        connector, health = rights.connector, rights.health
         problems = {
             f"{name}.{dataset}": connector.problems(dataset)
             for dataset in opened.config.locations[name].datasets
@@ -72,6 +77,8 @@ def check(name: Name, as_json: Json = False) -> None:
         "identity": health.identity,
         "may_read": health.may_read,
         "may_delete": health.may_delete,
+        "planning_may_delete": health.planning_may_delete,
+        "applying": rights.applying,
         "clock": timestamp(health.now) if health.now else None,
         "notes": list(health.notes),
         "problems": found,
@@ -81,6 +88,7 @@ def check(name: Name, as_json: Json = False) -> None:
         reached = "reachable" if health.is_reachable else "not reachable"
         echo(f"{name}: {reached} as {health.identity or 'nobody in particular'}")
         echo(f"  may read: {_said(health.may_read)}; may delete: {_said(health.may_delete)}")
+        echo(f"  {_APPLYING[rights.applying]}; planning may delete: {_said(health.planning_may_delete)}")
         for note in health.notes:
             echo(f"  {note}")
         for problem in found:
@@ -89,6 +97,13 @@ def check(name: Name, as_json: Json = False) -> None:
     result(document, words)
     if found:
         raise typer.Exit(1)
+
+
+_APPLYING = {
+    "same": "the same credentials plan and apply",
+    "here": "other credentials apply, and were asked too",
+    "elsewhere": "other credentials apply, and cannot be looked up here",
+}
 
 
 def _said(value: bool | None) -> str:

@@ -7,18 +7,23 @@ value of the file ever stands in a message.
 from ropa.config.bounds import parse_toml, raise_unusable_values, read_toml
 from ropa.config.load import load
 from ropa.config.models import Config, Location, Rule, Safety
+from ropa.config.modes import check_modes, check_secret_modes, check_state_modes
 from ropa.config.problems import guess, spell
 from ropa.config.reference import reference
-from ropa.config.secrets import absolute_sqlite_url, check_modes, dereference, resolve, resolve_datasets
+from ropa.config.references import NOT_HERE, dereference
+from ropa.config.secrets import absolute_sqlite_url, resolve, resolve_datasets
 from ropa.config.template import template
 
 __all__ = [
+    "NOT_HERE",
     "Config",
     "Location",
     "Rule",
     "Safety",
     "absolute_sqlite_url",
     "check_modes",
+    "check_secret_modes",
+    "check_state_modes",
     "dereference",
     "guess",
     "load",

@@ -75,9 +75,15 @@ def check_options(values: Mapping[str, Any], path: KeyPath, options: Mapping[str
         if name not in values:
             if option.is_required:
                 problems.add((*path, name), f"is required by the connector{_because(option)}")
-        elif not _is_one_of(values[name], option.types):
-            problems.add((*path, name), f"must be {' or '.join(_WORDS.get(t, t.__name__) for t in option.types)}")
+        else:
+            note_type(values[name], (*path, name), option, problems)
     note_inline_secrets(values, path, options, problems)
+
+
+def note_type(value: Any, path: KeyPath, option: Option, problems: Problems) -> None:
+    """Note a value of another type than its option takes."""
+    if not _is_one_of(value, option.types):
+        problems.add(path, f"must be {' or '.join(_WORDS.get(t, t.__name__) for t in option.types)}")
 
 
 _WORDS = {

@@ -57,6 +57,11 @@ LOCATION: Mapping[str, Key] = {
     "country": Key("ISO 3166 code, two capitals", "Where the data lies."),
     "recipient": Key("recipient of the register", "Who runs the place, when it is not ourselves."),
     "batch_size": Key("integer, 1 to 100000", "Records per intent.", "the connector's own"),
+    "apply": Key(
+        "table of keys of the connector",
+        "Other credentials for applying, so that those that plan need not delete. Never looked up while planning.",
+        "the location's own",
+    ),
     "dataset": Key("table of tables", "The datasets of the place, by name."),
 }
 DATASET: Mapping[str, Key] = {

@@ -11,12 +11,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ropa.config.countries import COUNTRIES, LIKELY
-from ropa.config.datasets import Surroundings, check_options, note_parent_cycles, read_dataset
+from ropa.config.datasets import Surroundings, check_options, note_parent_cycles, note_type, read_dataset
 from ropa.config.keys import LOCATION
 from ropa.config.models import Location
 from ropa.config.problems import KeyPath, Problems
+from ropa.config.secrets import note_inline_secrets
 from ropa.config.table import Table
-from ropa.connector import MAX_BATCH, ConnectorType
+from ropa.connector import MAX_BATCH, ConnectorType, Option
+
+_ANY = Option((str, int, float, bool, list, dict))
+"""What a key of an unknown connector takes."""
 
 
 def read_locations(
@@ -53,8 +57,33 @@ def _read_location(
         recipient=table.text("recipient"),
         batch_size=table.integer("batch_size", 1, MAX_BATCH),
         options=own,
+        apply=_read_apply(values["apply"], (*path, "apply"), kind, problems) if "apply" in table.values else {},
         datasets=datasets,
     )
+
+
+def _read_apply(values: Any, path: KeyPath, kind: ConnectorType | None, problems: Problems) -> dict[str, Any]:
+    """Read the credentials for applying: of the connector's keys those that say who we are, so that what was planned
+    and what is acted on is the same source."""
+    table = Table(values, path, problems, {})
+    options: dict[str, Option] = dict(kind.options) if kind else {}
+    known = [name for name, option in options.items() if option.is_identity]
+    if kind is not None and not known:
+        problems.add(path, f"means nothing to {kind.name}: its rights are those of whoever runs this")
+        return {}
+    if table.is_table and not table.values:
+        problems.add(path, "is empty; leave it out, or give other credentials")
+    for name, value in table.values.items():
+        if kind is None or name in known:
+            note_type(value, (*path, name), options.get(name, _ANY), problems)
+        elif name in options or name in LOCATION:
+            problems.add(
+                (*path, name), f"cannot be another for applying than for planning; only {', '.join(known)} can"
+            )
+        else:
+            table.note(name, "is not a known key", meant=name, among=known)
+    note_inline_secrets(table.values, path, options, problems)
+    return table.values
 
 
 def _read_country(table: Table) -> str | None:

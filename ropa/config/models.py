@@ -40,7 +40,9 @@ class Location:
     """Key of a recipient in the register; None: our own system, or not said."""
     batch_size: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The connector's own keys; secrets still as ``env:``/``file:`` references, paths as written."""
+    """The connector's own keys; secrets still as references, paths as written."""
+    apply: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Of ``options``, what is otherwise where something is to be acted on: the credentials that may delete."""
     datasets: Mapping[str, DatasetSpec] = field(default_factory=dict)
 
 

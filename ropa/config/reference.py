@@ -32,8 +32,12 @@ def reference(types: Mapping[str, ConnectorType] | None = None) -> str:
     for name in sorted(types or {}):
         kind = (types or {})[name]
         rows = [
-            _row(f"{prefix}.{key}", _takes(option), "**required**" if option.is_required else "none", option.help)
-            for prefix, options in (("location.X", kind.options), ("location.X.dataset.Y", kind.dataset_options))
+            _row(f"{prefix}.{key}", _takes(option), _default(prefix, option), option.help)
+            for prefix, options in (
+                ("location.X", kind.options),
+                ("location.X.apply", {key: option for key, option in kind.options.items() if option.is_identity}),
+                ("location.X.dataset.Y", kind.dataset_options),
+            )
             for key, option in options.items()
         ]
         lines += ["", f"### Connector `{name}`", "", *(([*_HEAD, *rows]) if rows else ["No keys of its own."])]
@@ -41,6 +45,12 @@ def reference(types: Mapping[str, ConnectorType] | None = None) -> str:
             anchors = ", ".join(f"`{anchor}`" for anchor in kind.default_anchors)
             lines += ["", f"Anchors that every dataset has: {anchors}."]
     return "\n".join(lines) + "\n"
+
+
+def _default(prefix: str, option: Option) -> str:
+    if prefix == "location.X.apply":
+        return "none"
+    return "**required**" if option.is_required else "none"
 
 
 def _row(path: str, takes: str, default: str, meaning: str) -> str:
@@ -51,5 +61,5 @@ def _row(path: str, takes: str, default: str, meaning: str) -> str:
 def _takes(option: Option) -> str:
     takes = " or ".join(_TYPES.get(kind, kind.__name__) for kind in option.types)
     if option.is_secret:
-        return "secret: `env:NAME` or `file:PATH`"
+        return "secret: `env:NAME`, `file:PATH`, `credential:NAME` or `keyring:SERVICE/USER`"
     return f"path ({takes})" if option.is_path else takes

@@ -1,32 +1,24 @@
-"""Secrets: written as references, looked up when a location is opened, never shown.
+"""Secrets: written as references (``references``), looked up when a location is opened, never shown.
 
-A reference is ``env:NAME`` or ``file:PATH``. Invariant: no message, exception, cause or context made here carries a
-secret, nor a part of one; what cannot be looked up is an error with its key path, never an empty password. A file
-that others may read, or that anybody but its owner may write, is refused: with delete rights in reach, a leaked
-credential is a purge by a stranger.
+Invariant: no message, exception, cause or context made here carries a secret, nor a part of one; what cannot be looked
+up is an error with its key path, never an empty password.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ropa.config.bounds import leaves, read_bounded
+from ropa.config.bounds import leaves
 from ropa.config.models import Location
 from ropa.config.problems import KeyPath, Problems, spell
+from ropa.config.references import FORMS, NEXT_STEP, NOT_HERE, is_reference, look_up, malformed
 from ropa.connector import ConnectorType, DatasetSpec, Option
 from ropa.errors import ConfigurationError, Problem
 
-MAX_SECRET = 64 * 1024
-"""Bytes of a secret file."""
-
-_REFERENCE = re.compile(r"(?:env|file):")
-_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SECRET_WORD = re.compile(r"password|passwd|pwd|passphrase|secret|token|apikey|privatekey|accesskey|credential")
 _NOT_THE_SECRET = re.compile(r"(?:url|uri|endpoint|name|column|path|file|type)$")
 _USER_AND_PASSWORD = re.compile(r"[^/?#@:\s]*:")
@@ -35,13 +27,6 @@ _SECRET_PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)(?![/:?]|file:|$)(.+)", re.DOTALL)
-
-NEXT_STEP = "Write env:NAME or file:PATH, and keep the secret in the environment or in a file of mode 0400."
-
-
-def is_reference(text: str) -> bool:
-    """Whether a text points at a secret (``env:…``, ``file:…``) and does not hold one."""
-    return _REFERENCE.match(text) is not None
 
 
 def is_secret_name(key: str) -> bool:
@@ -74,56 +59,13 @@ def note_inline_secrets(
         names = [part for part in leaf_path if isinstance(part, str)]
         is_secret = any(is_secret_name(name) or (name in options and options[name].is_secret) for name in names)
         if is_reference(value):
-            if (wrong := _malformed(value)) is not None:
+            if (wrong := malformed(value)) is not None:
                 found.add((*path, *leaf_path), wrong)
         elif is_secret:
-            found.add((*path, *leaf_path), "is a secret and must be a reference: env:NAME or file:PATH")
+            found.add((*path, *leaf_path), f"is a secret and must be a reference: {FORMS}")
         elif has_inline_secret(value):
-            message = "has a secret in it; keep the whole value elsewhere and write env:NAME or file:PATH"
+            message = f"has a secret in it; keep the whole value elsewhere and write {FORMS}"
             found.add((*path, *leaf_path), message)
-
-
-def _malformed(reference: str) -> str | None:
-    kind, _, rest = reference.partition(":")
-    if kind == "env" and not _ENVIRONMENT_NAME.fullmatch(rest):
-        return "is not a reference to the environment: env:NAME, with letters, digits and _ in the name"
-    if kind == "file" and not rest.strip():
-        return "is not a reference to a file: file:PATH"
-    return None
-
-
-def dereference(text: str, *, path: str, folder: Path, environ: Mapping[str, str]) -> str:
-    """Return what a reference points at; a text that is no reference comes back as it is.
-
-    ``path``: the key path for messages. ``folder``: the project folder, which ``file:`` paths are relative to. Raises
-    ConfigurationError for an unset or empty variable and a file that is missing, too large, not text or too open.
-    """
-    value, trouble = _look_up(text, folder, environ)
-    if trouble is not None:
-        raise ConfigurationError(f"{path}: {trouble}", (Problem(path, trouble),), next_step=NEXT_STEP)
-    return value
-
-
-def _look_up(text: str, folder: Path, environ: Mapping[str, str]) -> tuple[str, str | None]:
-    if not is_reference(text):
-        return text, None
-    kind, _, rest = text.partition(":")
-    if (wrong := _malformed(text)) is not None:
-        return "", wrong
-    if kind == "env":
-        value = environ.get(rest, "")
-        return value, None if value.strip() else f"the environment variable {rest} is not set, or empty"
-    data, mode, trouble = read_bounded(folder / rest, MAX_SECRET)
-    if trouble is not None:
-        return "", f"the file {rest} {trouble}"
-    if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
-        return "", f"the file {rest} is open to others (mode {stat.S_IMODE(mode):04o}); make it 0400"
-    try:
-        value = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return "", f"the file {rest} is not UTF-8 text"
-    value = value.removesuffix("\n").removesuffix("\r")
-    return value, None if value.strip() else f"the file {rest} is empty"
 
 
 def resolve(
@@ -132,12 +74,17 @@ def resolve(
     folder: Path,
     environ: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return a location's options as its connector takes them: references looked up, paths absolute.
+    """Return a location's options as its connector takes them: references looked up, paths absolute; with ``apply``
+    what it says, under that name.
 
     Paths (options that are declared so, and the file of an ``sqlite:///`` URL) are relative to ``folder``. Raises
     ConfigurationError with every option that cannot be looked up, by key path; never with a value.
     """
-    return _resolve(location.options, ("location", location.name), type.options, folder, environ)
+    path = ("location", location.name)
+    resolved = _resolve(location.options, path, type.options, folder, environ)
+    if location.apply:
+        resolved["apply"] = _resolve(location.apply, (*path, "apply"), type.options, folder, environ)
+    return resolved
 
 
 def resolve_datasets(
@@ -167,7 +114,7 @@ def _resolve(
             return [carry(inner, (*where, index), option) for index, inner in enumerate(value)]
         if not isinstance(value, str):
             return value
-        text, trouble = _look_up(value, folder, environ)
+        text, trouble = look_up(value, folder, environ)
         if trouble is not None:
             problems.append(Problem(spell(where), trouble))
         if option.is_path and not option.is_secret:
@@ -177,7 +124,7 @@ def _resolve(
     resolved = {key: carry(value, (*path, key), options.get(key, Option())) for key, value in values.items()}
     if problems:
         message = f"{spell(path)}: {len(problems)} of its options cannot be looked up"
-        raise ConfigurationError(message, tuple(problems), next_step=NEXT_STEP)
+        raise ConfigurationError(message, tuple(problems), next_step=NEXT_STEP, code=NOT_HERE)
     return resolved
 
 
@@ -186,25 +133,3 @@ def absolute_sqlite_url(url: str, folder: Path) -> str:
     URL where the folder's name has a question mark, which no URL can carry: connectors know the folder too."""
     found = None if "?" in str(folder.absolute()) else _SQLITE.fullmatch(url)
     return f"{found[1]}{folder.absolute()}/{found[2]}" if found else url
-
-
-def check_modes(folder: Path) -> list[Problem]:
-    """Return what makes ``config/retention.toml`` open to change by others: it decides what is deleted.
-
-    Refused are a file that its group or others may write, and a folder in which anybody may put another in its place.
-    A file that is not there is no problem here; ``load`` reports it.
-    """
-    problems = []
-    file = folder / "config" / "retention.toml"
-    for path, bits in ((file, stat.S_IWGRP | stat.S_IWOTH), (file.parent, stat.S_IWOTH)):
-        try:
-            mode = path.stat().st_mode
-            is_read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-        except OSError:
-            continue
-        if mode & bits and not mode & stat.S_ISVTX and not is_read_only:
-            message = (
-                f"may be changed by others (mode {stat.S_IMODE(mode):04o}); take write permission from group and others"
-            )
-            problems.append(Problem(str(path), message))
-    return problems

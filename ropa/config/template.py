@@ -40,6 +40,7 @@ country = "BE"                      # where the data lies: two capitals, ISO 316
 # The keys below belong to the connector. A relative path is relative to the project folder. A secret never stands
 # here: write env:NAME or file:PATH, also for a URL with a password in it.
 url = "sqlite:///data/crm.sqlite"
+# apply = { url = "env:CRM_APPLY_URL" }   # other credentials to act with, so that those that plan only need to read
 
 # A dataset holds items of one kind: a table, a folder, a list, a mailbox folder.
 [location.crm.dataset.contacts]

@@ -8,7 +8,8 @@ person approved or a mandate covers, and this file only ever narrows it. For eac
 3. **holds** are looked at again; holds that cannot be read stop everything;
 4. the connector acts, with the whole selection (still due, unchanged, not spared, nothing refers to it) in the
    deletion;
-5. a separate read looks what is still there: ``purged`` is only said of what is gone;
+5. a separate read, with the credentials that plan, looks what is still there: ``purged`` is only said of what is
+   gone;
 6. outcomes and the **receipt** are durable in the ledger, then the run database notes the batch as settled.
 
 A crash between any two steps leaves an intent without a receipt, which ``reconcile`` finds at the next start. Children
@@ -111,7 +112,7 @@ class Actor:
         """Steps 3 to 6 for one unit; the main batch is the last portion. ``observe`` is given by reconcile."""
         main = portions[-1]
         coverage = holds.coverage(self.site)
-        connector = self.site.connector(main.row.location)
+        connector = self.place_of(main.target)
         selection = replace(self._selection(main.target), spare=coverage.spare(main.row.location))
         is_held = coverage.holders(self._target(main.target)) or any(
             coverage.companion_holders(f"{p.row.location}.{p.row.dataset}") for p in portions[:-1]
@@ -235,6 +236,13 @@ class Actor:
             session.execute(delete(FlaggedRecord).where(is_there, col(FlaggedRecord.key).in_(piece)))
 
     # --- questions -------------------------------------------------------------------------------------------------
+
+    def place_of(self, row: TargetRow) -> Connector:
+        """Return the place that a target is acted on at; with the credentials that plan, where it is only flagged on
+        our own side. Raises what ``Site.acting`` raises."""
+        looking = self.site.connector(row.location)
+        is_ours = row.action == Action.FLAG and Action.FLAG not in looking.capabilities.actions
+        return looking if is_ours else self.site.acting(row.location)
 
     def _target(self, row: TargetRow) -> Target:
         return self.compiled[row.identity.partition(">")[0]]

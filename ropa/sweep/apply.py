@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -74,15 +75,28 @@ class Applier:
                     code="digest",
                 )
         was_refused = False
-        for row in rows:
-            if row.rides_with is not None or not only(row):
-                continue
+        mains = [row for row in rows if row.rides_with is None and only(row)]
+        self._expect_credentials(plan, mains)
+        for row in mains:
             family = [row, *_riders(rows, row)]
             if not self._is_spent(row):
                 was_refused |= self._carry_out_family(plan, family)
             else:
                 self._follow_up(family)  # a run was cut off between the last receipt and this
         return was_refused
+
+    def _expect_credentials(self, plan: PlanRow, mains: Sequence[TargetRow]) -> None:
+        """Look up what ``[location.X.apply]`` names for every place that is about to be acted on, before the first is.
+
+        Raises ConfigurationError where one is not there; a place that is away is left to its turn.
+        """
+        for row in mains:
+            if self.site.config.locations[row.location].apply and self._is_due(plan, row):
+                with suppress(LocationError):
+                    self.actor.place_of(row)
+
+    def _is_due(self, plan: PlanRow, row: TargetRow) -> bool:
+        return row.stopped_by is None and row.records > 0 and not self._is_spent(row) and self._is_allowed(plan, row)
 
     def _is_spent(self, row: TargetRow) -> bool:
         return sum(row.outcomes.values()) >= row.records and (row.records > 0 or bool(row.outcomes))
@@ -130,7 +144,7 @@ class Applier:
         self.run.journal.lease.renew()
         for row in erased:
             try:
-                level = self.site.connector(row.location).finish(row.dataset)
+                level = self.site.acting(row.location).finish(row.dataset)
             except LocationError as error:
                 say_why(error)
                 self.is_unreachable = True  # what the receipts say of each batch stands
@@ -165,7 +179,7 @@ class Applier:
             if safety.disposed_in_7_days(self.site, now) + records > self.site.config.safety.max_records_7_days:
                 return "cap-7-days"
         try:
-            health = self.site.connector(main.location).check()
+            health = self.actor.place_of(main).check()
         except LocationError as error:
             say_why(error)
             return "unreachable"

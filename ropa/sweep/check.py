@@ -24,6 +24,7 @@ from ropa.retention import Target, conflicts, partly_covered, uncovered
 from ropa.retention import select as select_due
 from ropa.sweep.discover import declared_sources, hinted, mapped_columns
 from ropa.sweep.histories import ANY_TABLE, holds_rows, kin_of
+from ropa.sweep.rights import ask_rights, rights_findings
 from ropa.sweep.site import Site
 from ropa.sweep.tables import TargetRow
 
@@ -107,11 +108,11 @@ def live_findings(site: Site) -> Iterator[Finding]:
     for location in site.config.locations.values():
         entry = f"location.{location.name}"
         try:
-            connector = site.connector(location.name)
-            health = connector.check()
+            rights = ask_rights(site, location.name)
         except LocationError as error:
             yield _unreachable(entry, error)
             continue
+        connector, health = rights.connector, rights.health
         if not health.is_reachable:
             yield _unreachable(entry, LocationError("the place says that it cannot be reached"))
             continue
@@ -128,6 +129,7 @@ def live_findings(site: Site) -> Iterator[Finding]:
             continue
         if health.may_read is False:
             yield Finding("location-no-read", Severity.ERROR, entry, "We may not read there.", "Grant reading.")
+        yield from rights_findings(location.name, rights)
         try:
             yield from list(_datasets(site, location.name, connector, health.may_delete))
         except LocationError as error:  # it went away meanwhile, or does not let its catalogue be read

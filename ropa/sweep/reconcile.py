@@ -131,7 +131,7 @@ class Reconciler:
 
     def _look_at(self, portions: list[Portion]) -> None:
         for portion in portions:
-            connector = self.site.connector(portion.row.location)
+            connector = self.actor.place_of(portion.target)
             odd = {pos: Outcome(key, OutcomeWord.FAILED, "interrupted") for pos, key in enumerate(portion.keys)}
             seen = self._observed(connector, portion, Outcomes(portion.keys, OutcomeWord.FAILED, odd))
             self.actor.write_receipt(portion, seen, connector.settle(portion.row.dataset), is_reconciled=True)

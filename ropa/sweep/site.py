@@ -7,7 +7,7 @@ reach a run that is under way.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,11 +35,13 @@ class Site:
     config: Config
     engine: Engine
     open_location: Callable[[Location], Connector]
-    """Opens a place with its secrets; raises LocationError, or ConfigurationError for a secret that is not there."""
+    """Opens a place with its secrets, those of ``apply`` where the location has it; raises LocationError, or
+    ConfigurationError for a secret that is not there."""
     enforcing: frozenset[str] = frozenset()
     """Locations whose connector acts at all (``manual`` only documents)."""
     now: Callable[[], datetime] = clock.now
     _open: dict[str, Connector] = field(default_factory=dict, repr=False)
+    _acting: dict[str, Connector] = field(default_factory=dict, repr=False)
     _targets: tuple[Target, ...] | None = None
     _register: tuple[int, Register] | None = field(default=None, repr=False)
     _edges: dict[str, Mapping[str, frozenset[str]]] = field(default_factory=dict, repr=False)
@@ -91,15 +93,25 @@ class Site:
         return RegisterStore(self.engine).revision()
 
     def connector(self, location: str) -> Connector:
-        """Return the open connector of a location. Raises LocationError; CallError for an unknown name."""
+        """Return the open connector of a location, to look and to plan with: what ``[location.X.apply]`` says is not
+        looked up for it. Raises LocationError, ConfigurationError; CallError for an unknown name."""
         if location not in self.config.locations:
             raise CallError(
                 f"there is no location {location!r} in config/retention.toml",
                 next_step=f"Known: {', '.join(sorted(self.config.locations)) or 'none'}.",
             )
         if location not in self._open:
-            self._open[location] = self.open_location(self.config.locations[location])
+            self._open[location] = self.open_location(replace(self.config.locations[location], apply={}))
         return self._open[location]
+
+    def acting(self, location: str) -> Connector:
+        """Return the connector of a location to act with: another than ``connector`` where ``[location.X.apply]`` names
+        other credentials, which are looked up here and nowhere else. Raises as ``connector``."""
+        if location not in self.config.locations or not self.config.locations[location].apply:
+            return self.connector(location)
+        if location not in self._acting:
+            self._acting[location] = self.open_location(self.config.locations[location])
+        return self._acting[location]
 
     def parents(self, location: str) -> Mapping[str, frozenset[str]]:
         """Map each declared dataset of a location to the declared datasets its records belong to, from the
@@ -135,7 +147,8 @@ class Site:
 
     def close(self) -> None:
         """Let go of every place and of the database."""
-        for connector in self._open.values():
+        for connector in (*self._open.values(), *self._acting.values()):
             connector.close()
         self._open.clear()
+        self._acting.clear()
         self.engine.dispose()

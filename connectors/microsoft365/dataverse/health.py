@@ -31,7 +31,16 @@ def health_of(layout: Layout, means: Means, planning: Rights, applying: Rights, 
     notes += _too_much("applying", applying, declared, allowed=("Write", "Delete"))
     notes += _left_behind(declared, means)
     identity = planning.user or f"application {service.tokens.app}"
-    return Health(True, identity, may_read, may_delete, service.seen_at, tuple(notes))
+    spare = _may_delete_any(planning, declared)
+    return Health(True, identity, may_read, may_delete, service.seen_at, tuple(notes), spare)
+
+
+def _may_delete_any(rights: Rights, declared: Sequence[Declared]) -> bool | None:
+    if rights.depths is None:
+        return None
+    known = {name.lower() for name in rights.depths}
+    names = (one.entity.privileges.get("Delete") or f"prvDelete{one.entity.head.name}" for one in declared)
+    return any(name.lower() in known for name in names)
 
 
 def _judge(

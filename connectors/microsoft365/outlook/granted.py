@@ -30,6 +30,7 @@ class Granted:
     may_read: bool | None
     may_delete: bool | None
     notes: tuple[str, ...]
+    planning_may_delete: bool | None = None
 
 
 def granted(
@@ -61,7 +62,8 @@ def granted(
             f"{', '.join(wide)} reach every mailbox of the tenant: take them away and grant the same by RBAC for "
             "Applications in Exchange Online, for the mailboxes that are meant"
         )
-    return Granted(may_read, may_delete, tuple(notes))
+    spare = bool(reads & {role for kind in wanted for role in _WRITE[kind]}) if reads else None
+    return Granted(may_read, may_delete, tuple(notes), spare)
 
 
 def reach(service: Service, wanted: Sequence[tuple[str, str, str]]) -> list[str]:

@@ -101,6 +101,7 @@ class OutlookLocation:
             may_delete=found.may_delete,
             now=self._planning.seen_at,
             notes=tuple(notes),
+            planning_may_delete=found.planning_may_delete,
         )
 
     def datasets(self) -> list[DatasetInfo]:

@@ -41,7 +41,15 @@ def health_of(planning: Service, applying: Service, catalogue: Catalogue, source
     elif applied & _WRITE:
         may_delete = True
     notes += certificate_notes(planning, applying)
-    return Health(True, f"application {applying.tokens.app}", may_read, may_delete, planning.seen_at, tuple(notes))
+    identity = f"application {applying.tokens.app}"
+    return Health(True, identity, may_read, may_delete, planning.seen_at, tuple(notes), _spare(roles))
+
+
+def _spare(planned: frozenset[str]) -> bool | None:
+    """Return whether the roles for planning can delete; with a role on selected sites that cannot be read."""
+    if planned & _WRITE:
+        return True
+    return None if not planned or planned & _SELECTED else False
 
 
 def _touch(catalogue: Catalogue, sources: list[Source]) -> None:

@@ -34,9 +34,9 @@ def types() -> dict[str, ConnectorType]:
             never_open,
             FIELDS,
             options={
-                "url": Option(is_required=True, help="an SQLAlchemy URL"),
+                "url": Option(is_required=True, is_identity=True, help="an SQLAlchemy URL"),
                 "schema": Option(),
-                "password": Option(is_secret=True),
+                "password": Option(is_secret=True, is_identity=True),
                 "api_token": Option(),
                 "timeout": Option((int, float)),
                 "read_only": Option((bool,)),
@@ -52,8 +52,8 @@ def types() -> dict[str, ConnectorType]:
             options={
                 "url": Option(is_required=True),
                 "tenant_id": Option(is_required=True),
-                "client_id": Option(is_required=True),
-                "certificate": Option(is_secret=True),
+                "client_id": Option(is_required=True, is_identity=True),
+                "certificate": Option(is_secret=True, is_identity=True),
             },
         ),
         ConnectorType(

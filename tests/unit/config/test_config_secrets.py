@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ropa.config import Location, absolute_sqlite_url, check_modes, dereference, load, resolve, resolve_datasets
-from ropa.config.secrets import MAX_SECRET, has_inline_secret, is_secret_name
+from ropa.config.references import MAX_SECRET
+from ropa.config.secrets import has_inline_secret, is_secret_name
 from ropa.errors import ConfigurationError
 
 CANARY = "c4nary-8f1e-hunter2"

@@ -45,6 +45,9 @@ def test_the_reference_tells_the_keys_of_each_connector(types):
     text = reference(types)
     assert "| `location.X.root` | path (text) | **required** |" in text
     assert "| `location.X.dataset.Y.depth` | integer |" in text
-    assert "| `location.X.password` | secret: `env:NAME` or `file:PATH` |" in text
+    assert (
+        "| `location.X.password` | secret: `env:NAME`, `file:PATH`, `credential:NAME` or `keyring:SERVICE/USER` |"
+        in text
+    )
     assert "Anchors that every dataset has: `mtime`." in text
     assert "### Connector `manual`\n\nNo keys of its own." in text
