@@ -65,18 +65,17 @@ class PostgresBackend:
         wanted = None if options.get("schema") is None else str(options["schema"])
         self._fetcher = Fetcher()
 
-        def engine(to: URL, schema: str | None, *, is_reading: bool) -> Engine:
+        def engine(to: URL, *, is_reading: bool) -> Engine:
             settings = settings_of(statement_seconds=statement, lock_seconds=lock, is_reading=is_reading)
-            return open_engine(spec.name, to, settings, schema, self._fetcher)
+            return open_engine(spec.name, to, settings, wanted, self._fetcher)
 
-        self._reads = engine(url, wanted, is_reading=True)
+        self._reads = engine(url, is_reading=True)
+        self._writes = engine(write_url or url, is_reading=False)
         self._has_two_credentials = write_url is not None
         try:
             with self.reading() as connection:
                 self._version = _version_of(connection, spec.name)
                 self._schema = _schema_of(connection, spec.name, wanted)
-            # Another role may have another search path: it acts in the very schema that was planned.
-            self._writes = engine(write_url or url, wanted if write_url is None else self._schema, is_reading=False)
         except (SQLAlchemyError, LocationError) as error:
             self.close()
             raise (error if isinstance(error, LocationError) else location_error(spec.name, error)) from None

@@ -88,7 +88,8 @@ def check(name: Name, as_json: Json = False) -> None:
         reached = "reachable" if health.is_reachable else "not reachable"
         echo(f"{name}: {reached} as {health.identity or 'nobody in particular'}")
         echo(f"  may read: {_said(health.may_read)}; may delete: {_said(health.may_delete)}")
-        echo(f"  {_APPLYING[rights.applying]}; planning may delete: {_said(health.planning_may_delete)}")
+        if rights.applying != "same" or health.planning_may_delete:  # a file has no credentials to speak of
+            echo(f"  {_APPLYING[rights.applying]}; planning may delete: {_said(health.planning_may_delete)}")
         for note in health.notes:
             echo(f"  {note}")
         for problem in found:

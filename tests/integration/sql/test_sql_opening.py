@@ -2,9 +2,11 @@
 
 import pytest
 from sql_bed import dataset, make, spec
+from sqlalchemy.engine import make_url
 
 from connectors.sql import TYPE
-from ropa.errors import LocationError
+from connectors.sql.opening import expect_same_place
+from ropa.errors import ConfigurationError, LocationError
 
 CANARY = "canary-7b1f"
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, created TEXT);"
@@ -42,3 +44,38 @@ def test_the_file_is_written_anew_after_the_purge_where_that_is_asked_for(tmp_pa
     assert with_vacuum.finish("t") == "physical"
     with_vacuum.close()
     assert path.stat().st_size < size
+
+
+@pytest.mark.parametrize(
+    ("url", "write_url"),
+    [
+        ("postgresql://plan:a@db.example/crm", "postgresql+psycopg://apply:b@DB.example.:5432/crm"),
+        ("postgresql://plan@db/crm?sslmode=verify-full", "postgresql://apply@db/crm?sslmode=verify-full&sslkey=k"),
+        ("postgresql://plan@/crm?host=/run/pg", "postgresql://apply@/crm?host=/run/pg"),
+        ("mysql://plan@db:3306/shop", "mysql://apply:b@db/shop"),
+    ],
+)
+def test_user_password_and_client_certificate_may_differ_for_applying(url, write_url):
+    expect_same_place("crm", make_url(url), make_url(write_url))
+
+
+@pytest.mark.parametrize(
+    "write_url",
+    [
+        f"postgresql://apply:{CANARY}@other.example/crm",
+        f"postgresql://apply:{CANARY}@db.example/copy",
+        f"postgresql://apply:{CANARY}@db.example:5433/crm",
+        f"postgresql://apply:{CANARY}@db.example",
+        f"postgresql://apply:{CANARY}@db.example/crm?host=other.example",
+        f"postgresql://apply:{CANARY}@db.example/crm?options=-csearch_path%3Dother",
+        f"postgresql://apply:{CANARY}@db.example/crm?service=other",
+    ],
+)
+def test_another_place_for_applying_is_refused_by_its_key_path(write_url):
+    with pytest.raises(ConfigurationError) as refused:
+        expect_same_place("crm", make_url("postgresql://plan@db.example/crm"), make_url(write_url))
+    (problem,) = refused.value.problems
+    assert problem.path == "location.crm.apply.url"
+    told = f"{refused.value} {refused.value.next_step} {problem}"
+    assert CANARY not in told
+    assert "example" not in told
