@@ -96,14 +96,15 @@ def open_site(folder: Path, *, loaded: Config | None = None, environ: Mapping[st
 
     loaded = loaded or load_config(folder)
     state = state_folder(folder, environ)
+    url = _database_url(folder, state, loaded, environ)
+    _prepare(state, url)
     if problems := configuration.check_state_modes(state):
         raise ConfigurationError(
             "the state folder is open to others",
             tuple(problems),
             next_step="Look who could have read or changed it, then set these modes.",
         )
-    url = _database_url(folder, state, loaded, environ)
-    site = _site(folder, state, loaded, _open_engine(state, url))
+    site = _site(folder, state, loaded, _open_engine(url))
     if get_state(site, "ledger_size") is None:
         journal.create(site, origin=loaded.origin or _origin(folder))
     return site
@@ -155,7 +156,9 @@ def open_evidence(folder: Path) -> Iterator[Site]:
             raise LedgerError("the ledger is missing beside its run database", next_step="Restore its newest copy.")
         raise CheckError(f"there is no ledger in {state}", next_step="`ropa init` makes one.")
     loaded = load_config(folder)
-    site = _site(folder, state, loaded, _open_engine(state, _database_url(folder, state, loaded, os.environ)))
+    url = _database_url(folder, state, loaded, os.environ)
+    _prepare(state, url)
+    site = _site(folder, state, loaded, _open_engine(url))
     try:
         yield site
     finally:
@@ -238,16 +241,20 @@ def _read_url(text: str, folder: Path) -> URL:
     return url.set(database=str(folder.absolute() / url.database))
 
 
-def _open_engine(state: Path, url: URL) -> Engine:
+def _prepare(state: Path, url: URL) -> None:
+    """Make what is missing of the state folder, and raise where it cannot be used."""
+    if url.get_backend_name() == "sqlite":
+        _prepare_sqlite(Path(str(url.database)), state)
+    else:
+        _check_writable(state)
+
+
+def _open_engine(url: URL) -> Engine:
     from sqlalchemy.exc import DatabaseError, OperationalError
 
     from ropa.database import migrate
 
     is_file = url.get_backend_name() == "sqlite"
-    if is_file:
-        _prepare_sqlite(Path(str(url.database)), state)
-    else:
-        _check_writable(state)
     engine = _make_engine(url)
     try:
         migrate(engine)

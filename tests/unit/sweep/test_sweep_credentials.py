@@ -108,9 +108,7 @@ def test_a_plan_is_made_where_the_credentials_that_apply_are_not(world, places, 
     assert places.opened == [("crm", False)]
 
 
-def test_a_plan_is_applied_with_the_credentials_that_apply_and_read_back_with_those_that_plan(
-    world, places, looked_up, monkeypatch
-):
+def test_a_plan_is_applied_with_the_credentials_that_apply(world, places, looked_up, monkeypatch):
     one = world()
     plan = one.plan()
     one.approve(plan)
