@@ -62,7 +62,8 @@ def granted(
             f"{', '.join(wide)} reach every mailbox of the tenant: take them away and grant the same by RBAC for "
             "Applications in Exchange Online, for the mailboxes that are meant"
         )
-    spare = bool(reads & {role for kind in wanted for role in _WRITE[kind]}) if reads else None
+    # That it does not stand in the token does not mean that Exchange does not grant it.
+    spare = True if reads & {role for kind in wanted for role in _WRITE[kind]} else None
     return Granted(may_read, may_delete, tuple(notes), spare)
 
 

@@ -682,6 +682,13 @@ def test_planning_and_applying_sign_in_apart_where_both_are_given(place):
     assert told(location.act(due(), batch, Action.PURGE)) == [(W.PURGED, None)]
     assert place.tokens == 2
     assert any("planning: its security roles allow more than is needed" in note for note in location.check().notes)
+    assert location.check().planning_may_delete is True
+
+
+def test_an_application_that_plans_and_only_reads_is_told_to_be_so(place):
+    fill(place, 1)
+    place.privileges = {"prvReadContact": "Global", "prvReadAnnotation": "Global"}
+    assert opened(place, apply={"client_id": "other", "client_secret": "s2"}).check().planning_may_delete is False
 
 
 def test_a_401_is_answered_with_a_new_token_once(place):

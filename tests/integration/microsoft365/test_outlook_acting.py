@@ -391,6 +391,7 @@ def test_check_says_what_is_missing_and_what_is_too_much():
         graph.roles = roles
         health = opened(graph).check()
         assert (health.is_reachable, health.may_read, health.may_delete, health.now) == (True, True, may_delete, NOW)
+        assert health.planning_may_delete is may_delete
         said = " ".join(health.notes)
         assert all(part in said for part in parts), said
     graph.instead = lambda _method, _url: fault(403, "ErrorAccessDenied")

@@ -35,6 +35,7 @@ def test_checking_says_what_is_missing_and_what_is_too_much(roles, may_delete, s
     assert health.is_reachable
     assert health.may_read
     assert health.may_delete is may_delete
+    assert health.planning_may_delete is may_delete  # one application plans and applies here
     assert any(said in note for note in health.notes)
     assert health.now is not None
     assert "app-1" in health.identity

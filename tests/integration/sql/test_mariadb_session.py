@@ -84,7 +84,7 @@ def test_two_users_are_told_apart(database):
     reader, remover = database.role("reader", "SELECT"), database.role("remover", "SELECT", "DELETE")
     with backend(database, "t", url=reader, write_url=remover) as made:
         health = made.health()
-        assert (health.may_read, health.may_delete) == (True, True)
+        assert (health.may_read, health.may_delete, health.planning_may_delete) == (True, True, False)
         assert "reader" in health.identity
         assert health.now is not None
         assert abs(health.now - datetime.now(UTC)).total_seconds() < 60
@@ -94,6 +94,7 @@ def test_two_users_are_told_apart(database):
             assert made.remove(connection, own, [own.c.id == bound(1)], [own.c.id, own.c.v]) == [(1, 1)]
     with backend(database, "t", url=remover, write_url=remover) as made:
         assert any("could delete as well" in note for note in made.health().notes)
+        assert made.health().planning_may_delete is True
     with backend(database, "t") as made:
         assert any("may do everything" in note for note in made.health().notes)
         assert not any("TRIGGER" in note for note in made.health().notes)
