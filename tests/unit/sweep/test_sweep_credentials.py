@@ -163,6 +163,10 @@ def test_a_sweep_looks_them_up_only_when_something_is_to_be_acted_on(world, plac
     assert one.sweep().document["outcomes"] == {"purged": 1}
     assert places.opened == [("crm", False), ("crm", True)]
     assert looked_up["env:APPLY_TOKEN"] == 1
+    one.reopen()
+    monkeypatch.delenv("APPLY_TOKEN")
+    assert one.sweep().exit_code == 0  # a mandate is there, and nothing is due
+    assert looked_up["env:APPLY_TOKEN"] == 1
 
 
 def test_what_is_only_flagged_on_our_side_needs_no_right_to_delete(world, looked_up):
