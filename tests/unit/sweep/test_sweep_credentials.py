@@ -91,8 +91,8 @@ def places(monkeypatch):
 
 @pytest.fixture
 def world(make, places):
-    def build(config=CONFIG, due=3):
-        made = make(config, {"contacts": contacts(due)})
+    def build(config=CONFIG, due=3, **tables):
+        made = make(config, {"contacts": contacts(due), **tables})
         places.data, places.clock = made.data, made.clock
         return made
 
@@ -141,6 +141,16 @@ def test_no_place_is_acted_on_while_the_credentials_of_another_in_the_plan_are_m
         one.apply(plan)
     assert [problem.path for problem in caught.value.problems] == ["location.shop.apply.token"]
     assert (places.acts, one.events("intent")) == ([], [])
+
+
+def test_credentials_of_a_place_where_nothing_is_due_are_not_needed(world, places, looked_up, monkeypatch):
+    shop = (OTHER + OTHER_RULE).replace("contacts", "visitors")
+    one = world(CAPS + VAULT + PROSPECTS + shop, visitors=contacts(0))
+    plan = one.plan()
+    one.approve(plan)
+    monkeypatch.setenv("APPLY_TOKEN", "deletes")
+    assert one.apply(plan).document["outcomes"] == {"purged": 3}
+    assert looked_up["env:SHOP_TOKEN"] == 0
 
 
 def test_a_sweep_looks_them_up_only_when_something_is_to_be_acted_on(world, places, looked_up, monkeypatch):
