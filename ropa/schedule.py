@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo
 
 from ropa.clock import calendar_day, monotonic, timestamp
 from ropa.errors import BusyError, RefusedError, RopaError
-from ropa.sweep import night
+from ropa.notify import heard
+from ropa.sweep import night, tracing
 from ropa.sweep.nights import nights_done
 from ropa.sweep.run import InterruptedRunError, Interruption
 from ropa.sweep.site import Site
@@ -27,6 +28,8 @@ from ropa.sweep.state import get_state, set_state
 AT = time(3, 30)
 """The hour of a night where none is given: after both changes of the clock in Europe."""
 LOOK_SECONDS = 30
+WATCH_SECONDS = 300
+"""What people must hear is looked for so often, and after each sweep."""
 PAUSES = (300, 900, 3600)
 """Seconds to wait after the first, the second and every later failure of a night."""
 LAST_CALL_SECONDS = 10
@@ -75,7 +78,7 @@ class Schedule:
     by: str
     tell: Tell
     watch: Callable[[Site], None] = lambda _site: None
-    """Called at every look, also while a sweep runs: tells people what they must hear."""
+    """Called every ``WATCH_SECONDS``, also while a sweep runs, and after each: tells people what they must hear."""
     seconds: Callable[[], float] = monotonic
     interruption: Interruption = field(default_factory=Interruption)
     _failures: int = 0
@@ -109,7 +112,7 @@ class Schedule:
     def look_after(self) -> None:
         """Tell people what they must hear; whatever goes wrong is told here, never raised."""
         try:
-            with self.open_site() as site:
+            with tracing.beside_runs(), self.open_site() as site:
                 self.watch(site)
         except RopaError as error:
             self.tell("watch-failed", {"code": error.code or type(error).__name__, "message": error.message})
@@ -121,9 +124,10 @@ class Schedule:
         wanted = night_wanted(site.now(), self.at, zone, done)
         if wanted is not None:
             try:
-                result = night.sweep(
-                    site, by=self.by, reason="nightly", interruption=self.interruption, is_once_a_night=True
-                )
+                with heard(site, self.watch):
+                    result = night.sweep(
+                        site, by=self.by, reason="nightly", interruption=self.interruption, is_once_a_night=True
+                    )
             except RefusedError as error:
                 if error.code != night.NIGHT_DONE:
                     raise
@@ -169,7 +173,7 @@ class Schedule:
         now = datetime.now(UTC)
         scheduler.add_job(look, IntervalTrigger(seconds=LOOK_SECONDS, timezone=UTC), id="look", next_run_time=now)
         scheduler.add_job(
-            self.look_after, IntervalTrigger(seconds=LOOK_SECONDS, timezone=UTC), id="watch", next_run_time=now
+            self.look_after, IntervalTrigger(seconds=WATCH_SECONDS, timezone=UTC), id="watch", next_run_time=now
         )
         scheduler.start()
         self._stopped.wait()

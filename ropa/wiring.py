@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 from ropa import config as configuration
 from ropa.config import Config, Location
 from ropa.connector import Connector, ConnectorType, LocationSpec
-from ropa.errors import CallError, CheckError, ConfigurationError, LedgerError, LocationError
+from ropa.errors import CallError, CheckError, ConfigurationError, LedgerError, LocationError, Problem
 from ropa.retention import conflicts
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Engine
 
+    from ropa.notify import Opening, Teller
     from ropa.sweep.site import Site
 
 GROUP = "ropa.connectors"
@@ -191,6 +192,45 @@ def open_location(location: Location, loaded: Config) -> Connector:
         batch_size=location.batch_size,
     )
     return kind.open(spec)
+
+
+def open_teller(loaded: Config, environ: Mapping[str, str] = os.environ) -> Teller:
+    """Return who tells people what they must hear (``[notify]``); secrets are looked up when a channel is used."""
+    from ropa.notify import Teller
+    from ropa.notify.mail import MailChannel
+    from ropa.notify.webhook import Healthcheck, WebhookChannel
+
+    def secret(text: str, key: str) -> str:
+        return configuration.dereference(text, path=f"notify.{key}", folder=loaded.folder, environ=environ)
+
+    def address(text: str, key: str) -> str:
+        found = secret(text, key)
+        if (wrong := configuration.wrong_url(found)) is not None:
+            raise ConfigurationError(f"notify.{key}: {wrong}", (Problem(f"notify.{key}", wrong),))
+        return found
+
+    channels: dict[str, Opening] = {}
+    notify = loaded.notify
+    if (mail := notify.mail) is not None:
+        channels["mail"] = lambda: MailChannel(
+            mail,
+            mail.user and secret(mail.user, "mail.user"),
+            mail.password and secret(mail.password, "mail.password"),
+        )
+    if (hook := notify.webhook) is not None:
+        channels["webhook"] = lambda: WebhookChannel(
+            address(hook.url, "webhook.url"), _signing_secret(secret(hook.secret, "webhook.secret"))
+        )
+    if (url := notify.healthcheck) is not None:
+        return Teller(channels, lambda: Healthcheck(address(url, "healthcheck")))
+    return Teller(channels)
+
+
+def _signing_secret(secret: str) -> str:
+    if len(secret) < configuration.SHORTEST_SECRET:
+        wrong = f"the secret is shorter than {configuration.SHORTEST_SECRET} characters"
+        raise ConfigurationError(f"notify.webhook.secret: {wrong}", (Problem("notify.webhook.secret", wrong),))
+    return secret
 
 
 def check_state(folder: Path, environ: Mapping[str, str] = os.environ) -> None:

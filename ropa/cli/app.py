@@ -98,12 +98,20 @@ def _options(
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more, also about unexpected errors.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print results and errors only.")] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Log to stderr as JSON, one line an event, each with its run's id.")
+    ] = False,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     SETTINGS.folder = Path().joinpath(*(folders or ()))
     SETTINGS.is_verbose, SETTINGS.is_quiet = verbose, quiet
+    if log_json:
+        from ropa.cli.logs import log_as_json
+
+        SETTINGS.is_log_json = True
+        log_as_json()
     if folders and not SETTINGS.folder.is_dir():
         raise CallError(f"{SETTINGS.folder} is not a folder", next_step="-C names an existing project folder.")
 

@@ -57,9 +57,12 @@ def sweep(by: By = None, reason: MaybeReason = None, as_json: Json = False) -> N
         check_call(opened, Scope(as_of=opened.today(), is_nightly=True))
 
     with site(makes_state=True, check=check) as opened, progress("sweeping") as show:
+        from ropa.notify import heard
         from ropa.sweep import night
+        from ropa.wiring import open_teller
 
-        done = night.sweep(opened, by=person(by), reason=reason, interruption=interruption, progress=show)
+        with heard(opened, open_teller(opened.config).look):
+            done = night.sweep(opened, by=person(by), reason=reason, interruption=interruption, progress=show)
     result(done.document, lambda: _print(done.document))
     if done.exit_code:
         raise typer.Exit(done.exit_code)

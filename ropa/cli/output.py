@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import re
 import sys
@@ -37,10 +38,12 @@ class Settings:
     is_verbose: bool = False
     is_quiet: bool = False
     is_json: bool = False
+    is_log_json: bool = False
 
     def reset(self, *, is_json: bool) -> None:
         """Forget the call before; ``is_json`` as far as it can be seen before the call has been read."""
         self.folder, self.is_verbose, self.is_quiet, self.is_json = Path(), False, False, is_json
+        self.is_log_json = False
 
 
 SETTINGS = Settings()
@@ -129,6 +132,12 @@ def print_error(error: RopaError) -> int:
                 "problems": [{"path": p.path, "message": p.message, "suggestion": p.suggestion} for p in problems],
             }
         )
+    if SETTINGS.is_log_json:
+        from ropa.cli.logs import log_event
+
+        facts = {"code": error.code, "message": error.message, "next_step": error.next_step}
+        log_event("error", level=logging.ERROR, exit_code=code, **facts, problems=[str(one) for one in problems])
+        return code
     typer.echo(f"ropa: {escaped(error.message)}", err=True)
     for problem in problems:
         typer.echo(f"  {escaped(problem)}", err=True)

@@ -32,5 +32,10 @@ def _print(document: dict[str, Any]) -> None:
     echo(f"  waiting     {document['plans_waiting']} plans for approval")
     echo(f"  last sweep  {document['last_sweep_at'] or 'never'}")
     echo(f"  next sweep  {document['next_sweep_at'] or 'not scheduled'}")
+    for gap in document["not_enforced"]:
+        echo(f"  not enforced from {gap['from_on']} to {gap['to_on']} ({gap['nights']} nights)")
+    for channel in document["channels"]:
+        state = f"failing since {channel['failing_since']} ({channel['code']})" if channel["code"] else "ready"
+        echo(f"  {channel['channel']:<11} {state}")
     for reason in document["reasons"]:
         echo(f"  - {reason}")

@@ -6,8 +6,9 @@ value of the file ever stands in a message.
 
 from ropa.config.bounds import parse_toml, raise_unusable_values, read_toml
 from ropa.config.load import load
-from ropa.config.models import Config, Location, Rule, Safety
+from ropa.config.models import Config, Location, Mail, Notify, Rule, Safety, Webhook
 from ropa.config.modes import check_modes, check_secret_modes, check_state_modes
+from ropa.config.notices import SHORTEST_SECRET, wrong_url
 from ropa.config.problems import guess, spell
 from ropa.config.reference import reference
 from ropa.config.references import NOT_HERE, dereference
@@ -16,10 +17,14 @@ from ropa.config.template import template
 
 __all__ = [
     "NOT_HERE",
+    "SHORTEST_SECRET",
     "Config",
     "Location",
+    "Mail",
+    "Notify",
     "Rule",
     "Safety",
+    "Webhook",
     "absolute_sqlite_url",
     "check_modes",
     "check_secret_modes",
@@ -35,4 +40,5 @@ __all__ = [
     "resolve_datasets",
     "spell",
     "template",
+    "wrong_url",
 ]

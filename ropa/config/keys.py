@@ -25,6 +25,7 @@ ROOT: Mapping[str, Key] = {
     "safety": Key("table", "What stops a run before its first record."),
     "state": Key("table", "Where the run state is kept."),
     "ledger": Key("table", "The evidence."),
+    "notify": Key("table", "Who is told of what somebody must hear."),
     "location": Key("table of tables", "The places that store data, by name."),
     "rule": Key("table of tables", "The retention rules, by name."),
 }
@@ -50,6 +51,28 @@ LEDGER: Mapping[str, Key] = {
     "origin": Key(
         "text without white space and `+`", "The ledger's name in its checkpoints.", "`ropa/` and the organisation"
     ),
+}
+NOTIFY: Mapping[str, Key] = {
+    "healthcheck": Key(
+        "https URL, or reference", "Called after each sweep that succeeded; whoever waits for it hears of silence."
+    ),
+    "mail": Key("table", "Notices by e-mail."),
+    "webhook": Key("table", "Notices as signed JSON."),
+}
+MAIL: Mapping[str, Key] = {
+    "server": Key("name of a host", "The SMTP server that takes our mail.", is_required=True),
+    "port": Key("integer, 1 to 65535", "Its port.", "587; 465 with `tls`; 25 with `none`"),
+    "security": Key("`starttls`, `tls` or `none`", "`none` sends in the clear, and never a password.", '"starttls"'),
+    "user": Key("text or reference", "Who logs in, where the server asks for it."),
+    "password": Key("secret: `env:NAME` or `file:PATH`", "The password of `user`."),
+    "from": Key("e-mail address", "The sender.", is_required=True),
+    "to": Key("list of e-mail addresses, 20 at most", "Who is told.", is_required=True),
+}
+WEBHOOK: Mapping[str, Key] = {
+    "url": Key(
+        "https URL, or reference", "Where notices are posted; plain http on this machine only.", is_required=True
+    ),
+    "secret": Key("secret: `env:NAME` or `file:PATH`", "Signs each notice; 16 characters or more.", is_required=True),
 }
 LOCATION: Mapping[str, Key] = {
     "title": Key("text", "What people call the place."),
@@ -116,6 +139,9 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
     "safety": SAFETY,
     "state": STATE,
     "ledger": LEDGER,
+    "notify": NOTIFY,
+    "notify.mail": MAIL,
+    "notify.webhook": WEBHOOK,
     "location.X": LOCATION,
     "location.X.dataset.Y": DATASET,
     "location.X.dataset.Y.anchor.Z": ANCHOR,

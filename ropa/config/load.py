@@ -17,6 +17,7 @@ from ropa.config.contradictions import note_contradictions
 from ropa.config.keys import LEDGER, ROOT, SAFETY, STATE
 from ropa.config.locations import read_locations
 from ropa.config.models import Config, Safety
+from ropa.config.notices import read_notify
 from ropa.config.problems import Problems
 from ropa.config.rules import Places, read_rules
 from ropa.config.secrets import has_inline_secret, note_inline_secrets
@@ -42,6 +43,7 @@ def load(folder: Path, types: Mapping[str, ConnectorType]) -> Config:
     safety = _read_safety(root, problems)
     database = _read_database(root, problems)
     checkpoint_export, origin = _read_ledger(root, folder, problems)
+    notify = read_notify(root, problems)
     if not document.get("location") and not document.get("rule"):
         problems.add(("location",), "there is no location and no rule: there is nothing to enforce")
     locations = read_locations(root, types, zone, problems)
@@ -61,6 +63,7 @@ def load(folder: Path, types: Mapping[str, ConnectorType]) -> Config:
         database=database,
         checkpoint_export=checkpoint_export,
         origin=origin,
+        notify=notify,
         locations=locations,
         rules=rules,
     )

@@ -29,6 +29,40 @@ class Safety:
 
 
 @dataclass(frozen=True, slots=True)
+class Mail:
+    """``[notify.mail]``."""
+
+    server: str
+    port: int
+    sender: str
+    to: tuple[str, ...]
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    password: str | None = None
+    """A reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """``[notify.webhook]``."""
+
+    url: str = field(repr=False)
+    """An address or a reference to one."""
+    secret: str
+    """A reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """``[notify]``: how people are told what they must hear."""
+
+    mail: Mail | None = None
+    webhook: Webhook | None = None
+    healthcheck: str | None = field(default=None, repr=False)
+    """An address or a reference to one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Location:
     """``[location.X]``: a system that stores data, reached by one connector."""
 
@@ -88,6 +122,7 @@ class Config:
     """``[ledger] checkpoint_export``: a folder outside the state folder that receives each run's checkpoint."""
     origin: str | None = None
     """``[ledger] origin``: the ledger's name in its checkpoints; default ``ropa/<organisation or host>``."""
+    notify: Notify = field(default_factory=Notify)
     locations: Mapping[str, Location] = field(default_factory=dict)
     rules: Mapping[str, Rule] = field(default_factory=dict)
 

@@ -30,6 +30,23 @@ approval_valid = "P7D"              # after which an approval lapses
 # checkpoint_export = "/srv/checkpoints"   # a folder elsewhere that receives each run's signed checkpoint
 # origin = "ropa/example"           # the ledger's name in its checkpoints: no white space, no +
 
+# Who is told when something is overdue, blocked, failed, missed or waiting for approval: once a matter.
+# [notify]
+# healthcheck = "env:ROPA_HEALTHCHECK_URL"   # called after each sweep that succeeded
+
+# [notify.mail]
+# server = "smtp.example.org"
+# port = 587
+# security = "starttls"             # or "tls"; "none" never sends a password
+# user = "ropa"
+# password = "env:ROPA_SMTP_PASSWORD"
+# from = "ropa@example.org"
+# to = ["privacy@example.org"]
+
+# [notify.webhook]
+# url = "https://hooks.example.org/ropa"
+# secret = "env:ROPA_WEBHOOK_SECRET"   # signs each notice
+
 # A location is a system that stores data. Names: small letters, digits, - and _.
 [location.crm]
 title = "Customer database"         # what people call it

@@ -17,7 +17,7 @@ from sqlmodel import col
 
 from ropa.connector import Action
 from ropa.errors import LocationError, RefusedError
-from ropa.sweep import mandates, review, safety, units
+from ropa.sweep import mandates, review, safety, tracing, units
 from ropa.sweep.acting import Actor
 from ropa.sweep.digest import digest_of
 from ropa.sweep.reconcile import Reconciler
@@ -80,7 +80,9 @@ class Applier:
         for row in mains:
             family = [row, *_riders(rows, row)]
             if not self._is_spent(row):
-                was_refused |= self._carry_out_family(plan, family)
+                name = f"{row.location}.{row.dataset}"
+                with tracing.span("ropa.target", dataset=name, scope=row.scope, action=row.action, records=row.records):
+                    was_refused |= self._carry_out_family(plan, family)
             else:
                 self._follow_up(family)  # a run was cut off between the last receipt and this
         return was_refused

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.errors import Finding, LocationError, RefusedError, RopaError, Severity
-from ropa.sweep import findings, mandates, review, safety
+from ropa.sweep import findings, mandates, review, safety, tracing
 from ropa.sweep.apply import Applier
 from ropa.sweep.apply import Progress as ApplyProgress
 from ropa.sweep.check import offline_findings
@@ -180,14 +180,20 @@ def _ending(run: Run) -> Iterator[_Outcome]:
     """Write the end of a run and a checkpoint, however the block is left; a dead ledger gets neither."""
     outcome = _Outcome()
     try:
-        yield outcome
+        with tracing.span(f"ropa.{run.mode}", run=run.id) as span:
+            yield outcome
+            if span is not None:
+                span.set_attributes({"ropa.state": outcome.state} | {f"ropa.{k}": n for k, n in run.totals.items()})
     except RopaError as error:
         with suppress(RopaError):  # a ledger that cannot be written gets no end: the next run names this one as cut off
             run.end("aborted", error.code or type(error).__name__.removesuffix("Error").lower())
             run.journal.checkpoint()
         raise
-    run.end(outcome.state, "ok" if outcome.state == "complete" else "refused")
-    run.journal.checkpoint()
+    else:
+        run.end(outcome.state, "ok" if outcome.state == "complete" else "refused")
+        run.journal.checkpoint()
+    finally:
+        tracing.run_closed()
 
 
 def _begun_plans(site: Site) -> list[PlanRow]:

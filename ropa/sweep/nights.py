@@ -28,6 +28,11 @@ SUCCEEDED = "complete"
 ENDED = (SUCCEEDED, "partial")
 """States of a sweep that ran to its end: what it could not do is planned again the next night."""
 
+LONGEST_RUN = timedelta(hours=24)
+"""A run that is open for longer is an alarm: it never ended, or the next night is already here."""
+RECENT = timedelta(days=30)
+"""So long a gap is still told of."""
+
 _ONE_DAY = timedelta(days=1)
 
 
@@ -101,6 +106,23 @@ def gaps(days: Iterable[date]) -> tuple[Gap, ...]:
         else:
             found.append(Gap(from_on=day, to_on=day, nights=1))
     return tuple(reversed(found))
+
+
+def recent_gaps(source: Session | Engine, *, zone: ZoneInfo, today: date) -> tuple[Gap, ...]:
+    """Return the nights in a row without a sweep that ran to its end, the newest first; one that ended longer ago than
+    ``RECENT`` is left out, and so is what was before the first sweep."""
+    with reading(source) as session:
+        runs = session.scalars(select(RunRow).where(col(RunRow.mode) == SWEEP)).all()
+    done = {night_of(run, zone) for run in runs if run.state in ENDED}
+    first = min((night_of(run, zone) for run in runs), default=None)
+    return tuple(gap for gap in gaps(missed(done, first=first, today=today)) if gap.to_on >= today - RECENT)
+
+
+def outlived(source: Session | Engine, now: datetime) -> list[RunRow]:
+    """Return the runs that have been open for longer than ``LONGEST_RUN``."""
+    with reading(source) as session:
+        open_runs = session.scalars(select(RunRow).where(col(RunRow.state) == "open")).all()
+    return [run for run in open_runs if now - run.started_at > LONGEST_RUN]
 
 
 @dataclass(frozen=True, slots=True)

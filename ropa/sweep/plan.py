@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
 
@@ -25,7 +26,7 @@ from ropa.errors import IncompleteListingError, LocationError
 from ropa.ledger.leaf import key_texts
 from ropa.retention import Target, cutoffs
 from ropa.retention import select as select_due
-from ropa.sweep import blocking, blocks, findings, holds, mandates, safety
+from ropa.sweep import blocking, blocks, findings, holds, mandates, safety, tracing
 from ropa.sweep.digest import digest_of, key_text, ledger_fields
 from ropa.sweep.journal import Journal
 from ropa.sweep.listing import LastDays, Listing, Plan
@@ -72,11 +73,13 @@ class Planner:
         with Session(self.site.engine, expire_on_commit=False) as session:
             for target in targets:
                 if target.scope == "row":
-                    self._plan_rows(session, target, unreachable.get(target.location))
+                    with _span(target):
+                        self._plan_rows(session, target, unreachable.get(target.location))
             blocking.settle(session, self.plan_id)
             for target in targets:
                 if target.scope == "field":
-                    self._plan_target(session, target, unreachable.get(target.location))
+                    with _span(target):
+                        self._plan_target(session, target, unreachable.get(target.location))
             self._total(session)
             session.commit()
         self._close_plan(run)
@@ -327,6 +330,10 @@ class _Family:
         ordered = sorted(self._children, key=lambda child: child[0])
         notes = {pos: child[4] for pos, child in enumerate(ordered)}
         return [child[2] for child in ordered], [child[3] for child in ordered], [child[1] for child in ordered], notes
+
+
+def _span(target: Target) -> AbstractContextManager[object]:
+    return tracing.span("ropa.plan-target", dataset=target.full_dataset, scope=target.scope, action=str(target.action))
 
 
 def _previous_records(session: Session, row: TargetRow) -> int | None:

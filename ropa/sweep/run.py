@@ -6,6 +6,7 @@ that is cut off gets no end, the next one names it as interrupted.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 from collections import Counter
@@ -18,10 +19,12 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.errors import RopaError
-from ropa.sweep import safety, trouble
+from ropa.sweep import safety, tracing, trouble
 from ropa.sweep.journal import Journal
 from ropa.sweep.site import TOOL
 from ropa.sweep.tables import RunRow
+
+log = logging.getLogger(__name__)
 
 FALLEN_SHORT = frozenset({"changed", "blocked", "refused", "failed", "unverified"})
 """Outcomes that make the exit code 3; ``held`` and ``absent`` do not."""
@@ -107,6 +110,8 @@ class Run:
             host=socket.gethostname(),
             clock=clock_facts,
         )
+        tracing.run_opened(run_id)
+        log.info("run-start", extra={"mode": mode, "plan": plan_id, "register": revision})
         return cls(journal, run_id, mode, watch)
 
     def count(self, rules: Iterable[str], counts: Mapping[str, int]) -> None:
@@ -124,6 +129,7 @@ class Run:
         with Session(site.engine) as session, session.begin():
             row = session.get_one(RunRow, self.id)
             row.state, row.code, row.ended_at, row.totals = state, code, site.now(), totals
+        log.info("run-end", extra={"mode": self.mode, "state": state, "code": code, "totals": totals})
 
     def check(self, interruption: Interruption | None) -> None:
         """Between two batches: a signal, a halt, a clock that jumped, a lease that another host took."""

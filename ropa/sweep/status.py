@@ -14,7 +14,8 @@ from sqlmodel import col
 
 from ropa.clock import timestamp
 from ropa.sweep import findings
-from ropa.sweep.nights import SUCCEEDED, SWEEP
+from ropa.sweep.channels import channels, failing
+from ropa.sweep.nights import SUCCEEDED, SWEEP, outlived, recent_gaps
 from ropa.sweep.site import Site
 from ropa.sweep.state import get_state
 from ropa.sweep.stops import INCOMPLETE
@@ -79,6 +80,11 @@ def status(site: Site) -> dict[str, Any]:
     if stopped:
         codes = ", ".join(sorted({str(row.stopped_by) for row in stopped}))
         reasons.append(f"{len(stopped)} targets are stopped by a safety rule: {codes}")
+    reasons += [f"run {run.id} has been open for more than 24 hours" for run in outlived(site.engine, now)]
+    told_by = channels(site)
+    if mute := failing(told_by):
+        reasons.append(f"people cannot be told by {', '.join(mute)}")
+    missed = recent_gaps(site.engine, zone=site.config.timezone, today=site.today())
     return {
         "schema": "ropa.status/1",
         "overdue": overdue,
@@ -88,6 +94,10 @@ def status(site: Site) -> dict[str, Any]:
         "plans_waiting": waiting or 0,
         "last_sweep_at": timestamp(last) if last else None,
         "next_sweep_at": get_state(site, "next_sweep_at"),
+        "not_enforced": [
+            {"from_on": gap.from_on.isoformat(), "to_on": gap.to_on.isoformat(), "nights": gap.nights} for gap in missed
+        ],
+        "channels": told_by,
         "healthy": not reasons,
         "reasons": reasons,
     }

@@ -327,6 +327,19 @@ class FindingRow(Row, table=True):
     resolution: str | None = None
 
 
+class NoticeRow(Row, table=True):
+    """What was told by one channel: a matter once, and once that it is over."""
+
+    __tablename__ = "notice"
+    channel: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    """``Matter.key``."""
+    first_told_at: datetime = Field(sa_type=UtcDateTime)
+    last_seen_at: datetime = Field(sa_type=UtcDateTime)
+    cleared_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When it was told to be over."""
+
+
 class FlaggedRecord(Row, table=True):
     """A record that has been flagged, so that it is not flagged again every night; leaves when it is no longer due."""
 

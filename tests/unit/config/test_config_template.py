@@ -21,7 +21,7 @@ def test_the_template_names_every_key():
 
 def test_every_key_that_the_template_leaves_out_can_be_put_in(read):
     text = template()
-    for line in re.findall(r"^# (\w[\w.-]* = .*|\[\w+\])$", text, re.MULTILINE):
+    for line in re.findall(r"^# (\w[\w.-]* = .*|\[[\w.]+\])$", text, re.MULTILINE):
         text = text.replace(f"# {line}", line)
     # The mask goes with another action, the date in a name with files, and the orders and accounts are not declared.
     text = text.replace('action = "flag"', 'action = "anonymise"').replace('reason = "..."', 'reason = "as agreed"')
