@@ -12,6 +12,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 _OURS = ("ropa", "connectors")
+_KEPT = {"level", "logger", "time", "error", "_record", "_from_structlog"}
 
 
 def log_as_json() -> None:
@@ -46,6 +47,7 @@ def log_as_json() -> None:
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a line that cannot be written is not written in another form
 
 
 def log_event(event: str, *, level: int = logging.INFO, **facts: object) -> None:
@@ -67,7 +69,7 @@ def _without_texts(_logger: object, _method: str, line: MutableMapping[str, Any]
     for name in ("stack_info", "exc_text", "exception"):
         line.pop(name, None)
     if str(line.get("logger", "")).partition(".")[0] not in _OURS:
-        return {name: line[name] for name in ("level", "logger", "time", "error") if name in line} | {
-            "event": "library"
-        }
+        for name in line.keys() - _KEPT:
+            del line[name]
+        line["event"] = "library"
     return line

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import time, timedelta
 
 import pytest
-from conftest import SECRET
+from notify_kit import SECRET
 from sqlalchemy.orm import Session
 from sweep_kit import CONTACTS, HEAD, PROSPECTS, SIMPLE, contacts, person
 

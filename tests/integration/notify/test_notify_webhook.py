@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from conftest import SECRET, Hook, is_signed
+from notify_kit import SECRET, Hook, is_signed
 
 from ropa.errors import ConfigurationError
 from ropa.notify import ChannelError, Message
