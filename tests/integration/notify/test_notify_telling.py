@@ -8,7 +8,7 @@ from datetime import time, timedelta
 import pytest
 from notify_kit import SECRET
 from sqlalchemy.orm import Session
-from sweep_kit import CONTACTS, HEAD, PROSPECTS, SIMPLE, contacts, person
+from sweep_kit import CONTACTS, HEAD, PROSPECTS, SIMPLE, World, contacts, person
 
 from ropa.errors import LocationError
 from ropa.schedule import Schedule
@@ -284,6 +284,29 @@ def test_two_services_on_one_database_tell_a_matter_once(told, hook):
     for hand in hands:
         hand.join()
     assert len(hook.keys("new")) == len(set(hook.keys("new"))) > 0
+
+
+def test_the_run_state_in_postgresql_tells_a_matter_once_too(postgres, hook, tmp_path):
+    database = postgres.create()
+    world = World(tmp_path / "world", SIMPLE + NOTIFY, {"contacts": contacts(3)}, url=database.url)
+    here = Told(world, hook)
+    try:
+        for _ in range(3):
+            world.sweep()
+            hands = [threading.Thread(target=here.look) for _ in range(3)]
+            for hand in hands:
+                hand.start()
+            for hand in hands:
+                hand.join()
+            world.clock.forward(days=1)
+        world.purge()
+        here.look()
+        assert len([key for key in hook.keys("new") if key.startswith("waiting:")]) == 1
+        assert len([key for key in hook.keys("resolved") if key.startswith("waiting:")]) == 1
+        assert len(hook.keys("new")) == len(set(hook.keys("new")))
+    finally:
+        world.close()
+        database.drop()
 
 
 def test_whoever_was_killed_while_telling_keeps_nobody_quiet_for_long_whatever_the_clock(told, hook):
