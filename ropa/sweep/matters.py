@@ -173,17 +173,26 @@ def _of_targets(site: Site) -> Iterable[Matter]:
     with Session(site.engine, expire_on_commit=False) as session:
         plan_ids = {row.plan_id for row in rows}
         plans = {plan.id: plan for plan in session.scalars(select(PlanRow).where(col(PlanRow.id).in_(plan_ids)))}
+    by_id = {row.id: row for row in rows}
+    mains = {row.id: _main(row, by_id) for row in rows}
     overdue: dict[str, int] = {}
     blocked: dict[str, int] = {}
     for row in rows:
         name, plan = f"{row.location}.{row.dataset}", plans[row.plan_id]
         blocked[name] = blocked.get(name, 0) + row.blocked + row.outcomes.get("blocked", 0)
-        if not _is_in_a_persons_hands(site, row, plan):
+        if not _is_in_a_persons_hands(site, mains[row.id], plan):
             overdue[name] = overdue.get(name, 0) + overdue_of(row)
         if _waits(row, plan):
-            yield _waiting(site, row, plan, [one for one in rows if one.rides_with == row.id])
+            yield _waiting(site, row, plan, [one for one in rows if one is not row and mains[one.id] is row])
     for kind, counted in ((Kind.OVERDUE, overdue), (Kind.BLOCKED, blocked)):
         yield from (Matter(kind=kind, about=(name,), counts={"records": n}) for name, n in counted.items() if n)
+
+
+def _main(row: TargetRow, by_id: Mapping[int | None, TargetRow]) -> TargetRow:
+    """Return the target that a target's records go with, itself where they go by themselves."""
+    while row.rides_with is not None and row.rides_with in by_id:
+        row = by_id[row.rides_with]
+    return row
 
 
 def _waits(row: TargetRow, plan: PlanRow) -> bool:

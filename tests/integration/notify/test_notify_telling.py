@@ -104,6 +104,34 @@ def test_what_is_overdue_blocked_and_found_wrong_is_told_and_resolved(told, hook
     assert any(key.startswith("waiting:") for key in hook.keys("new"))
 
 
+LETTERS = """
+[location.crm.dataset.letters]
+source = "letters"
+key = ["id"]
+parent = { dataset = "crm.contacts", via = ["contact_id"], with_parent = true }
+"""
+
+
+def test_children_are_told_with_the_records_that_they_go_with_and_what_waits_too_long_is_overdue_too(told, hook):
+    nearly = {"contacts": [person(1, "2026-05-19"), *contacts(0, kept=3)]}
+    here = told(SIMPLE + LETTERS, nearly | {"letters": [{"id": 7, "contact_id": 1}, {"id": 8, "contact_id": 1}]})
+    here.world.sweep()
+    here.look()
+    (waiting,) = [one for notice in hook.notices() for one in notice["new"] if one["kind"] == "waiting"]
+    assert (waiting["counts"]["records"], waiting["counts"]["with_them"]) == (1, 2)
+    assert not [key for key in hook.keys("new") if key.startswith("overdue")]
+    for _ in range(7):
+        here.world.clock.forward(days=1)
+        here.world.sweep()
+        here.look()
+    overdue = [one for notice in hook.notices() for one in notice["new"] if one["kind"] == "overdue"]
+    assert {one["key"]: one["counts"]["records"] for one in overdue} == {
+        "overdue:crm.contacts": 1,
+        "overdue:crm.letters": 2,
+    }
+    assert len(overdue) == 2
+
+
 def test_a_rule_that_changes_while_it_waits_is_announced_anew(told, hook):
     here = told()
     here.world.sweep()
