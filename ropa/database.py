@@ -71,16 +71,28 @@ def _harden_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
+class NewerDatabaseError(Exception):
+    """The database was made by a newer version, whose migrations are not here."""
+
+
 def migrate(engine: Engine) -> None:
-    """Bring the schema to the newest revision (Alembic, ``ropa/migrations``): wholly, or not at all. Safe to repeat."""
-    if _revisions(engine) == [NEWEST]:
+    """Bring the schema to the newest revision (Alembic, ``ropa/migrations``): wholly, or not at all. Safe to repeat.
+
+    Raises NewerDatabaseError, with nothing touched.
+    """
+    found = _revisions(engine)
+    if found == [NEWEST]:
         return
+    folder = Path(__file__).parent / "migrations"
+    known = {path.name.partition("_")[0] for path in (folder / "versions").glob("[0-9]*.py")}
+    if not known.issuperset(found):
+        raise NewerDatabaseError
     # Alembic takes as long to load as a small command to run, and there is nothing for it to do but after an update.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(folder))
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
             # Python's sqlite3 begins no transaction for CREATE TABLE by itself: a process that was killed in between

@@ -292,12 +292,18 @@ def _prepare(state: Path, url: URL) -> None:
 def _open_engine(url: URL) -> Engine:
     from sqlalchemy.exc import DatabaseError, OperationalError
 
-    from ropa.database import migrate
+    from ropa.database import NewerDatabaseError, migrate
 
     is_file = url.get_backend_name() == "sqlite"
     engine = _make_engine(url)
     try:
         migrate(engine)
+    except NewerDatabaseError as error:
+        raise CallError(
+            "the run database was made by a newer version of ropa",
+            next_step="Install that version, or restore database and ledger of before the upgrade together.",
+            code="database-newer",
+        ) from error
     except OperationalError as error:
         if is_file:
             raise LedgerError("the run database cannot be opened", next_step="Check its file and folder.") from error

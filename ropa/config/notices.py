@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from ropa.config.keys import MAIL, NOTIFY, WEBHOOK, Key
 from ropa.config.models import Mail, Notify, Webhook
 from ropa.config.problems import Problems
-from ropa.config.secrets import is_reference, note_inline_secrets
+from ropa.config.references import is_reference
+from ropa.config.secrets import note_inline_secrets
 from ropa.config.table import Table
 
 PORTS: Mapping[str, int] = {"starttls": 587, "tls": 465, "none": 25}
