@@ -27,7 +27,7 @@ NAMING = {
 """Names of constraints, so that migrations can name them on every engine."""
 
 
-NEWEST = "0006"
+NEWEST = "0007"
 """The schema that this version works with: the newest revision in ``ropa/migrations/versions``."""
 
 

@@ -17,7 +17,22 @@ import typer
 from typer.exceptions import TyperException
 
 from ropa import __version__
-from ropa.cli import apply, check, demo, explain, finding, halt, hold, init, ledger, location, mandate, plan, register
+from ropa.cli import (
+    apply,
+    check,
+    demo,
+    explain,
+    finding,
+    halt,
+    hold,
+    init,
+    ledger,
+    location,
+    mandate,
+    plan,
+    reapply,
+    register,
+)
 from ropa.cli import report as report_command
 from ropa.cli import schedule as schedule_command
 from ropa.cli import status as status_command
@@ -74,6 +89,7 @@ app.command("apply")(apply.apply)
 app.add_typer(mandate.app, name="mandate")
 app.command("sweep")(apply.sweep)
 app.command("schedule")(schedule_command.schedule)
+app.command("reapply")(reapply.reapply)
 app.command("halt")(halt.halt)
 app.command("resume")(halt.resume)
 app.command("explain")(explain.explain)

@@ -85,6 +85,12 @@ LOCATION: Mapping[str, Key] = {
         "Other credentials for applying, so that those that plan need not delete. Never looked up while planning.",
         "the location's own",
     ),
+    "backups_kept": Key(
+        'period of a day or longer, or `"none"`',
+        "How long a backup of the place may live. So long what was erased there is recognised after a restore "
+        "(`ropa reapply`); `none`: never.",
+        '"P90D"',
+    ),
     "dataset": Key("table of tables", "The datasets of the place, by name."),
 }
 DATASET: Mapping[str, Key] = {

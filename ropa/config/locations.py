@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ropa.clock import Period
 from ropa.config.countries import COUNTRIES, LIKELY
 from ropa.config.datasets import Surroundings, check_options, note_parent_cycles, note_type, read_dataset
 from ropa.config.keys import LOCATION
@@ -21,6 +22,9 @@ from ropa.connector import MAX_BATCH, ConnectorType, Option
 
 _ANY = Option((str, int, float, bool, list, dict))
 """What a key of an unknown connector takes."""
+
+NO_BACKUPS = "none"
+"""``backups_kept`` where erased records are not to be recognised."""
 
 
 def read_locations(
@@ -58,6 +62,7 @@ def _read_location(
         batch_size=table.integer("batch_size", 1, MAX_BATCH),
         options=own,
         apply=_read_apply(values["apply"], (*path, "apply"), kind, problems) if "apply" in table.values else {},
+        **_read_backups_kept(table),
         datasets=datasets,
     )
 
@@ -84,6 +89,16 @@ def _read_apply(values: Any, path: KeyPath, kind: ConnectorType | None, problems
             table.note(name, "is not a known key", meant=name, among=known)
     note_inline_secrets(table.values, path, options, problems)
     return table.values
+
+
+def _read_backups_kept(table: Table) -> dict[str, Period | None]:
+    """Return the argument of ``Location``; empty: its own default."""
+    if table.values.get("backups_kept") == NO_BACKUPS:
+        return {"backups_kept": None}
+    kept = table.period("backups_kept")
+    if kept is not None and kept.is_sub_day:
+        table.note("backups_kept", "must be in whole days or longer")
+    return {} if kept is None else {"backups_kept": kept}
 
 
 def _read_country(table: Table) -> str | None:

@@ -73,6 +73,8 @@ class Location:
     recipient: str | None = None
     """Key of a recipient in the register; None: our own system, or not said."""
     batch_size: int | None = None
+    backups_kept: Period | None = field(default_factory=lambda: Period(days=90))
+    """How long a backup of it may live, and so how long erased records are recognised; None: not at all."""
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The connector's own keys; secrets still as references, paths as written."""
     apply: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -54,6 +54,7 @@ connector = "sql"                   # how it is reached; `ropa location list` na
 country = "BE"                      # where the data lies: two capitals, ISO 3166
 # recipient = "microsoft"           # who runs it, as in the register; leave out for a system of your own
 # batch_size = 1000                 # records per intent in the ledger, at most 100,000
+# backups_kept = "P90D"             # how long a backup of it may live; so long a restore is noticed; "none": never
 # The keys below belong to the connector. A relative path is relative to the project folder. A secret never stands
 # here: write env:NAME or file:PATH, also for a URL with a password in it.
 url = "sqlite:///data/crm.sqlite"

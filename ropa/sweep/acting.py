@@ -10,7 +10,8 @@ person approved or a mandate covers, and this file only ever narrows it. For eac
    deletion;
 5. a separate read, with the credentials that plan, looks what is still there: ``purged`` is only said of what is
    gone;
-6. outcomes and the **receipt** are durable in the ledger, then the run database notes the batch as settled.
+6. outcomes and the **receipt** are durable in the ledger, then the run database notes the batch as settled, in one
+   step with the tombstones by which its records are recognised after a restore.
 
 A crash between any two steps leaves an intent without a receipt, which ``reconcile`` finds at the next start. Children
 that go with a parent are in the same unit: all their intents come before the one act, which removes all or nothing of a
@@ -36,6 +37,7 @@ from ropa.retention import select as select_due
 from ropa.sweep import blocks, holds, mandates, outcomes, own_changes, review
 from ropa.sweep.run import Run
 from ropa.sweep.tables import BatchRow, FlaggedRecord, PlanRow, TargetRow
+from ropa.sweep.tombstones import GONE, Mason
 from ropa.sweep.units import Portion
 
 Observe = Callable[[Connector, Portion, Outcomes], Outcomes]
@@ -53,6 +55,7 @@ class Actor:
         self.journal = run.journal
         self.site = run.journal.site
         self.compiled = {target.identity: target for target in self.site.targets}
+        self.mason = Mason(self.site)
         self._plans: dict[int, PlanRow] = {}
         self._begun: set[int] = set()
         """Plans that are known to have begun."""
@@ -64,6 +67,7 @@ class Actor:
     def write_intents(self, portions: Sequence[Portion]) -> None:
         """Steps 1 and 2 for one unit."""
         for portion in portions:
+            self.mason.prepare(portion.target)
             self.journal.ledger.put_batch(portion.row.root, portion.content)
         plan_id, now = portions[-1].row.plan_id, self.site.now()
         with Session(self.site.engine, expire_on_commit=False) as session, session.begin():
@@ -111,6 +115,8 @@ class Actor:
     def act_on(self, portions: Sequence[Portion], observe: Observe | None = None) -> None:
         """Steps 3 to 6 for one unit; the main batch is the last portion. ``observe`` is given by reconcile."""
         main = portions[-1]
+        for portion in portions:  # also of a unit whose intents another run wrote
+            self.mason.prepare(portion.target)
         coverage = holds.coverage(self.site)
         connector = self.place_of(main.target)
         selection = replace(self._selection(main.target), spare=coverage.spare(main.row.location))
@@ -165,6 +171,7 @@ class Actor:
         """Step 6 for one portion."""
         row, target = portion.row, portion.target
         counts = outcomes.counts(told)
+        stones = self.mason.make(target, portion.keys, outcomes.positions(told, GONE))
         extra: dict[str, object] = {"reconciled": True} if is_reconciled else {}
         self.journal.append(
             "receipt",
@@ -180,6 +187,7 @@ class Actor:
         )
         with Session(self.site.engine) as session, session.begin():
             self.note_settled(session, row.id or 0, counts)
+            self.mason.write(session, target, stones, self._plan(row.plan_id).as_of)
             if versions := outcomes.versions(told):
                 own_changes.note(session, target, {portion.key_texts[pos]: v for pos, v in versions.items()})
             self._forget_flags(session, portion, outcomes.positions(told, _GONE))
@@ -206,6 +214,24 @@ class Actor:
             .values(outcomes=after)
             .execution_options(synchronize_session=False)
         )
+
+    def settle_told(
+        self, row: BatchRow, counts: Mapping[str, int], portion: Portion | None, told: Sequence[str]
+    ) -> None:
+        """Settle a batch whose receipt is durable, for a run that was cut off before it had.
+
+        ``told``: the outcomes of ``portion`` as the ledger spells them; None where nothing is to be remembered of it.
+        """
+        at: dict[str, list[int]] = {}
+        for pos, word in enumerate(told):
+            at.setdefault(word.partition(":")[0], []).append(pos)
+        gone = sorted(pos for word in GONE for pos in at.get(word, ()))
+        stones = self.mason.make(portion.target, portion.keys, gone) if portion is not None else None
+        with Session(self.site.engine) as session, session.begin():
+            self.note_settled(session, row.id or 0, counts)
+            if portion is not None:
+                self.mason.write(session, portion.target, stones, self._plan(row.plan_id).as_of)
+                self.note_flagged(session, portion, at.get(OutcomeWord.FLAGGED, ()))
 
     def note_flagged(self, session: Session, portion: Portion, positions: Sequence[int]) -> None:
         """Remember which records of a portion were flagged."""

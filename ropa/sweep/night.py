@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.errors import Finding, LocationError, RefusedError, RopaError, Severity
-from ropa.sweep import findings, mandates, review, safety, tracing
+from ropa.sweep import findings, mandates, review, safety, tombstones, tracing
 from ropa.sweep.apply import Applier
 from ropa.sweep.apply import Progress as ApplyProgress
 from ropa.sweep.check import offline_findings
@@ -53,7 +53,7 @@ def make_plan(
         review.lapse_old_plans(site)
         planner = Planner(site, journal, scope, author=actor_id(site, by), progress=progress)
         run = Run.start(journal, "plan", actor=planner.author, reason=reason)
-        with _ending(run):
+        with ending(run):
             return planner.write(run.id)
 
 
@@ -73,6 +73,7 @@ def apply_plan(
     review.get_plan(site, plan_id)
     with writing(site) as journal:
         safety.check_halt(site)
+        tombstones.check_keys(site)
         review.lapse_old_plans(site)
         review.get_plan(site, plan_id)
         has_open = any(True for _ in journal.ledger.open_intents())
@@ -80,7 +81,7 @@ def apply_plan(
             checked_plan(site, plan_id)
         actor = actor_id(site, by) if by is not None else None
         run = Run.start(journal, "apply", plan_id=plan_id, actor=actor, reason=reason)
-        with _ending(run) as outcome:
+        with ending(run) as outcome:
             applier = Applier(run, interruption, progress)
             applier.settle_open()
             plan = checked_plan(site, plan_id)
@@ -109,13 +110,15 @@ def sweep(
         if is_once_a_night and site.today() in nights_done(site.engine, site.config.timezone):
             raise RefusedError("this night has had its sweep", code=NIGHT_DONE)
         safety.check_halt(site)
+        tombstones.check_keys(site)
         review.lapse_old_plans(site)
         planner_scope = Scope(as_of=site.today(), is_nightly=True)
         author = actor_id(site, by)
         run = Run.start(journal, "sweep", actor=author, reason=reason)
-        with _ending(run) as outcome:
+        with ending(run) as outcome:
             applier = Applier(run, interruption)
             applier.settle_open()
+            tombstones.destroy_expired(site)
             for plan in _begun_plans(site):
                 outcome.was_refused |= applier.carry_out(plan)
                 _finish_plan(site, plan)
@@ -169,16 +172,18 @@ def _listening(interruption: Interruption | None, progress: PlanProgress | None)
 
 
 @dataclass
-class _Outcome:
+class Outcome:
+    """What the end of a run is told of."""
+
     state: str = "complete"
     was_refused: bool = False
     is_unreachable: bool = False
 
 
 @contextmanager
-def _ending(run: Run) -> Iterator[_Outcome]:
+def ending(run: Run) -> Iterator[Outcome]:
     """Write the end of a run and a checkpoint, however the block is left; a dead ledger gets neither."""
-    outcome = _Outcome()
+    outcome = Outcome()
     try:
         with tracing.span(f"ropa.{run.mode}", run=run.id) as span:
             yield outcome
@@ -217,7 +222,7 @@ def _finish_plan(site: Site, plan: PlanRow) -> None:
     plan_id = plan.id or 0
     with Session(site.engine, expire_on_commit=False) as session:
         rows = list(session.scalars(select(TargetRow).where(col(TargetRow.plan_id) == plan_id)).all())
-    if plan.state == "approved":
+    if plan.state == "approved" and plan.reapplies is None:  # a few that came back show nothing of a changed rule
         by_person = [row for row in rows if row.approval == "needed" and _disposed(row)]
         mandates.prove_rules(site, plan, by_person)
     if any(sum(row.outcomes.values()) < row.records for row in rows):
@@ -230,7 +235,7 @@ def _disposed(row: TargetRow) -> bool:
     return any(row.outcomes.get(word) for word in ("purged", "anonymised", "recoverable"))
 
 
-def _result(site: Site, journal: Journal, run: Run, plan_id: int, outcome: _Outcome) -> Result:
+def _result(site: Site, journal: Journal, run: Run, plan_id: int, outcome: Outcome) -> Result:
     with Session(site.engine, expire_on_commit=False) as session:
         rows = session.scalars(
             select(TargetRow).where(col(TargetRow.plan_id) == plan_id).order_by(col(TargetRow.position))

@@ -11,7 +11,7 @@ Invariant: ``due = held + blocked + records`` for every target; a place that can
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
@@ -31,10 +31,12 @@ from ropa.sweep.digest import digest_of, key_text, ledger_fields
 from ropa.sweep.journal import Journal
 from ropa.sweep.listing import LastDays, Listing, Plan
 from ropa.sweep.packing import unpack_days, unpack_keys
+from ropa.sweep.recognising import Watch, seen_findings
 from ropa.sweep.scope import Scope, check_register, check_sources, choose_targets
 from ropa.sweep.site import TOOL, Site
 from ropa.sweep.stops import INCOMPLETE, plan_findings, say_why
 from ropa.sweep.tables import PlannedStay, PlanRow, RunRow, TargetRow
+from ropa.sweep.tombstones import check_keys, is_kept_for
 
 Progress = Callable[[str, int], None]
 """Called with what is being read and how many records so far."""
@@ -54,15 +56,19 @@ class Planner:
         self.progress = progress or (lambda _what, _count: None)
         self.now = site.now()
         self.plan_id = 0
+        self.returned: Counter[str] = Counter()
+        """Full dataset to records that had been erased before; looked for by whole plans of today."""
         self.days: dict[int, Counter[int]] = {}
         """Of each target, last day (an ordinal) to number of records."""
         self.coverage = holds.coverage(site)
         self.is_of_today = scope.as_of == site.today()
+        self.watches = self.is_of_today and scope.is_full
 
         # Everything that makes the call or the configuration wrong (exit 2) is found here, before a byte is written.
         self.revision = check_register(site)
         self.targets = choose_targets(site, scope)
         self.unreachable = check_sources(site, self.targets, scope, self.now, say_why)
+        check_keys(site)
 
     def write(self, run: str) -> int:
         """Plan everything in scope and record it in the ledger under ``run``. Returns the plan's number."""
@@ -97,6 +103,7 @@ class Planner:
                 tool=TOOL,
                 is_forecast=self.scope.as_of > site.today(),
                 is_nightly=self.scope.is_nightly,
+                reapplies=self.scope.reapplies,
                 approvals_needed=site.config.safety.approvals,
             )
             session.add(plan)
@@ -124,7 +131,8 @@ class Planner:
         listing = Listing(session, self.plan, row, is_held=bool(self.coverage.holders(target)))
         session.commit()  # nothing is locked while the place looks for its first batch
         try:
-            tally = self._list(listing, target, iter(connector.find(selection)))
+            watch = self._watch(session, row)
+            tally = self._list(listing, target, iter(connector.find(selection)), watch)
             if tally is None:  # counted last, because the listing might have done so on its way
                 population = connector.count(target.dataset)
                 undated = replace(selection, before=(), undated=True)
@@ -162,7 +170,12 @@ class Planner:
         session.flush()
         return row
 
-    def _list(self, listing: Listing, target: Target, batches: Iterator[Batch]) -> Tally | None:
+    def _watch(self, session: Session, row: TargetRow) -> Watch | None:
+        return Watch(self.site, session, row) if self.watches and is_kept_for(row) else None
+
+    def _list(
+        self, listing: Listing, target: Target, batches: Iterator[Batch], watch: Watch | None = None
+    ) -> Tally | None:
         """Write down a listing, batch by batch. Returns what it tells of the whole, None where it tells nothing."""
         last_days = LastDays(target)
         self.days[listing.row.id or 0] = listing.days
@@ -171,9 +184,18 @@ class Planner:
                 batch = next(batches)
             except StopIteration as end:
                 return end.value if isinstance(end.value, Tally) else None
-            listing.add(batch.keys, batch.versions, last_days.of(batch.anchored, len(batch)), batch.notes)
+            days = last_days.of(batch.anchored, len(batch))
+            listing.add(batch.keys, batch.versions, days, batch.notes)
+            if watch is not None:
+                self._look(watch, batch.keys, days)
             listing.session.commit()
             self.progress(target.full_dataset, listing.written)
+
+    def _look(self, watch: Watch, keys: Sequence[Key], days: Sequence[int]) -> None:
+        before = watch.seen
+        watch.look(keys, days)
+        if watch.seen > before:
+            self.returned[f"{watch.target.location}.{watch.target.dataset}"] += watch.seen - before
 
     def _discard(self, session: Session, row: TargetRow, stopped_by: str) -> None:
         blocks.discard(session, row.id or 0)
@@ -207,6 +229,7 @@ class Planner:
         is_held = bool(self.coverage.companion_holders(f"{rider.location}.{rider.dataset}"))
         listing = Listing(session, self.plan, rider, is_held=is_held)
         self.days[rider.id or 0] = listing.days
+        watch = self._watch(session, rider)
         parent_id = parent.id or 0
         for block in blocks.blocks(session, parent_id):
             keys = unpack_keys(block.keys, block.count)
@@ -225,7 +248,10 @@ class Planner:
                     family.add(batch)
                 # Who stays is asked by key of those who have children.
                 blocks.write_keys(session, parent_id, family.parents)
-                listing.add(*family.columns())
+                children = family.columns()
+                listing.add(*children)
+                if watch is not None:
+                    self._look(watch, children[0], children[2])
                 session.commit()
                 self.progress(f"{rider.location}.{rider.dataset}", listing.written)
 
@@ -290,7 +316,7 @@ class Planner:
             ).all()
             plan.is_complete = not any(row.stopped_by in INCOMPLETE for row in rows)
             plan.digest = digest_of(session, plan, rows)
-            found = [*holds.hold_findings(self.site), *plan_findings(rows)]
+            found = [*holds.hold_findings(self.site), *plan_findings(rows), *seen_findings(self.returned)]
             event = ledger_fields(self.site, plan, rows, len(holds.active_holds(self.site)))
         count = len(found)
         if self.is_of_today:  # a look at another day says nothing about what a person must do today
@@ -347,6 +373,7 @@ def _previous_records(session: Session, row: TargetRow) -> int | None:
             col(TargetRow.population).is_not(None),
             col(PlanRow.digest) != "",
             ~col(PlanRow.is_forecast),
+            col(PlanRow.reapplies).is_(None),
         )
         .order_by(col(TargetRow.plan_id).desc())
         .limit(1)

@@ -21,7 +21,7 @@ from ropa.errors import Finding, LedgerError, LocationError, Severity
 from ropa.ledger.batches import read_outcomes
 from ropa.ledger.chain import BATCHES
 from ropa.ledger.events import is_hash
-from ropa.sweep import findings, outcomes, units
+from ropa.sweep import findings, outcomes, tombstones, units
 from ropa.sweep.acting import Actor
 from ropa.sweep.stops import say_why
 from ropa.sweep.tables import BatchRow
@@ -30,6 +30,8 @@ from ropa.sweep.units import Portion
 MayAct = Callable[[int, Portion], bool]
 """Asked with a plan's number and the main batch of a unit, whether it may still be acted on."""
 
+_TO_REMEMBER = frozenset({*tombstones.GONE, OutcomeWord.FLAGGED})
+"""Outcomes that the run database keeps something of."""
 _LEFT_ALONE = (OutcomeWord.HELD, OutcomeWord.CHANGED, OutcomeWord.FAILED)
 
 
@@ -61,16 +63,16 @@ class Reconciler:
             receipts = self._receipts({row.root for row in unsettled} - set(intents)) if unsettled else {}
             unfinished: dict[tuple[int, int], list[BatchRow]] = {}
             for row in unsettled:
-                if row.root in receipts:
-                    self.actor.note_settled(session, row.id or 0, receipts[row.root]["counts"])
-                    self._note_flagged(session, row, receipts[row.root])
-                else:
+                if row.root not in receipts:
                     unfinished.setdefault((row.plan_id, row.unit), []).append(row)
             for key, rows in list(unfinished.items()):
                 if not any(row.root in intents for row in rows):
                     for row in rows:
                         session.delete(row)  # no intent was written: nothing was touched, its records are free again
                     del unfinished[key]
+        for row in unsettled:
+            if row.root in receipts:
+                self._settle_told(row, receipts[row.root])
         for (plan_id, _unit), rows in unfinished.items():
             self._settle_unit(plan_id, rows, intents)
         findings.record(self.site, "reconcile", self._still_open())
@@ -91,15 +93,15 @@ class Reconciler:
     def _receipts(self, roots: set[str]) -> dict[str, Mapping[str, Any]]:
         return {e["root"]: e for e in self.journal.ledger.events("receipt") if e["root"] in roots}
 
-    def _note_flagged(self, session: Session, row: BatchRow, receipt: Mapping[str, Any]) -> None:
-        """Remember what a receipt says was flagged, where the run was cut off before it had done so itself."""
-        if OutcomeWord.FLAGGED not in receipt["counts"]:
-            return
-        portion = units.read_back(self.site, row)
-        said, file = receipt["outcomes"], self.site.ledger_folder / BATCHES / f"{row.root}.outcomes"
-        told = read_outcomes(file, row.leaves, said) if is_hash(said) else [said] * row.leaves
-        flagged = [pos for pos, word in enumerate(told) if word == OutcomeWord.FLAGGED]
-        self.actor.note_flagged(session, portion, flagged)
+    def _settle_told(self, row: BatchRow, receipt: Mapping[str, Any]) -> None:
+        """Write down what follows from a receipt, where the run was cut off before it had done so itself."""
+        told: list[str] = []
+        portion = None
+        if _TO_REMEMBER & receipt["counts"].keys():
+            portion = units.read_back(self.site, row)
+            said, file = receipt["outcomes"], self.site.ledger_folder / BATCHES / f"{row.root}.outcomes"
+            told = read_outcomes(file, row.leaves, said) if is_hash(said) else [said] * row.leaves
+        self.actor.settle_told(row, receipt["counts"], portion, told)
 
     def _settle_unit(self, plan_id: int, rows: list[BatchRow], intents: Mapping[str, Mapping[str, object]]) -> None:
         if not all(self._is_configured(row) for row in rows):

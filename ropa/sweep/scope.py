@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from ropa.connector import DatasetSpec
+from ropa.connector import Action, DatasetSpec
 from ropa.errors import CallError, ConfigurationError, IncompleteListingError, LocationError, Problem
 from ropa.retention import Target
 from ropa.retention import select as select_due
@@ -25,11 +25,13 @@ class Scope:
     rule: str | None = None
     dataset: str | None = None
     is_nightly: bool = False
+    reapplies: str | None = None
+    """A location: only what was erased there before and came back."""
 
     @property
     def is_full(self) -> bool:
         """Whether nothing was left out."""
-        return self.rule is None and self.dataset is None
+        return self.rule is None and self.dataset is None and self.reapplies is None
 
 
 def choose_targets(site: Site, scope: Scope) -> list[Target]:
@@ -51,10 +53,16 @@ def choose_targets(site: Site, scope: Scope) -> list[Target]:
         for target in site.targets
         if (scope.rule is None or any(rule.name == scope.rule for rule in target.rules))
         and (scope.dataset is None or target.full_dataset == scope.dataset)
+        and (scope.reapplies is None or (target.location == scope.reapplies and is_erasing(target)))
         and target.location in site.enforcing
     ]
     depth = blocking.depths(site, {target.location for target in chosen})
     return sorted(chosen, key=lambda t: (t.scope != "row", -depth[t.full_dataset]))
+
+
+def is_erasing(target: Target) -> bool:
+    """Whether whole records go by it."""
+    return target.scope == "row" and target.action is Action.PURGE
 
 
 def riders(datasets: Mapping[str, DatasetSpec], dataset: str) -> list[str]:

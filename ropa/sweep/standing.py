@@ -193,7 +193,7 @@ class _Tables:
 
     plans: Mapping[int, PlanRow]
     targets: Mapping[str, list[TargetRow]]
-    """By identity; the last is the one that speaks."""
+    """By identity; the last is the one that speaks: never a plan of what came back, which looks at nothing else."""
     runs: Mapping[int, RunRow]
     """By plan, the last run that could act on it."""
     actors: Mapping[int, RunRow]
@@ -214,7 +214,7 @@ class _Tables:
             if row.plan_id in plans:
                 targets.setdefault(row.identity, []).append(row)
         for rows in targets.values():
-            rows.sort(key=lambda row: (plans[row.plan_id].as_of, row.plan_id))
+            rows.sort(key=lambda row: (plans[row.plan_id].reapplies is None, plans[row.plan_id].as_of, row.plan_id))
         ran = session.scalars(select(RunRow).order_by(col(RunRow.started_at))).all()
         runs = {run.plan_id: run for run in ran if run.mode in ACTING_MODES and run.plan_id is not None}
         makers = {run.plan_id: run.id for run in ran if run.mode in PLANNING_MODES and run.plan_id is not None}
@@ -254,7 +254,9 @@ def _standing(tables: _Tables, target: Target, identity: str, dataset: str) -> S
     if not history:
         return never
     row, plan = history[-1], tables.plans[history[-1].plan_id]
-    acted = [past for past in history if past.outcomes]
+    acted = sorted(
+        (past for past in history if past.outcomes), key=lambda past: (tables.plans[past.plan_id].as_of, past.plan_id)
+    )
     counts = _counts(row, acted)
     late = 0
     if counts.outstanding and row.oldest_due_on is not None:

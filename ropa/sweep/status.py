@@ -28,7 +28,7 @@ SETTLED = ("purged", "anonymised", "flagged", "recoverable", "absent", "held", "
 
 def newest_targets(site: Site) -> list[TargetRow]:
     """Return each target of the present policy as the newest plan that looked at it has it: the one of the latest day,
-    of those the last; forecasts do not count."""
+    of those the last; forecasts and plans of what came back do not count."""
     newest_first = col(PlanRow.as_of).desc(), col(TargetRow.id).desc()
     ranked = (
         select(
@@ -36,7 +36,7 @@ def newest_targets(site: Site) -> list[TargetRow]:
             func.row_number().over(partition_by=col(TargetRow.identity), order_by=newest_first).label("place"),
         )
         .join(PlanRow, col(PlanRow.id) == col(TargetRow.plan_id))
-        .where(col(PlanRow.is_forecast).is_(False), col(PlanRow.state) != "writing")
+        .where(col(PlanRow.is_forecast).is_(False), col(PlanRow.state) != "writing", col(PlanRow.reapplies).is_(None))
         .subquery()
     )
     with Session(site.engine) as session:

@@ -72,6 +72,8 @@ class PlanRow(Row, table=True):
     is_complete: bool = True
     is_forecast: bool = False
     is_nightly: bool = False
+    reapplies: str | None = None
+    """Of a plan of what came back after a restore, the location; it tells nothing of what else is due there."""
     approvals_needed: int = 1
     findings: int = 0
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -231,6 +233,39 @@ class BatchRow(Row, table=True):
     outcomes: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))
     files_seen: str | None = None
     """How its files looked when they were last read and found right (``ropa.sweep.told``)."""
+
+
+class TombstoneKey(Row, table=True):
+    """A key of tombstones, one a location and month; the key itself is a file (``ropa.sweep.tombstones``)."""
+
+    __tablename__ = "tombstone_key"
+    location: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    """The month, ``2026-11``; ``2026-11.2`` where the first of the month was lost."""
+    since: date
+    last_on: date
+    """The last day of the month: nothing was put under it later."""
+    digest: str
+    """SHA-256 of the key, 64 hex digits: another one in its place would recognise nobody."""
+    destroyed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class TombstoneRow(Row, table=True):
+    """What one batch erased, to be recognised and not to be read: sorted keyed digests of its keys."""
+
+    __tablename__ = "tombstone"
+    __table_args__ = (Index("ix_tombstone_dataset", "location", "dataset", "key_name"),)
+    id: int | None = Field(default=None, primary_key=True)
+    location: str
+    dataset: str
+    identity: str
+    """Of the target (``TargetRow.identity``) that erased them."""
+    key_name: str
+    due_as_of: date
+    """Of the plan: what was erased had its last day before this one."""
+    count: int
+    marks: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    """16 bytes each."""
 
 
 class ActorRow(Row, table=True):
