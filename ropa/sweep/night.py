@@ -71,9 +71,9 @@ def apply_plan(
     Raises RefusedError (forecast, unapproved, spent, lapsed, stale, a closed gate), with nothing done.
     """
     review.get_plan(site, plan_id)
+    tombstones.check_keys(site)
     with writing(site) as journal:
         safety.check_halt(site)
-        tombstones.check_keys(site)
         review.lapse_old_plans(site)
         review.get_plan(site, plan_id)
         has_open = any(True for _ in journal.ledger.open_intents())
@@ -110,7 +110,6 @@ def sweep(
         if is_once_a_night and site.today() in nights_done(site.engine, site.config.timezone):
             raise RefusedError("this night has had its sweep", code=NIGHT_DONE)
         safety.check_halt(site)
-        tombstones.check_keys(site)
         review.lapse_old_plans(site)
         planner_scope = Scope(as_of=site.today(), is_nightly=True)
         author = actor_id(site, by)

@@ -36,7 +36,7 @@ from ropa.sweep.scope import Scope, check_register, check_sources, choose_target
 from ropa.sweep.site import TOOL, Site
 from ropa.sweep.stops import INCOMPLETE, plan_findings, say_why
 from ropa.sweep.tables import PlannedStay, PlanRow, RunRow, TargetRow
-from ropa.sweep.tombstones import check_keys, is_kept_for
+from ropa.sweep.tombstones import is_kept_for
 
 Progress = Callable[[str, int], None]
 """Called with what is being read and how many records so far."""
@@ -68,7 +68,6 @@ class Planner:
         self.revision = check_register(site)
         self.targets = choose_targets(site, scope)
         self.unreachable = check_sources(site, self.targets, scope, self.now, say_why)
-        check_keys(site)
 
     def write(self, run: str) -> int:
         """Plan everything in scope and record it in the ledger under ``run``. Returns the plan's number."""

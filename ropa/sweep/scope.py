@@ -15,6 +15,7 @@ from ropa.retention import Target
 from ropa.retention import select as select_due
 from ropa.sweep import blocking, safety
 from ropa.sweep.site import Site
+from ropa.sweep.tombstones import check_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ def check_sources(
 def check_call(site: Site, scope: Scope) -> None:
     """Raise what makes a plan of this scope impossible (exit 2); the database and the ledger are not written."""
     check_register(site)
+    check_keys(site)
     check_sources(site, choose_targets(site, scope), scope, site.now())
 
 

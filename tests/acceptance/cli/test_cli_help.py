@@ -124,7 +124,7 @@ def test_the_examples_of_the_help_are_commands_that_exist() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("schedule",), ("schedule", "--at", "03:30"), ("reapply", "crm"), ("request", "list"), ("request",)],
+    [("schedule",), ("schedule", "--at", "03:30"), ("request", "list"), ("request",)],
     ids=" ".join,
 )
 def test_a_command_of_a_later_version_is_an_unknown_command_and_the_answer_says_what_there_is(

@@ -5,6 +5,7 @@ from sweep_kit import CAPS, CONTACTS, OLD, PROSPECTS, SIMPLE, World, contacts
 from test_sweep_references import CHAIN_LINKS, RIDERS, SELF, TREE, chain, everything, item
 
 from ropa.sweep import show
+from ropa.sweep.restored import reapply
 
 
 @pytest.fixture
@@ -75,3 +76,19 @@ def test_two_field_targets_of_the_same_records_do_not_stand_in_each_others_way(o
     result = world.purge()
     assert result.document["outcomes"] == {"anonymised": 6}
     assert [(row["name"], row["email"], row["phone"]) for row in world.rows()] == [(None, None, "1")] * 3
+
+
+def test_what_a_restore_brought_back_is_recognised_and_planned(on_postgres):
+    world = on_postgres(SIMPLE, {"contacts": contacts(5)})
+    kept = [dict(row) for row in world.data["contacts"]]
+    world.purge()
+    world.data["contacts"][:] = kept
+    world.sweep()
+    assert "restored" in world.findings()
+    document = reapply(world.site, "crm", by="Mia Maker").document
+    assert [(found["tombstones"], found["planned"]) for found in document["datasets"]] == [(5, 5)]
+    world.approve(document["plan"])
+    assert world.apply(document["plan"]).document["outcomes"] == {"purged": 5}
+    world.configure(SIMPLE.replace("batch_size = 2", 'batch_size = 2\nbackups_kept = "none"'))
+    world.sweep()
+    assert rows_of(world, "tombstone") == {"tombstone": 0}
