@@ -51,7 +51,7 @@ def _print(document: dict[str, Any]) -> None:
         )
         for d in document["datasets"]
     ]
-    table(("dataset", "erased", "came back", "planned", "not planned"), rows, empty="nothing of it is remembered")
+    table(("dataset", "tombstones", "came back", "planned", "not planned"), rows, empty="nothing of it is remembered")
     echo(f"what was erased before {since} is not known here")
     if document["unreadable"]:
         echo(f"{document['unreadable']:,} erased records cannot be recognised: the key of their tombstones is lost")

@@ -11,7 +11,7 @@ Invariant: ``due = held + blocked + records`` for every target; a place that can
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
@@ -132,6 +132,7 @@ class Planner:
         try:
             watch = self._watch(session, row)
             tally = self._list(listing, target, iter(connector.find(selection)), watch)
+            self._note_returned(watch)
             if tally is None:  # counted last, because the listing might have done so on its way
                 population = connector.count(target.dataset)
                 undated = replace(selection, before=(), undated=True)
@@ -186,15 +187,13 @@ class Planner:
             days = last_days.of(batch.anchored, len(batch))
             listing.add(batch.keys, batch.versions, days, batch.notes)
             if watch is not None:
-                self._look(watch, batch.keys, days)
+                watch.look(batch.keys, days)
             listing.session.commit()
             self.progress(target.full_dataset, listing.written)
 
-    def _look(self, watch: Watch, keys: Sequence[Key], days: Sequence[int]) -> None:
-        before = watch.seen
-        watch.look(keys, days)
-        if watch.seen > before:
-            self.returned[f"{watch.target.location}.{watch.target.dataset}"] += watch.seen - before
+    def _note_returned(self, watch: Watch | None) -> None:
+        if watch is not None and (count := watch.finish()):
+            self.returned[f"{watch.target.location}.{watch.target.dataset}"] += count
 
     def _discard(self, session: Session, row: TargetRow, stopped_by: str) -> None:
         blocks.discard(session, row.id or 0)
@@ -250,9 +249,10 @@ class Planner:
                 children = family.columns()
                 listing.add(*children)
                 if watch is not None:
-                    self._look(watch, children[0], children[2])
+                    watch.look(children[0], children[2])
                 session.commit()
                 self.progress(f"{rider.location}.{rider.dataset}", listing.written)
+        self._note_returned(watch)
 
     # --- totals, caps, digest ------------------------------------------------------------------------------------
 

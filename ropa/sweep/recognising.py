@@ -93,21 +93,33 @@ class Watch:
     site: Site
     session: Session
     target: TargetRow
-    seen: int = 0
+    _seen: int = field(default=0, init=False)
     _before: int | None = field(default=None, init=False)
     _lookup: Lookup | None = field(default=None, init=False)
+    _waiting: list[Key] = field(default_factory=list, init=False)
+    """Looked up together: all tombstones of the dataset are read for each lookup."""
 
     def look(self, keys: Sequence[Key], days: Sequence[int]) -> None:
         """Take in records with their last days (ordinals)."""
         if self._before is None:
             self._before = self._newest()
-        old = [key for key, day in zip(keys, days, strict=True) if day < self._before] if self._before else []
-        if not old:
-            return
+        if self._before:
+            self._waiting += [key for key, day in zip(keys, days, strict=True) if day < self._before]
+            if len(self._waiting) >= CHUNK:
+                self._look_up()
+
+    def finish(self) -> int:
+        """Return how many there were."""
+        if self._waiting:
+            self._look_up()
+        return self._seen
+
+    def _look_up(self) -> None:
         if self._lookup is None:
             self._lookup = Lookup(self.site, self.session, self.target.location, self.target.dataset)
-        found = self._lookup.matches(old)
-        self.seen += sum(self.target.identity in by for by in found.values())
+        found = self._lookup.matches(self._waiting)
+        self._seen += sum(self.target.identity in by for by in found.values())
+        self._waiting.clear()
 
     def _newest(self) -> int:
         query = select(func.max(col(TombstoneRow.due_as_of))).where(
