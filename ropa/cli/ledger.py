@@ -114,9 +114,11 @@ def export(
 
     with open_evidence(SETTINGS.folder) as opened:
         from ropa.ledger.export import export as export_ledger
+        from ropa.sweep.lock import at_rest
 
         target = in_folder(folder)
-        count = export_ledger(opened.ledger_folder, target)
+        with at_rest(opened.state):
+            count = export_ledger(opened.ledger_folder, target)
     result(
         {"schema": "ropa.export/1", "folder": str(target), "files": count}, lambda: say(f"{count} files in {target}")
     )

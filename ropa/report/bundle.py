@@ -24,6 +24,7 @@ from ropa.report.instructions import instructions
 from ropa.report.model import Document
 from ropa.report.words import Words, catalogue
 from ropa.report.writing import FORMATS, rendered
+from ropa.sweep.lock import at_rest
 from ropa.sweep.site import Site
 
 SUMS = "SHA256SUMS"
@@ -59,10 +60,15 @@ def write_bundle(site: Site, to: Path, *, language: str = "en") -> Bundle:
     """Write the bundle of this moment into ``to``, a folder that is new or empty, and return what is in it.
 
     Raises CallError for an unknown language or a folder that cannot be had, before anything is read; CheckError where
-    there is no ledger; LedgerError where the evidence cannot be read.
+    there is no ledger; LedgerError where the evidence cannot be read; BusyError while a run is under way.
     """
     catalogue(language)
     _check_target(to)
+    with at_rest(site.state):
+        return _write(site, to, language)
+
+
+def _write(site: Site, to: Path, language: str) -> Bundle:
     document = gather(site)
     if document.evidence is None:
         raise CheckError(

@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from ropa.errors import BusyError, RopaError
 from ropa.sweep.site import Site
 from ropa.sweep.tables import LeaseRow
+
+_FILE = "run.lock"
 
 LEASE = timedelta(minutes=10)
 """How long a host that vanished keeps another host out; renewed with every batch."""
@@ -46,7 +49,7 @@ class Lease:
 def run_lock(site: Site) -> Iterator[Lease]:
     """Hold the lock for the time of the block. Raises BusyError at once when another run is under way."""
     site.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(site.state / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(site.state / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,6 +60,30 @@ def run_lock(site: Site) -> Iterator[Lease]:
             yield lease
         finally:
             _give_back(lease)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def at_rest(state: Path) -> Iterator[None]:
+    """Keep the ledger of a state folder as it is for the time of the block: what copies it sees no half of a line.
+
+    Takes nothing in the database, so that evidence can be copied whatever state that is in. Raises BusyError at once
+    when a run is under way on this machine.
+    """
+    try:
+        descriptor = os.open(state / _FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # nothing has ever been written here
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            raise BusyError(
+                "a run is under way, which writes the ledger", next_step="Wait until it has ended."
+            ) from None
+        yield
     finally:
         os.close(descriptor)
 

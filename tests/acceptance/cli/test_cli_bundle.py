@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -256,3 +257,13 @@ def test_evidence_that_is_not_sound_is_handed_over_as_what_it_is(ropa: Ropa) -> 
     assert "Not sound" in (ropa.folder / "out" / "README.txt").read_text(encoding="utf-8")
     assert verify(ropa.folder / "out")[0] == 1
     assert "NOT sound" in ropa("report", "--bundle", "again", code=0).out
+
+
+@pytest.mark.parametrize("arguments", [("report", "--bundle", "later"), ("ledger", "export", "later")])
+def test_a_copy_of_the_ledger_waits_until_no_run_writes_it(ropa: Ropa, arguments: tuple[str, ...]) -> None:
+    with (ropa.folder / "var/run.lock").open("rb+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer = ropa(*arguments)
+    assert answer.code == 75
+    assert not (ropa.folder / "later").exists()
+    ropa(*arguments, code=0)
