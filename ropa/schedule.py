@@ -124,7 +124,7 @@ class Schedule:
         wanted = night_wanted(site.now(), self.at, zone, done)
         if wanted is not None:
             try:
-                with heard(site, self.watch):
+                with heard(site, self.watch, is_service=True):
                     result = night.sweep(
                         site, by=self.by, reason="nightly", interruption=self.interruption, is_once_a_night=True
                     )

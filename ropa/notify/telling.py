@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from ropa.errors import BusyError
+from ropa.errors import BusyError, CallError
 from ropa.notify.channel import Channel, ChannelError, Message
 from ropa.notify.webhook import Healthcheck
 from ropa.sweep import matters, night, notices
@@ -81,18 +81,20 @@ def _attempt(call: Callable[[], None]) -> str | None:
 
 
 @contextmanager
-def heard(site: Site, watch: Callable[[Site], None]) -> Iterator[None]:
+def heard(site: Site, watch: Callable[[Site], None], *, is_service: bool = False) -> Iterator[None]:
     """For the time of a sweep: note whether it came about, and let people hear of it at once (``watch``).
 
     Another run under way, an interruption and a night that is done already are no failures. What ``watch`` raises is
-    logged by its kind and goes no further.
+    logged by its kind and goes no further. ``is_service``: a wrong configuration is noted too; by hand whoever called
+    reads it, and a call that is wrong (exit 2) touches nothing.
     """
     try:
         yield
     except (BusyError, InterruptedRunError):
         raise
     except Exception as error:
-        if getattr(error, "code", None) != night.NIGHT_DONE:
+        is_for_the_caller = isinstance(error, CallError) and not is_service
+        if not is_for_the_caller and getattr(error, "code", None) != night.NIGHT_DONE:
             with suppress(Exception):  # what is wrong with the run database is what the caller hears
                 matters.note_failure(site, error)
             _guarded(site, watch)

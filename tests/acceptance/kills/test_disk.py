@@ -47,6 +47,7 @@ def small_disk(at: Path, kilobytes: int) -> Iterator[None]:
 def fill(folder: Path, *, leave: int = 0) -> Path:
     """Fill the disk but for so many bytes."""
     filler = folder / ".filler"
+    filler.touch(mode=0o600)
     with filler.open("wb", buffering=0) as stream, suppress(OSError):
         while stream.write(bytes(4096)):
             pass

@@ -52,7 +52,9 @@ def site(tmp_path):
 
 def test_what_is_gathered_is_what_was_built_from_the_same_values(site):
     found = gather(site)
-    wanted = sample.document(revision=1, evidence=None, findings=found.findings, holds=())
+    dated = RegisterStore(site.engine).dated(1, sample.ZONE)
+    wanted = sample.document(revision=1, evidence=None, findings=found.findings, holds=(), dated=dated)
+    assert {activity.recorded_on for activity in found.activities} == {sample.NOW.date()}
     assert found == wanted
 
 
