@@ -18,7 +18,6 @@ from containerfile import FILE, ROOT, carry_out, instructions, stages
 UID = "10001"
 LOCK = "all" if "ROPA_CAMPAIGN" in os.environ else "core"
 """The campaign installs every extra; the sample what the core needs."""
-HOSTS = ("http://", "https://", "docker.io", "ghcr.io", "quay.io", "mcr.microsoft.com", "pypi", "index-url")
 
 
 @pytest.fixture(scope="module")

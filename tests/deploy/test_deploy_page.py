@@ -13,9 +13,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs/how-to" / name for name in ("deploy.md", "upgrade.md")]
 FILES = sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file())
 NAMED = re.compile(r"(?:deploy|tests|requirements)/[\w./*-]*[\w/]")
-HOSTS = re.compile(
-    r"\b(?:docker\.io|ghcr\.io|quay\.io|gcr\.io|mcr\.microsoft\.com|registry\.[\w.]+|[\w.]*pypi[\w.]*)\b"
-)
+HOSTS = re.compile(r"(?:\bregistry\.|index-url|(?<![\w./-])[a-z0-9-]+(?:\.[a-z0-9-]+)+/[a-z0-9._/-]+:[a-z0-9])")
+"""A registry, an index, or an image that is not named plainly but with a host before it."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
