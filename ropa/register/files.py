@@ -12,6 +12,9 @@ from ropa.register.models import Register
 from ropa.register.specs import specs
 from ropa.register.text import from_json, from_toml, to_data, to_toml
 
+LARGEST = 4 * MAX_BYTES
+"""Bytes of a file that holds a register, or entries for one."""
+
 READERS = {".toml": from_toml, ".json": from_json}
 
 
@@ -25,10 +28,15 @@ def read_register(path: Path) -> Register:
             (),
             next_step="Give a register as `ropa register export` writes it.",
         )
-    data, _size, trouble = read_bounded(path, 4 * MAX_BYTES)
+    return reader(read_file(path), path.name)
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file within ``LARGEST``. Raises RegisterError where it cannot be read or is too large."""
+    data, _mode, trouble = read_bounded(path, LARGEST)
     if trouble is not None:
         raise RegisterError(f"{path} cannot be read", (Problem(str(path), trouble),))
-    return reader(data, path.name)
+    return data
 
 
 def entry_of(register: Register, entry: str) -> Any:

@@ -188,12 +188,6 @@ class Words:
 
         return self.texts["common.none"] if value is None else format_date(value, "long", locale=self.locale)
 
-    def short_day(self, value: date) -> str:
-        """Return "21 nov 2026"."""
-        from babel.dates import format_date
-
-        return format_date(value, "medium", locale=self.locale)
-
     def month(self, value: date) -> str:
         """Return "nov 2026"."""
         from babel.dates import format_skeleton

@@ -71,7 +71,7 @@ def test_an_address_in_bytes_loses_its_host_too(address, expected):
     assert is_masked(Mask.TRUNCATE_IP, packed) is (packed == masked)
 
 
-@pytest.mark.skipif(not VECTORS.is_file(), reason=f"{VECTORS} is absent")
+@pytest.mark.skipif(not VECTORS.is_file(), reason=f"beds absent: {VECTORS}")
 def test_addresses_are_masked_as_the_published_vectors_say():
     vectors = json.loads(VECTORS.read_text())["vectors"]
     assert vectors

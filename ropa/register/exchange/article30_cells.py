@@ -100,10 +100,6 @@ def _at_commas(text: str) -> list[str]:
     return found
 
 
-def _is_word(text: str, words: frozenset[str]) -> bool:
-    return plain(text) in words
-
-
 def says_none(text: str) -> bool:
     """Tell whether a text says that there is none (``nil``, ``geen``, ``n/a``)."""
     return plain(text) in NONE

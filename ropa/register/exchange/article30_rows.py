@@ -6,6 +6,7 @@ Invariant: every cell that says something ends up in a key of the register, or i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from ropa.clock import parse_period
 from ropa.register.exchange.article30_cells import Cells, Entry, place, says_none, says_unknown
@@ -122,13 +123,19 @@ def _read_texts(cells: Cells, entry: Entry, table: Table) -> None:
         entry.values["role"] = "processor"
 
 
+def _named(items: Iterable[str], where: str, table: Table, what: str) -> Iterator[str]:
+    """Yield the items that name something; the others are told as left."""
+    for item in items:
+        if says_none(item) or says_unknown(item):
+            table.leave(where, f"does not say {what}")
+        else:
+            yield item
+
+
 def _read_subjects(cells: Cells, entry: Entry, table: Table) -> None:
     items, where = cells.items("subjects", has_commas=True)
     found: dict[str, None] = {}
-    for item in items:
-        if says_none(item) or says_unknown(item):
-            table.leave(where, "does not say whose data they are")
-            continue
+    for item in _named(items, where, table, "whose data they are"):
         key = subject_of(item)
         if key is None:
             key = key_of(item, fallback="other")
@@ -142,10 +149,7 @@ def _read_subjects(cells: Cells, entry: Entry, table: Table) -> None:
 def _read_data(cells: Cells, entry: Entry, table: Table) -> None:
     items, where = cells.items("data", has_commas=True)
     found: dict[str, None] = {}
-    for item in items:
-        if says_none(item) or says_unknown(item):
-            table.leave(where, "does not say which data they are")
-            continue
+    for item in _named(items, where, table, "which data they are"):
         found[category_of(item) or table.category(item, where)] = None
     if found:
         entry.put("data", [*found], where)

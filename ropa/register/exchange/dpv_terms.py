@@ -12,7 +12,7 @@ from functools import cache
 from types import MappingProxyType
 from urllib.parse import unquote
 
-from ropa.vocabulary import Term, categories, measures, rights, subjects
+from ropa.vocabulary import Term, categories, measures, subjects
 
 OWN = "urn:ropa:terms#"
 """Namespace of what our report says besides DPV (``ropa.report.nodes``)."""
@@ -159,12 +159,6 @@ def subject_of() -> Mapping[str, str]:
 def measure_by() -> Mapping[str, str]:
     """English labels of measures by term."""
     return MappingProxyType({name: one.labels["en"] for one in measures().values() for name in one.dpv[:1]})
-
-
-@cache
-def right_of() -> Mapping[str, str]:
-    """Rights by term."""
-    return MappingProxyType({name: key for key, one in rights().items() for name in one.dpv})
 
 
 @cache

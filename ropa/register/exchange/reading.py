@@ -7,14 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ropa.config.bounds import MAX_BYTES, read_bounded
-from ropa.errors import ConfigurationError, Problem, RegisterError
+from ropa.errors import ConfigurationError, RegisterError
 from ropa.register.exchange.fideslang import read_fideslang
 from ropa.register.exchange.incoming import Incoming
+from ropa.register.files import read_file
 from ropa.register.text import from_json, from_toml
-
-LARGEST = 4 * MAX_BYTES
-"""Bytes of a file; what a workbook unpacks to has a bound of its own."""
 
 
 def read_incoming(path: Path) -> Incoming:
@@ -30,10 +27,7 @@ def read_incoming(path: Path) -> Incoming:
             (),
             next_step="Give a register as `ropa register export` writes it, or one of the forms in docs/how-to.",
         )
-    data, _size, trouble = read_bounded(path, LARGEST)
-    if trouble is not None:
-        raise RegisterError(f"{path} cannot be read", (Problem(str(path), trouble),))
-    return reader(data, path.name)
+    return reader(read_file(path), path.name)
 
 
 def _toml(data: bytes, name: str) -> Incoming:

@@ -50,7 +50,7 @@ def spellings(value):
         local = value.astimezone(WORDS.zone).replace(tzinfo=None)
         return [timestamp(value), WORDS.instant(value), str(local), str(value.replace(tzinfo=None))]
     if isinstance(value, date):
-        return [value.isoformat(), WORDS.day(value), WORDS.short_day(value), WORDS.month(value)]
+        return [value.isoformat(), WORDS.day(value), WORDS.month(value)]
     if isinstance(value, Period):
         return [value.iso, WORDS.period(value)]
     if isinstance(value, int):

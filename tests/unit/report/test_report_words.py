@@ -3,10 +3,12 @@ import re
 import string
 from datetime import UTC, date, datetime
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
 
+import ropa.report.words as words_module
 from ropa.clock import parse_period
 from ropa.connector import Action, Mask, OutcomeWord
 from ropa.errors import CallError, Severity
@@ -212,7 +214,7 @@ OURS = ("report.po", "bundle.po")
 
 SAME = {
     "fr": {
-        *("common.code", "field.contact", "field.cookie", "field.description", "field.email", "field.plan"),
+        *("field.contact", "field.cookie", "field.description", "field.email", "field.plan"),
         *("field.policy", "field.population", "heading.cookies", "heading.organisation", "mode.plan", "number.6"),
         *("text.plan", "unit.minutes"),
     },
@@ -264,3 +266,31 @@ def test_shown_text_is_one_line_and_steers_no_writing():
     assert shown("a\nb\tc\x00d") == "a b c d"
     assert shown("\u202egpj.exe\u2066x\u2069") == "gpj.exex"
     assert shown("שלום \ud800") == "שלום  "
+
+
+def test_every_text_is_said_somewhere():
+    """Of the groups whose texts are asked for by their whole names; the others follow a code of the model."""
+    folder = Path(words_module.__file__).parent
+    code = "".join(path.read_text() for kind in ("py", "jinja", "typ") for path in folder.rglob(f"*.{kind}"))
+    asked = (
+        "common.",
+        "text.",
+        "title.",
+        "intro.",
+        "empty.",
+        "heading.",
+        "picture.where",
+        "picture.long",
+        "picture.went_",
+    )
+    texts = [key for key in catalogue("en").texts if key.startswith(asked)]
+    assert len(texts) > 60
+    assert [key for key in texts if key not in code and not _follows(key, code)] == []
+
+
+def _follows(key, code):
+    """Whether the code makes the name of a text from a part of it, as in ``f"text.{key}"`` beside ``"criterion"``."""
+    group, _, name = key.partition(".")
+    stem, _, end = name.rpartition("_")
+    whole = f'f"{group}.{{' in code and f'"{name}"' in code
+    return whole or (f'f"{group}.{{key}}_{end}"' in code and f'"{stem}"' in code)
