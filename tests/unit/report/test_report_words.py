@@ -293,4 +293,5 @@ def _follows(key, code):
     group, _, name = key.partition(".")
     stem, _, end = name.rpartition("_")
     whole = f'f"{group}.{{' in code and f'"{name}"' in code
-    return whole or (f'f"{group}.{{key}}_{end}"' in code and f'"{stem}"' in code)
+    made = any(f"f{quote}{group}.{{key}}_{end}{quote}" in code for quote in ("'", '"'))
+    return whole or (made and f'"{stem}"' in code)
