@@ -11,6 +11,7 @@ import ipaddress
 import json
 import re
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import count
@@ -84,20 +85,20 @@ def _written(sorts: Sequence[_Sort], keys: Sequence[tuple[int, Values]]) -> list
     return rows
 
 
-class _Sort:
+class _Sort(ABC):
     """How the values of one sort of column travel."""
 
     is_plain = True
     """Whether the part is the column of the document's table as it is."""
     is_whole: Callable[[ColumnElement[Any]], ColumnElement[bool]] | None = None
 
+    @abstractmethod
     def write(self, value: object) -> object:
         """Return a value as it stands in the document, None where no row can have it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def declare(self, written: Sequence[Any]) -> str:
         """Return the type, wide enough for all of these."""
-        raise NotImplementedError
 
     def part(self, given: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return what is compared with the column."""
