@@ -28,6 +28,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def pause(seconds: float) -> None:
+    """Wait; a negative time is none."""
+    time.sleep(max(0.0, seconds))
+
+
 def timestamp(instant: datetime) -> str:
     """Return ``YYYY-MM-DDTHH:MM:SSZ`` (20 characters), as the ledger and ``--json`` spell an instant."""
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

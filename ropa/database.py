@@ -27,7 +27,7 @@ NAMING = {
 """Names of constraints, so that migrations can name them on every engine."""
 
 
-NEWEST = "0007"
+NEWEST = "0008"
 """The schema that this version works with: the newest revision in ``ropa/migrations/versions``."""
 
 

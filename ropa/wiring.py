@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Engine
 
     from ropa.notify import Opening, Teller
-    from ropa.sweep.site import Site
+    from ropa.sweep.site import OpenFleet, Site
 
 GROUP = "ropa.connectors"
 
@@ -192,6 +192,15 @@ def open_location(location: Location, loaded: Config) -> Connector:
         batch_size=location.batch_size,
     )
     return kind.open(spec)
+
+
+def fleet_at(address: str) -> OpenFleet:
+    """Return what opens the fleet with a scheduler at an address. Raises CallError for an address that cannot be used;
+    what it returns raises ConfigurationError and LocationError as ``Fleet`` does."""
+    from ropa.sweep.fleet import Fleet, check_address
+
+    found = check_address(address)
+    return lambda site, lease, progress: Fleet(site, lease, found, progress)
 
 
 def open_teller(loaded: Config, environ: Mapping[str, str] = os.environ) -> Teller:

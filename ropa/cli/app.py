@@ -36,6 +36,7 @@ from ropa.cli import (
 from ropa.cli import report as report_command
 from ropa.cli import schedule as schedule_command
 from ropa.cli import status as status_command
+from ropa.cli import worker as worker_command
 from ropa.cli.inputs import check_arguments
 from ropa.cli.output import SETTINGS, line, print_error, print_unexpected
 from ropa.errors import CallError, RopaError
@@ -89,6 +90,7 @@ app.command("apply")(apply.apply)
 app.add_typer(mandate.app, name="mandate")
 app.command("sweep")(apply.sweep)
 app.command("schedule")(schedule_command.schedule)
+app.command("worker")(worker_command.worker)
 app.command("reapply")(reapply.reapply)
 app.command("halt")(halt.halt)
 app.command("resume")(halt.resume)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropa.cli.inputs import LARGEST, By, Json, MaybeReason
+from ropa.cli.inputs import LARGEST, By, Fleet, Json, MaybeReason
 from ropa.cli.output import echo, person, progress, result, site, table, use_json
 
 if TYPE_CHECKING:
@@ -33,12 +33,13 @@ def apply(
     ],
     by: By = None,
     reason: MaybeReason = None,
+    fleet: Fleet = None,
     as_json: Json = False,
 ) -> None:
     """Carry out an approved plan, or go on with one that was interrupted. Erases just its records, with evidence."""
     use_json(as_json)
     interruption = _listen()
-    with site() as opened, progress("applying") as show:
+    with site(fleet=fleet) as opened, progress("applying") as show:
         from ropa.sweep import night
 
         done = night.apply_plan(opened, plan_id, by=person(by), reason=reason, interruption=interruption, progress=show)
@@ -47,7 +48,7 @@ def apply(
         raise typer.Exit(done.exit_code)
 
 
-def sweep(by: By = None, reason: MaybeReason = None, as_json: Json = False) -> None:
+def sweep(by: By = None, reason: MaybeReason = None, fleet: Fleet = None, as_json: Json = False) -> None:
     """The nightly job, once: reconcile, plan, apply what needs no person, refresh findings, sign a checkpoint."""
     use_json(as_json)
     interruption = _listen()
@@ -56,7 +57,7 @@ def sweep(by: By = None, reason: MaybeReason = None, as_json: Json = False) -> N
     def check(opened: Site) -> None:
         check_call(opened, Scope(as_of=opened.today(), is_nightly=True))
 
-    with site(makes_state=True, check=check) as opened, progress("sweeping") as show:
+    with site(makes_state=True, check=check, fleet=fleet) as opened, progress("sweeping") as show:
         from ropa.notify import heard
         from ropa.sweep import night
         from ropa.wiring import open_teller

@@ -26,6 +26,17 @@ _LONGEST_NAME = 200
 _LONGEST_REASON = 2000
 
 
+Fleet = Annotated[
+    str | None,
+    typer.Option(
+        "--fleet",
+        metavar="ADDRESS",
+        envvar="ROPA_FLEET",
+        help="The scheduler of a fleet whose workers do the work: tls://HOST:PORT, or tcp://127.0.0.1:PORT.",
+    ),
+]
+
+
 def check_arguments(arguments: Sequence[str]) -> None:
     """Raise CallError for an argument that is not text, or that would steer a terminal where it is shown."""
     for number, argument in enumerate(arguments, start=1):

@@ -163,14 +163,18 @@ def print_unexpected(error: Exception) -> int:
 
 
 @contextmanager
-def site(*, makes_state: bool = False, check: Callable[[Site], None] | None = None) -> Iterator[Site]:
+def site(
+    *, makes_state: bool = False, check: Callable[[Site], None] | None = None, fleet: str | None = None
+) -> Iterator[Site]:
     """Open the project folder for the time of the block.
 
     ``makes_state``: the command writes, so that a folder which was never used gets its state, once ``check`` has found
-    nothing wrong with the call; every other command then sees an empty state, and nothing is made.
+    nothing wrong with the call; every other command then sees an empty state, and nothing is made. ``fleet``: the
+    address of those who are to do the work.
     """
-    from ropa.wiring import load_config, open_places, open_site, says_state
+    from ropa.wiring import fleet_at, load_config, open_places, open_site, says_state
 
+    open_fleet = fleet_at(fleet) if fleet else None
     loaded = load_config(SETTINGS.folder)
     if not says_state(SETTINGS.folder, loaded) and (check or not makes_state):
         with open_places(SETTINGS.folder, loaded) as opened:
@@ -180,6 +184,7 @@ def site(*, makes_state: bool = False, check: Callable[[Site], None] | None = No
             if check is not None:
                 check(opened)
     opened = open_site(SETTINGS.folder, loaded=loaded)
+    opened.open_fleet = open_fleet
     try:
         yield opened
     finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropa.cli.inputs import LARGEST, By, Json, MaybeReason, Reason, read_date
+from ropa.cli.inputs import LARGEST, By, Fleet, Json, MaybeReason, Reason, read_date
 from ropa.cli.output import SETTINGS, echo, line, on_stderr, person, progress, result, say, site, table, use_json
 from ropa.errors import CallError
 
@@ -36,6 +36,7 @@ def plan(
     ] = None,
     by: By = None,
     reason: MaybeReason = None,
+    fleet: Fleet = None,
     as_json: Json = False,
 ) -> None:
     """Write a plan: the very records that are past their limit. Reads only; nothing is erased."""
@@ -51,7 +52,7 @@ def plan(
         return Scope(as_of=day or opened.today(), rule=rule, dataset=dataset)
 
     with (
-        site(makes_state=True, check=lambda opened: check_call(opened, scope(opened))) as opened,
+        site(makes_state=True, check=lambda opened: check_call(opened, scope(opened)), fleet=fleet) as opened,
         progress("planning") as show,
     ):
         from ropa.sweep import night

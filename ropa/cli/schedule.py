@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropa.cli.inputs import By, Json
+from ropa.cli.inputs import By, Fleet, Json
 from ropa.cli.logs import log_event
 from ropa.cli.output import SETTINGS, echo, escaped, line, person, site, use_json
 from ropa.errors import CallError
@@ -37,6 +37,7 @@ def schedule(
         ),
     ] = None,
     by: By = None,
+    fleet: Fleet = None,
     as_json: Json = False,
 ) -> None:
     """Sweep every night, as a service: one run a date, caught up once after downtime. Ends with SIGTERM or Ctrl-C."""
@@ -70,8 +71,10 @@ def schedule(
             numbers.refresh(opened)
         open_teller(opened.config).look(opened)
 
-    service = Schedule(open_site=lambda: site(makes_state=True), at=hour, by=person(by), tell=tell, watch=watch)
-    with site(makes_state=True):  # what is wrong with the folder is said now, and not at night
+    service = Schedule(
+        open_site=lambda: site(makes_state=True, fleet=fleet), at=hour, by=person(by), tell=tell, watch=watch
+    )
+    with site(makes_state=True, fleet=fleet):  # what is wrong with the folder is said now, and not at night
         pass
     if address is not None:
         serve(numbers, *address)

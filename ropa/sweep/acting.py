@@ -1,4 +1,4 @@
-"""Acting on one unit of a plan: the only place from which anything is erased.
+"""Accounting for one unit of a plan: nothing is erased but between what is written here before and after.
 
 Design statement. Deleting cannot be undone, so nothing here decides *what* goes: a plan does, whose digest a named
 person approved or a mandate covers, and this file only ever narrows it. For each unit, in this order and no other:
@@ -9,7 +9,7 @@ person approved or a mandate covers, and this file only ever narrows it. For eac
 4. the connector acts, with the whole selection (still due, unchanged, not spared, nothing refers to it) in the
    deletion;
 5. a separate read, with the credentials that plan, looks what is still there: ``purged`` is only said of what is
-   gone;
+   gone (3 to 5: ``Hand.act``, here or in a process that helps);
 6. outcomes and the **receipt** are durable in the ledger, then the run database notes the batch as settled, in one
    step with the tombstones by which its records are recognised after a restore.
 
@@ -23,63 +23,67 @@ Invariant: there is exactly one receipt per intent, ever, with one outcome per r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from ropa.connector import Action, Connector, Key, Outcome, Outcomes, OutcomeWord, Selection
-from ropa.errors import LocationError
-from ropa.retention import Target
-from ropa.retention import select as select_due
-from ropa.sweep import blocks, holds, mandates, outcomes, own_changes, review
+from ropa.connector import Outcomes, OutcomeWord
+from ropa.sweep import blocks, mandates, outcomes, own_changes
+from ropa.sweep.hand import Hand, Told
 from ropa.sweep.run import Run
 from ropa.sweep.tables import BatchRow, FlaggedRecord, PlanRow, TargetRow
 from ropa.sweep.tombstones import GONE, Mason
 from ropa.sweep.units import Portion
 
-Observe = Callable[[Connector, Portion, Outcomes], Outcomes]
-"""What reconcile makes of the outcomes of a batch that a run which was cut off may have reached."""
-
-_CLAIMED = (OutcomeWord.PURGED, OutcomeWord.ANONYMISED, OutcomeWord.ABSENT)
 _GONE = (OutcomeWord.PURGED, OutcomeWord.ABSENT)
 
 
 class Actor:
-    """Writes intents, acts, reads back and writes receipts, within one run."""
+    """Writes intents and receipts, within one run."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.journal = run.journal
         self.site = run.journal.site
-        self.compiled = {target.identity: target for target in self.site.targets}
+        self.hand = Hand(self.site)
         self.mason = Mason(self.site)
-        self._plans: dict[int, PlanRow] = {}
-        self._begun: set[int] = set()
-        """Plans that are known to have begun."""
+        self._last: dict[int, tuple[int, int]] = {}
+        """Plans that are known to have begun, each with its last unit and batch."""
         self._unflagged: set[str] = set()
         """Datasets of which no record is flagged; nobody else flags meanwhile."""
 
     # --- intents ---------------------------------------------------------------------------------------------------
 
     def write_intents(self, portions: Sequence[Portion]) -> None:
-        """Steps 1 and 2 for one unit."""
+        """Steps 1 and 2 for one unit, which gets its number in the plan."""
+        self.prepare(portions)
         for portion in portions:
-            self.mason.prepare(portion.target)
             self.journal.ledger.put_batch(portion.row.root, portion.content)
         plan_id, now = portions[-1].row.plan_id, self.site.now()
         with Session(self.site.engine, expire_on_commit=False) as session, session.begin():
-            if plan_id not in self._begun:
-                plan = session.get_one(PlanRow, plan_id)
-                plan.started_at = plan.started_at or now
+            unit, number = self._last.get(plan_id) or self._begin(session, plan_id)
+            unit += 1
             for portion in portions:
-                portion.row.created_at = now
+                number += 1
+                portion.row.unit, portion.row.number, portion.row.created_at = unit, number, now
                 session.add(portion.row)
-        self._begun.add(plan_id)
+        self._last[plan_id] = unit, number
         for portion in portions:
             self.append_intent(portion)
+
+    def _begin(self, session: Session, plan_id: int) -> tuple[int, int]:
+        plan = session.get_one(PlanRow, plan_id)
+        plan.started_at = plan.started_at or self.site.now()
+        last = select(func.max(col(BatchRow.unit)), func.max(col(BatchRow.number)))
+        unit, number = session.execute(last.where(col(BatchRow.plan_id) == plan_id)).one()
+        return unit or 0, number or 0
+
+    def prepare(self, portions: Sequence[Portion]) -> None:
+        """Have at hand what the records of a unit are recognised by after a restore."""
+        for portion in portions:
+            self.mason.prepare(portion.target)
 
     def append_intent(self, portion: Portion) -> None:
         """Step 2 for one portion."""
@@ -92,7 +96,7 @@ class Actor:
         self.journal.append(
             "intent",
             run=self.run.id,
-            plan=self._plan(row.plan_id).digest,
+            plan=self.hand.plan(row.plan_id).digest,
             batch=row.number,
             rules=target.rules,
             location=row.location,
@@ -104,68 +108,12 @@ class Actor:
             **fields,
         )
 
-    def _plan(self, plan_id: int) -> PlanRow:
-        """Return a plan, for what never changes of it: its digest and its day."""
-        if plan_id not in self._plans:
-            self._plans[plan_id] = review.get_plan(self.site, plan_id)
-        return self._plans[plan_id]
+    # --- receipts --------------------------------------------------------------------------------------------------
 
-    # --- act, read back, receipt -----------------------------------------------------------------------------------
-
-    def act_on(self, portions: Sequence[Portion], observe: Observe | None = None) -> None:
-        """Steps 3 to 6 for one unit; the main batch is the last portion. ``observe`` is given by reconcile."""
-        main = portions[-1]
-        for portion in portions:  # also of a unit whose intents another run wrote
-            self.mason.prepare(portion.target)
-        coverage = holds.coverage(self.site)
-        connector = self.place_of(main.target)
-        selection = replace(self._selection(main.target), spare=coverage.spare(main.row.location))
-        is_held = coverage.holders(self._target(main.target)) or any(
-            coverage.companion_holders(f"{p.row.location}.{p.row.dataset}") for p in portions[:-1]
-        )
-        if is_held:
-            results = [Outcomes(portion.keys, OutcomeWord.HELD) for portion in portions]
-        elif main.target.action == Action.FLAG and Action.FLAG not in connector.capabilities.actions:
-            results = [_flag(connector, selection, main)]
-        else:
-            results = self._act(connector, selection, portions)
-        level = connector.settle(main.row.dataset)
-        for portion, told in zip(portions, results, strict=True):
-            seen = self._read_back(connector, selection, portion, told, is_main=portion is main)
-            if observe is not None:
-                seen = observe(connector, portion, seen)
-            self.write_receipt(portion, seen, level, is_reconciled=observe is not None)
-
-    def _act(self, connector: Connector, selection: Selection, portions: Sequence[Portion]) -> list[Outcomes]:
-        main = portions[-1]
-        batch = main.batch(tuple(portion.batch() for portion in portions[:-1]))
-        told = connector.act(selection, batch, self._target(main.target).connector_action)
-        if not isinstance(told, Outcomes):  # a connector of somebody else may tell them one by one
-            told = Outcomes.of(told)
-        results, start = [], len(main.keys)
-        for portion in portions[:-1]:
-            results.append(outcomes.part(told, start, start + len(portion.keys)))
-            start += len(portion.keys)
-        results.append(outcomes.part(told, 0, len(main.keys)))
-        is_whole = len(told) == start and all(0 <= pos < start for pos in told.odd)
-        pairs = zip(results, portions, strict=True)
-        if not is_whole or not all(outcomes.accounts_for(result, portion.keys) for result, portion in pairs):
-            raise LocationError(f"the connector of {main.row.location} did not account for every record it was given")
-        return results
-
-    def _read_back(
-        self, connector: Connector, selection: Selection, portion: Portion, told: Outcomes, *, is_main: bool
-    ) -> Outcomes:
-        claimed = outcomes.positions(told, _CLAIMED)
-        if not claimed:
-            return told
-        asked = selection if is_main else self.bare_selection(portion.target)
-        there = connector.remaining(asked, portion.batch())
-        if not there:
-            return told
-        keys = portion.keys
-        unverified = {pos: Outcome(keys[pos], OutcomeWord.UNVERIFIED) for pos in claimed if keys[pos] in there}
-        return outcomes.changed(told, unverified)
+    def write_receipts(self, portions: Sequence[Portion], told: Told, *, is_reconciled: bool = False) -> None:
+        """Step 6 for one unit. ``is_reconciled``: somebody who was cut off may have reached it before."""
+        for portion, outcomes_of in zip(portions, told.outcomes, strict=True):
+            self.write_receipt(portion, outcomes_of, told.level, is_reconciled=is_reconciled)
 
     def write_receipt(self, portion: Portion, told: Outcomes, level: str, *, is_reconciled: bool) -> None:
         """Step 6 for one portion."""
@@ -176,7 +124,7 @@ class Actor:
         self.journal.append(
             "receipt",
             run=self.run.id,
-            plan=self._plan(row.plan_id).digest,
+            plan=self.hand.plan(row.plan_id).digest,
             batch=row.number,
             root=row.root,
             outcomes=self.journal.ledger.write_outcomes(row.root, outcomes.spelled(told)),
@@ -187,7 +135,7 @@ class Actor:
         )
         with Session(self.site.engine) as session, session.begin():
             self.note_settled(session, row.id or 0, counts)
-            self.mason.write(session, target, stones, self._plan(row.plan_id).as_of)
+            self.mason.write(session, target, stones, self.hand.plan(row.plan_id).as_of)
             if versions := outcomes.versions(told):
                 own_changes.note(session, target, {portion.key_texts[pos]: v for pos, v in versions.items()})
             self._forget_flags(session, portion, outcomes.positions(told, _GONE))
@@ -230,7 +178,7 @@ class Actor:
         with Session(self.site.engine) as session, session.begin():
             self.note_settled(session, row.id or 0, counts)
             if portion is not None:
-                self.mason.write(session, portion.target, stones, self._plan(row.plan_id).as_of)
+                self.mason.write(session, portion.target, stones, self.hand.plan(row.plan_id).as_of)
                 self.note_flagged(session, portion, at.get(OutcomeWord.FLAGGED, ()))
 
     def note_flagged(self, session: Session, portion: Portion, positions: Sequence[int]) -> None:
@@ -260,46 +208,3 @@ class Actor:
         for i in range(0, len(texts), blocks.CHUNK):
             piece = texts[i : i + blocks.CHUNK]
             session.execute(delete(FlaggedRecord).where(is_there, col(FlaggedRecord.key).in_(piece)))
-
-    # --- questions -------------------------------------------------------------------------------------------------
-
-    def place_of(self, row: TargetRow) -> Connector:
-        """Return the place that a target is acted on at; with the credentials that plan, where it is only flagged on
-        our own side. Raises what ``Site.acting`` raises."""
-        looking = self.site.connector(row.location)
-        is_ours = row.action == Action.FLAG and Action.FLAG not in looking.capabilities.actions
-        return looking if is_ours else self.site.acting(row.location)
-
-    def _target(self, row: TargetRow) -> Target:
-        return self.compiled[row.identity.partition(">")[0]]
-
-    def _selection(self, row: TargetRow) -> Selection:
-        as_of, zone = self._plan(row.plan_id).as_of, self.site.config.timezone
-        return select_due(self._target(row), as_of=as_of, now=self.site.now(), zone=zone)
-
-    def bare_selection(self, row: TargetRow) -> Selection:
-        """Return a selection that names a dataset and, for field targets, its columns: enough to look what is still
-        there."""
-        target = self.compiled.get(row.identity.partition(">")[0])
-        fields = target.fields if target is not None and row.dataset == target.dataset else ()
-        return Selection(
-            dataset=row.dataset,
-            zone=self.site.config.timezone,
-            now=self.site.now(),
-            fields=fields,
-            check_anchors=False,
-        )
-
-
-def _flag(connector: Connector, selection: Selection, portion: Portion) -> Outcomes:
-    """Flag on our side alone: the source, which has no mark for it, is asked whether the record is still due."""
-    there, spared = set[Key](), set[Key]()
-    for batch in connector.find(replace(selection, keys=tuple(portion.keys))):
-        there.update(batch.keys)
-        spared.update(batch.keys[pos] for pos, note in batch.notes.items() if note.is_spared)
-    odd = {
-        pos: Outcome(key, OutcomeWord.HELD if key in there else OutcomeWord.CHANGED)
-        for pos, key in enumerate(portion.keys)
-        if key in spared or key not in there
-    }
-    return Outcomes(portion.keys, OutcomeWord.FLAGGED, odd)

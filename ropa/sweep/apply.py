@@ -1,25 +1,31 @@
 """Applying a plan: which of its targets may be carried out now, and unit after unit of those.
 
-What is done with a unit stands in ``acting``, what became of one that was cut off in ``reconcile``. While a place acts,
-one thread prepares the next unit: it reads and reckons, and writes nothing. Invariant: the outcomes of a target add up
-to its planned records; between two units a signal, a halt, a clock that jumped and a lost lease are looked at.
+What is written of a unit stands in ``acting``, what is done with it in ``hand``, what became of one that was cut off in
+``reconcile``. Each place has a lane of its own (``crew``), in which its targets follow one another; while a place acts,
+the next unit is prepared, which reads and reckons and writes nothing. Invariant: the outcomes of a target add up to its
+planned records; between two units a signal, a halt, a clock that jumped and a lost lease are looked at.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
+from ropa import clock
 from ropa.connector import Action
-from ropa.errors import LocationError, RefusedError
-from ropa.sweep import mandates, review, safety, tracing, units
+from ropa.errors import LocationError, RefusedError, RopaError
+from ropa.sweep import items, mandates, review, safety, tracing, units
 from ropa.sweep.acting import Actor
+from ropa.sweep.crew import Crew, GivenUpError, Lane, awaited, drive
 from ropa.sweep.digest import digest_of
+from ropa.sweep.hand import Told
 from ropa.sweep.reconcile import Reconciler
 from ropa.sweep.run import Interruption, Run
 from ropa.sweep.stops import say_why
@@ -36,24 +42,36 @@ _ERASED = ("purged", "anonymised", "recoverable", "unverified")
 class Applier:
     """Carries out plans within one run."""
 
-    def __init__(self, run: Run, interruption: Interruption | None = None, progress: Progress | None = None) -> None:
+    def __init__(
+        self, run: Run, crew: Crew, interruption: Interruption | None = None, progress: Progress | None = None
+    ) -> None:
         self.run = run
+        self.crew = crew
         self.site = run.journal.site
         self.actor = Actor(run)
         self.interruption = interruption
         self.progress = progress or (lambda _dataset, _done, _of: None)
         self.is_unreachable = False
         """Whether a place went away meanwhile."""
+        self._is_stopping = False
+        self._in_hand: dict[int, list[TargetRow]] = {}
+        """Targets that are being carried out, with what rides with them, by the main one's id."""
 
     def settle_open(self) -> None:
-        """Settle every intent without a receipt; first thing of every run. Raises what ``Reconciler`` raises."""
+        """Settle every intent without a receipt; first thing of every run. Raises what ``Reconciler`` raises.
+
+        A worker that was at work for the run before is waited for, as long as its lease lasts.
+        """
+        while (until := items.busy_until(self.site, self.run.journal.lease.fencing)) is not None:
+            self.run.check(self.interruption)
+            clock.pause(min(1.0, (until - self.site.now()).total_seconds()))
         reconciler = Reconciler(self.actor, self._may_act)
         reconciler.settle_open()
         self.is_unreachable |= reconciler.is_unreachable
 
     def _may_act(self, plan_id: int, main: Portion) -> bool:
         plan = review.get_plan(self.site, plan_id)
-        if main.target.identity.partition(">")[0] not in self.actor.compiled or review.staleness(self.site, plan):
+        if main.target.identity.partition(">")[0] not in self.site.by_identity or review.staleness(self.site, plan):
             return False
         with Session(self.site.engine, expire_on_commit=False) as session:
             if _digest_differs(session, plan, _targets(session, plan_id)):
@@ -74,17 +92,37 @@ class Applier:
                     next_step="Make a new plan with `ropa plan`, and find out who changed the run database.",
                     code="digest",
                 )
-        was_refused = False
         mains = [row for row in rows if row.rides_with is None and only(row)]
         self._expect_credentials(plan, mains)
+        places: dict[str, list[list[TargetRow]]] = {}
         for row in mains:
-            family = [row, *_riders(rows, row)]
-            if not self._is_spent(row):
-                name = f"{row.location}.{row.dataset}"
-                with tracing.span("ropa.target", dataset=name, scope=row.scope, action=row.action, records=row.records):
-                    was_refused |= self._carry_out_family(plan, family)
-            else:
-                self._follow_up(family)  # a run was cut off between the last receipt and this
+            places.setdefault(row.location, []).append([row, *_riders(rows, row)])
+        lanes = (self._lane(plan, families) for families in places.values())
+        return any(drive(lanes, self.crew, stop=self._stop, tick=self.run.journal.lease.keep))
+
+    def _stop(self) -> None:
+        self._is_stopping = True
+
+    def _check(self) -> None:
+        """Look before anything new is begun. Raises as ``Run.check``, and GivenUpError where another lane failed."""
+        if self._is_stopping:
+            raise GivenUpError
+        self.run.check(self.interruption)
+
+    def _lane(self, plan: PlanRow, families: Sequence[list[TargetRow]]) -> Lane[bool]:
+        """Carry out the targets of one place, one after the other. Returns whether one was refused."""
+        was_refused = False
+        for family in families:
+            row = family[0]
+            if self._is_stopping:
+                raise GivenUpError
+            if self._is_spent(row):
+                yield from self._follow_up(family)  # a run was cut off between the last receipt and this
+                continue
+            self._in_hand[row.id or 0] = family
+            with _span(row):
+                was_refused |= yield from self._carry_out_family(plan, family)
+            del self._in_hand[row.id or 0]
         return was_refused
 
     def _expect_credentials(self, plan: PlanRow, mains: Sequence[TargetRow]) -> None:
@@ -95,7 +133,7 @@ class Applier:
         for row in mains:
             if self.site.config.locations[row.location].apply and self._is_due(plan, row):
                 with suppress(LocationError):
-                    self.actor.place_of(row)
+                    self.actor.hand.place_of(row)
 
     def _is_due(self, plan: PlanRow, row: TargetRow) -> bool:
         return row.stopped_by is None and row.records > 0 and not self._is_spent(row) and self._is_allowed(plan, row)
@@ -103,41 +141,67 @@ class Applier:
     def _is_spent(self, row: TargetRow) -> bool:
         return sum(row.outcomes.values()) >= row.records and (row.records > 0 or bool(row.outcomes))
 
-    def _carry_out_family(self, plan: PlanRow, family: list[TargetRow]) -> bool:
+    def _carry_out_family(self, plan: PlanRow, family: list[TargetRow]) -> Lane[bool]:
         """Act on one target and what rides with it. Returns whether it was refused."""
-        code = self._refusal(plan, family)
+        code = yield from self._refusal(plan, family)
         if code == "unreachable":
             self._postpone(family)
             return True
         if code is not None:
             for row in family:
                 self._refuse(row, code)
-            self._follow_up(family)  # of what went before it was refused
+            yield from self._follow_up(family)  # of what went before it was refused
             self.is_unreachable |= code == "incomplete-listing"
             return code == "incomplete-listing" or any(row.records for row in family)
         try:
-            self._carry_out_units(plan, family)
+            yield from self._carry_out_units(plan, family)
         except LocationError as error:
             say_why(error)
             self._postpone(family)
             return True
-        self._follow_up(family)
+        yield from self._follow_up(family)
         return False
 
-    def _carry_out_units(self, plan: PlanRow, family: list[TargetRow]) -> None:
-        main = family[0]
+    def _carry_out_units(self, plan: PlanRow, family: list[TargetRow]) -> Lane[None]:
+        """Write intents, let the units be acted on, write their receipts in the order of the intents."""
+        width = self._width(family)
         waiting = units.to_do(self.site, plan, family, self.run.id)
-        portions = next(waiting, None)
-        with ThreadPoolExecutor(1, thread_name_prefix="next-unit") as executor:
-            while portions is not None:
-                self.run.check(self.interruption)
-                self.actor.write_intents(portions)
-                following = executor.submit(next, waiting, None)  # this unit is written: what comes next is known
-                self.actor.act_on(portions)
-                self.progress(f"{main.location}.{main.dataset}", portions[-1].row.last_seq + 1, main.records)
-                portions = following.result()
+        in_hand: deque[tuple[list[Portion], Future[Told]]] = deque()
+        following = next(waiting, None)
+        try:
+            while following is not None or in_hand:
+                while following is not None and len(in_hand) < width:
+                    self._check()
+                    self.actor.write_intents(following)
+                    in_hand.append((following, self.crew.act(following)))
+                    following = next(waiting, None)  # that unit is written: what comes next is known
+                yield from self._settle(family, in_hand)
+        except Exception:
+            with suppress(RopaError):  # what raised it goes on; an intent that stays open is settled by the next run
+                while in_hand:
+                    yield from self._settle(family, in_hand)
+            raise
 
-    def _follow_up(self, family: list[TargetRow]) -> None:
+    def _settle(self, family: list[TargetRow], in_hand: deque[tuple[list[Portion], Future[Told]]]) -> Lane[None]:
+        """Wait for the unit whose intents are the oldest, and write its receipts."""
+        portions, future = in_hand.popleft()
+        told = yield from awaited(future)
+        self.actor.write_receipts(portions, told)
+        self.progress(f"{family[0].location}.{family[0].dataset}", portions[-1].row.last_seq + 1, family[0].records)
+
+    def _width(self, family: list[TargetRow]) -> int:
+        """Return how many units may be in hand at once. Where records go together, or one of a dataset refers to
+        another, their order matters: one."""
+        main = family[0]
+        width = self.crew.width(main.location)
+        if width > 1 and (len(family) > 1 or main.dataset in self._parents_of(main)):
+            return 1
+        return width
+
+    def _parents_of(self, row: TargetRow) -> frozenset[str]:
+        return self.site.parents_or_declared(row.location).get(row.dataset, frozenset())
+
+    def _follow_up(self, family: list[TargetRow]) -> Lane[None]:
         """Let the place do what makes erased bytes go and is done once, and keep what is true then."""
         main = family[0]
         erased = [row for row in family if row.level is None and any(row.outcomes.get(word) for word in _ERASED)]
@@ -146,7 +210,8 @@ class Applier:
         self.run.journal.lease.renew()
         for row in erased:
             try:
-                level = self.site.acting(row.location).finish(row.dataset)
+                place, dataset = self.site.acting(row.location), row.dataset
+                level = yield from awaited(self.crew.aside(partial(place.finish, dataset)))
             except LocationError as error:
                 say_why(error)
                 self.is_unreachable = True  # what the receipts say of each batch stands
@@ -170,18 +235,20 @@ class Applier:
                 if left > 0:
                     self.run.count(row.rules, {"refused": left})
 
-    def _refusal(self, plan: PlanRow, family: list[TargetRow]) -> str | None:
+    def _refusal(self, plan: PlanRow, family: list[TargetRow]) -> Lane[str | None]:
+        """Return why a target may not be carried out now; None where nothing stands against it."""
         main, now = family[0], self.site.now()
         if main.stopped_by is not None or main.records == 0:
             return main.stopped_by
         if not self._is_allowed(plan, main):
             return "not-approved"
         if main.action != Action.FLAG:
-            records = sum(row.records - sum(row.outcomes.values()) for row in family)
+            begun = (row for targets in self._in_hand.values() for row in targets if row.action != Action.FLAG)
+            records = sum(row.records - sum(row.outcomes.values()) for row in begun)  # this one's among them
             if safety.disposed_in_7_days(self.site, now) + records > self.site.config.safety.max_records_7_days:
                 return "cap-7-days"
         try:
-            health = self.actor.place_of(main).check()
+            health = yield from awaited(self.crew.aside(self.actor.hand.place_of(main).check))
         except LocationError as error:
             say_why(error)
             return "unreachable"
@@ -206,6 +273,12 @@ class Applier:
             if left > 0:
                 stored.outcomes = {**stored.outcomes, "refused": stored.outcomes.get("refused", 0) + left}
         row.outcomes = {**row.outcomes, "refused": row.outcomes.get("refused", 0) + max(left, 0)}
+
+
+def _span(row: TargetRow) -> AbstractContextManager[object]:
+    facts = {"scope": row.scope, "action": row.action}
+    name = f"{row.location}.{row.dataset}"
+    return tracing.span("ropa.target", is_current=False, dataset=name, records=row.records, **facts)
 
 
 def _targets(session: Session, plan_id: int) -> list[TargetRow]:

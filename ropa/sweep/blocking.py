@@ -25,7 +25,7 @@ _STUCK_ROWS = text("""
     FROM planned_referring f
     JOIN plan_target pt ON pt.id = f.target_id
     JOIN planned_key k ON k.target_id = f.target_id AND k.seq = f.seq
-    WHERE pt.plan_id = :plan AND pt.scope = 'row' AND pt.action = 'purge'
+    WHERE pt.plan_id = :plan AND pt.location = :location AND pt.scope = 'row' AND pt.action = 'purge'
       AND NOT EXISTS (SELECT 1 FROM planned_stay s WHERE s.target_id = f.target_id AND s.seq = f.seq)
       AND f.count > (
         SELECT count(*) FROM planned_reference r
@@ -42,7 +42,7 @@ _LEFT_BEHIND = text("""
     SELECT DISTINCT c.target_id, c.seq, 'blocked', 'parent-stays'
     FROM planned_reference c
     JOIN plan_target ct ON ct.id = c.target_id
-    WHERE ct.plan_id = :plan AND ct.rides_with IS NOT NULL
+    WHERE ct.plan_id = :plan AND ct.location = :location AND ct.rides_with IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM planned_stay s WHERE s.target_id = c.target_id AND s.seq = c.seq)
       AND NOT EXISTS (
         SELECT 1 FROM planned_reference r
@@ -77,16 +77,19 @@ _RAISE_RANK = text(f"""
 _RANK_LAST = text("UPDATE planned_key SET rank = :rank WHERE target_id = :target AND rank = -1")
 
 
-def settle(session: Session, plan_id: int) -> None:
-    """Mark what cannot go as blocked, until nothing changes, and put self-referring records in an order that works."""
+def settle(session: Session, plan_id: int, location: str) -> None:
+    """Mark what cannot go at one location as blocked, until nothing changes, and put self-referring records in an order
+    that works. No record refers to one of another location."""
+    here = {"plan": plan_id, "location": location}
     changed = 1
     while changed:
-        changed = sum(_changed(session, statement, {"plan": plan_id}) for statement in (_STUCK_ROWS, _LEFT_BEHIND))
+        changed = sum(_changed(session, statement, here) for statement in (_STUCK_ROWS, _LEFT_BEHIND))
         session.commit()
     own = session.execute(
         text("""SELECT DISTINCT t.id, t.dataset FROM plan_target t JOIN planned_reference r ON r.target_id = t.id
-                WHERE t.plan_id = :plan AND t.rides_with IS NULL AND r.parent_dataset = t.dataset"""),
-        {"plan": plan_id},
+                WHERE t.plan_id = :plan AND t.location = :location AND t.rides_with IS NULL
+                  AND r.parent_dataset = t.dataset"""),
+        here,
     ).all()
     for target_id, dataset in own:
         _order(session, plan_id, target_id, dataset)

@@ -82,10 +82,11 @@ def _leaf(secret: bytes, kind: str, target: str, key: Key | None) -> str:
     return leaf(secret, kind, target if kind == "record" else "", key or (target,)).hex()
 
 
-def coverage(site: Site) -> Coverage:
-    """Return what the holds in force cover. Raises LedgerError when they cannot be read."""
+def coverage(site: Site, location: str | None = None) -> Coverage:
+    """Return what the holds in force cover; of one location, where only that is asked about, so that no other place has
+    to answer for its references. Raises LedgerError when they cannot be read."""
     held = active_holds(site)
-    return cover(site, held, site.all_parents() if held else {})
+    return cover(site, held, site.all_parents(location) if held else {})
 
 
 def cover(site: Site, held: Sequence[Hold], parents: Mapping[str, frozenset[str]]) -> Coverage:

@@ -12,12 +12,13 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from ropa import clock
 from ropa.errors import BusyError, RopaError
 from ropa.sweep.site import Site
 from ropa.sweep.tables import LeaseRow
@@ -35,6 +36,12 @@ class Lease:
     site: Site
     owner: str
     fencing: int
+    _renewed: float = field(default_factory=clock.monotonic)
+
+    def keep(self) -> None:
+        """Renew where that is a while ago: called again and again while a long piece of work is waited for."""
+        if clock.monotonic() - self._renewed > LEASE.total_seconds() / 10:
+            self.renew()
 
     def renew(self) -> None:
         """Keep the lease for another ``LEASE``. Raises BusyError when another host has taken it."""
@@ -43,6 +50,7 @@ class Lease:
             if row is None or row.owner != self.owner or row.fencing != self.fencing:
                 raise BusyError("another host took over the run", code="lease-lost")
             row.until = self.site.now() + LEASE
+        self._renewed = clock.monotonic()
 
 
 @contextmanager

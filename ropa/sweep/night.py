@@ -21,10 +21,11 @@ from ropa.sweep import findings, mandates, review, safety, tombstones, tracing
 from ropa.sweep.apply import Applier
 from ropa.sweep.apply import Progress as ApplyProgress
 from ropa.sweep.check import offline_findings
+from ropa.sweep.crew import Crew, Threads
 from ropa.sweep.journal import Journal, writing
 from ropa.sweep.nights import nights_done
+from ropa.sweep.place import Progress as PlanProgress
 from ropa.sweep.plan import Planner
-from ropa.sweep.plan import Progress as PlanProgress
 from ropa.sweep.run import Interruption, Run, exit_code
 from ropa.sweep.scope import Scope, check_call
 from ropa.sweep.site import Site
@@ -51,10 +52,10 @@ def make_plan(
     check_call(site, scope)
     with writing(site) as journal:
         review.lapse_old_plans(site)
-        planner = Planner(site, journal, scope, author=actor_id(site, by), progress=progress)
+        planner = Planner(site, journal, scope, author=actor_id(site, by))
         run = Run.start(journal, "plan", actor=planner.author, reason=reason)
-        with ending(run):
-            return planner.write(run.id)
+        with ending(run), _crew(journal, progress) as crew:
+            return planner.write(run.id, crew)
 
 
 def apply_plan(
@@ -81,8 +82,8 @@ def apply_plan(
             checked_plan(site, plan_id)
         actor = actor_id(site, by) if by is not None else None
         run = Run.start(journal, "apply", plan_id=plan_id, actor=actor, reason=reason)
-        with ending(run) as outcome:
-            applier = Applier(run, interruption, progress)
+        with ending(run) as outcome, _crew(journal) as crew:
+            applier = Applier(run, crew, interruption, progress)
             applier.settle_open()
             plan = checked_plan(site, plan_id)
             was_refused = applier.carry_out(plan)
@@ -114,15 +115,14 @@ def sweep(
         planner_scope = Scope(as_of=site.today(), is_nightly=True)
         author = actor_id(site, by)
         run = Run.start(journal, "sweep", actor=author, reason=reason)
-        with ending(run) as outcome:
-            applier = Applier(run, interruption)
+        with ending(run) as outcome, _crew(journal, _listening(interruption, progress)) as crew:
+            applier = Applier(run, crew, interruption)
             applier.settle_open()
             tombstones.destroy_expired(site)
             for plan in _begun_plans(site):
                 outcome.was_refused |= applier.carry_out(plan)
                 _finish_plan(site, plan)
-            listening = _listening(interruption, progress)
-            plan_id = Planner(site, journal, planner_scope, author=author, progress=listening).write(run.id)
+            plan_id = Planner(site, journal, planner_scope, author=author).write(run.id, crew)
             plan = review.get_plan(site, plan_id)
             outcome.was_refused |= applier.carry_out(plan, lambda row: row.approval in {"none", "mandate"})
             is_complete = plan.is_complete
@@ -156,6 +156,17 @@ def checked_plan(site: Site, plan_id: int) -> PlanRow:
         review.set_plan_state(site, plan_id, "approved")
         return review.get_plan(site, plan_id)
     return plan
+
+
+@contextmanager
+def _crew(journal: Journal, progress: PlanProgress | None = None) -> Iterator[Crew]:
+    """Have somebody who works at the places for the time of the block: a fleet where one is named, else threads."""
+    site, open_fleet = journal.site, journal.site.open_fleet
+    crew = open_fleet(site, journal.lease, progress) if open_fleet is not None else Threads(site, progress)
+    try:
+        yield crew
+    finally:
+        crew.close()
 
 
 def _listening(interruption: Interruption | None, progress: PlanProgress | None) -> PlanProgress:

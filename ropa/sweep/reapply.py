@@ -9,7 +9,7 @@ and stays. The plan waits for a person, whatever mandates there are, and is held
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -22,13 +22,15 @@ from ropa.errors import LocationError, RefusedError
 from ropa.ledger.leaf import key_texts
 from ropa.retention import Target
 from ropa.retention import select as select_due
-from ropa.sweep import blocking, blocks, recognising, review
+from ropa.sweep import blocking, blocks, holds, recognising, review
 from ropa.sweep.journal import Journal
-from ropa.sweep.listing import LastDays, Listing, Plan
-from ropa.sweep.plan import Planner, Progress
+from ropa.sweep.listing import LastDays, Listing
+from ropa.sweep.place import PlaceWriter, Progress, target_row
+from ropa.sweep.plan import Planner
 from ropa.sweep.recognising import CHUNK, Lookup
 from ropa.sweep.scope import Scope
 from ropa.sweep.site import Site
+from ropa.sweep.stops import say_why
 from ropa.sweep.tables import PlannedKey, TargetRow
 
 
@@ -44,17 +46,21 @@ class Seen:
     """Why the others are not: ``not-due``, ``parent-not-planned``, ``rule-gone``."""
 
 
-class Reapplier(Planner):
+class Reapplier:
     """Writes the plan of what came back to one location; used once. No plan where nothing did."""
 
     def __init__(self, site: Site, journal: Journal, location: str, *, author: str, progress: Progress | None) -> None:
-        scope = Scope(as_of=site.today(), reapplies=location)
-        super().__init__(site, journal, scope, author=author, progress=progress)
+        self.site = site
+        self.planner = Planner(site, journal, Scope(as_of=site.today(), reapplies=location), author=author)
+        self.progress = progress or (lambda _what, _count: None)
         self.location = location
+        self.here: PlaceWriter | None = None
         self.seen: dict[str, Seen] = {}
         self.unreadable = 0
         self._run = ""
-        if (code := self.unreachable.get(location)) == "source-clock":
+        self._position = 0
+        self._coverage = holds.coverage(site, location)
+        if (code := self.planner.unreachable.get(location)) == "source-clock":
             raise RefusedError(
                 f"the clock of {location} differs by more than 5 minutes from ours",
                 next_step="Set the clocks right.",
@@ -70,17 +76,25 @@ class Reapplier(Planner):
         try:
             with Session(self.site.engine, expire_on_commit=False) as session:
                 self._look_at_all(session)
-                if self.plan_id:
-                    blocking.settle(session, self.plan_id)
-                    self._total(session)
+                if self.here is not None:
+                    for error in self.here.told.why:
+                        say_why(error)
+                    blocking.settle(session, self.plan_id, self.location)
+                    for row in self._rows(session):
+                        self.here.count(row)
                 session.commit()
         except LocationError:
             if self.plan_id:
                 review.spend(self.site, self.plan_id, "stale")
             raise
         if self.plan_id:
-            self._close_plan(run)
+            self.planner.close(run)
         return self.plan_id
+
+    @property
+    def plan_id(self) -> int:
+        """The plan's number; 0 where there is none."""
+        return self.planner.plan_id
 
     def _look_at_all(self, session: Session) -> None:
         stones = recognising.counts(session, self.location)
@@ -90,19 +104,22 @@ class Reapplier(Planner):
             if dataset not in known:
                 self.seen[dataset].left["dataset-gone"] += count
         by_dataset: dict[str, list[Target]] = {}
-        for target in self.targets:  # children before their parents
+        for target in self.planner.targets:  # children before their parents
             if (target.dataset, target.identity) in stones:
                 by_dataset.setdefault(target.dataset, []).append(target)
         for dataset, targets in by_dataset.items():
             rows = self._look_for(session, dataset, targets)
             for target in targets:
-                if (row := rows.get(target.identity)) is not None:
-                    self._plan_riders(session, target, row, dataset, {dataset})
-        own = {target.identity for target in self.targets}
+                if (row := rows.get(target.identity)) is not None and self.here is not None:
+                    self.here.list_riders(target, row)
+        own = {target.identity for target in self.planner.targets}
         others = dict.fromkeys(dataset for dataset, identity in stones if identity not in own and dataset in known)
         for dataset in others:
             self._look_for_others(session, dataset, own)
         self._count_unreadable(session, known)
+
+    def _rows(self, session: Session) -> Sequence[TargetRow]:
+        return session.scalars(select(TargetRow).where(col(TargetRow.plan_id) == self.plan_id)).all()
 
     def _count_unreadable(self, session: Session, known: Mapping[str, object]) -> None:
         self.unreadable = sum(
@@ -139,8 +156,8 @@ class Reapplier(Planner):
         self, session: Session, target: Target, erased: Mapping[Key, date], listings: dict[str, Listing]
     ) -> set[Key]:
         """Write down which of some records the target is due for, as it was when it erased them. Returns their keys."""
-        spare = self.coverage.spare(target.location)
-        due = select_due(target, as_of=self.scope.as_of, now=self.now, zone=self.site.config.timezone, spare=spare)
+        spare, zone = self._coverage.spare(self.location), self.site.config.timezone
+        due = select_due(target, as_of=self.planner.scope.as_of, now=self.planner.now, zone=zone, spare=spare)
         last_days, planned = LastDays(target), set[Key]()
         for batch in self.site.connector(self.location).find(replace(due, keys=tuple(erased))):
             days = last_days.of(batch.anchored, len(batch))
@@ -162,13 +179,15 @@ class Reapplier(Planner):
         return planned
 
     def _open_listing(self, session: Session, target: Target, listings: dict[str, Listing]) -> Listing:
-        if not self.plan_id:
+        if self.here is None:
             session.commit()  # nothing is locked while the plan gets its row
-            self._open_plan(self.revision, self._run)
-            self.plan = Plan(self.plan_id, self.now, self.is_of_today)
-        row = self._add_target(session, target, target.dataset, target.scope, list(target.data))
-        listing = Listing(session, self.plan, row, is_held=bool(self.coverage.holders(target)))
-        self.days[row.id or 0] = listing.days
+            plan = self.planner.open(self._run)
+            self.here = PlaceWriter(self.site, session, plan, self.location, watches=False, progress=self.progress)
+        row = target_row(self.site, self.here.plan_row, target, target.dataset, self._position)
+        self._position = self.planner.position_after(target, self._position)
+        session.add(row)
+        session.flush()
+        listing = self.here.open_listing(row, is_held=bool(self._coverage.holders(target)))
         listings[target.identity] = listing
         return listing
 
@@ -197,7 +216,7 @@ class Reapplier(Planner):
     def _listed(self, dataset: str) -> Iterator[list[Key]]:
         """List a whole dataset in key order, keys alone."""
         everything = Selection(
-            dataset=dataset, zone=self.site.config.timezone, now=self.now, anchors=(), check_anchors=False
+            dataset=dataset, zone=self.site.config.timezone, now=self.planner.now, anchors=(), check_anchors=False
         )
         keys: list[Key] = []
         for batch in self.site.connector(self.location).find(everything):

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from ropa.connector import Action, Connector, Outcome, Outcomes, OutcomeWord
+from ropa.connector import OutcomeWord
 from ropa.errors import Finding, LedgerError, LocationError, Severity
 from ropa.ledger.batches import read_outcomes
 from ropa.ledger.chain import BATCHES
 from ropa.ledger.events import is_hash
-from ropa.sweep import findings, outcomes, tombstones, units
+from ropa.sweep import findings, tombstones, units
 from ropa.sweep.acting import Actor
 from ropa.sweep.stops import say_why
 from ropa.sweep.tables import BatchRow
@@ -32,7 +31,6 @@ MayAct = Callable[[int, Portion], bool]
 
 _TO_REMEMBER = frozenset({*tombstones.GONE, OutcomeWord.FLAGGED})
 """Outcomes that the run database keeps something of."""
-_LEFT_ALONE = (OutcomeWord.HELD, OutcomeWord.CHANGED, OutcomeWord.FAILED)
 
 
 class Reconciler:
@@ -120,9 +118,11 @@ class Reconciler:
                     self.actor.append_intent(portion)
         try:
             if may_act:
-                self.actor.act_on(portions, self._observed)
+                self.actor.prepare(portions)
+                self.actor.write_receipts(portions, self.actor.hand.act(portions, is_again=True), is_reconciled=True)
             else:
-                self._look_at(portions)
+                for portion in portions:
+                    self.actor.write_receipts([portion], self.actor.hand.look(portion), is_reconciled=True)
         except LocationError as error:
             say_why(error)
             self.is_unreachable = True  # stays open: the next run asks again
@@ -130,34 +130,3 @@ class Reconciler:
     def _is_configured(self, row: BatchRow) -> bool:
         location = self.site.config.locations.get(row.location)
         return location is not None and row.dataset in location.datasets
-
-    def _look_at(self, portions: list[Portion]) -> None:
-        for portion in portions:
-            connector = self.actor.place_of(portion.target)
-            odd = {pos: Outcome(key, OutcomeWord.FAILED, "interrupted") for pos, key in enumerate(portion.keys)}
-            seen = self._observed(connector, portion, Outcomes(portion.keys, OutcomeWord.FAILED, odd))
-            self.actor.write_receipt(portion, seen, connector.settle(portion.row.dataset), is_reconciled=True)
-
-    def _observed(self, connector: Connector, portion: Portion, told: Outcomes) -> Outcomes:
-        """Say of records that a run which was cut off may have reached what is seen of them now, where "left alone"
-        would be untrue: gone is ``absent``; there, but without what a field target takes away, is ``anonymised``;
-        where the configuration no longer tells which fields those were, ``unverified``."""
-        left_alone = outcomes.positions(told, _LEFT_ALONE)
-        if not left_alone:
-            return told
-        selection = self.actor.bare_selection(portion.target)
-        batch = portion.batch()
-        untouched = connector.remaining(selection, batch)
-        present = connector.remaining(replace(selection, fields=()), batch) if selection.fields else untouched
-        is_change = portion.target.scope == "field" or portion.target.action == Action.ANONYMISE
-        is_unclear = is_change and not selection.fields
-        seen = {}
-        for pos in left_alone:
-            key = portion.keys[pos]
-            if key in untouched and not is_unclear:
-                continue
-            if key not in present:
-                seen[pos] = Outcome(key, OutcomeWord.ABSENT)
-            else:
-                seen[pos] = Outcome(key, OutcomeWord.UNVERIFIED if is_unclear else OutcomeWord.ANONYMISED)
-        return outcomes.changed(told, seen)

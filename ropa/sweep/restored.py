@@ -16,7 +16,7 @@ from ropa.errors import CallError, CheckError, Finding, LocationError, Severity
 from ropa.sweep import findings, review, tombstones
 from ropa.sweep.journal import writing
 from ropa.sweep.night import Result, ending
-from ropa.sweep.plan import Progress
+from ropa.sweep.place import Progress
 from ropa.sweep.reapply import Reapplier
 from ropa.sweep.run import Run
 from ropa.sweep.scope import Scope, check_call
@@ -57,12 +57,13 @@ def reapply(
     with writing(site) as journal:
         review.lapse_old_plans(site)
         since = _known_since(site, location)
-        planner = Reapplier(site, journal, location, author=actor_id(site, by), progress=progress)
-        run = Run.start(journal, "plan", actor=planner.author, reason=reason)
+        author = actor_id(site, by)
+        planner = Reapplier(site, journal, location, author=author, progress=progress)
+        run = Run.start(journal, "plan", actor=author, reason=reason)
         with ending(run):
             plan_id = planner.write(run.id)
             findings.record(site, f"reapply:{location}", _findings(planner))
-            journal.append("reapply", run=run.id, actor=planner.author, location=location, **_counts(planner))
+            journal.append("reapply", run=run.id, actor=author, location=location, **_counts(planner))
     plan = review.get_plan(site, plan_id) if plan_id else None
     document = {
         "schema": "ropa.reapply/1",

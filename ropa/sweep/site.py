@@ -22,6 +22,12 @@ from ropa.retention import Target, compile_policy
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
+    from ropa.sweep.crew import Crew
+    from ropa.sweep.lock import Lease
+
+    OpenFleet = Callable[["Site", Lease, Callable[[str, int], None] | None], Crew]
+    """Called with the lease of the run, and whom to show progress to."""
+
 TOOL = f"ropa {__version__}"
 
 
@@ -39,10 +45,13 @@ class Site:
     ConfigurationError for a secret that is not there."""
     enforcing: frozenset[str] = frozenset()
     """Locations whose connector acts at all (``manual`` only documents)."""
+    open_fleet: OpenFleet | None = None
+    """Opens the fleet that was asked for; None: threads of this process do the work."""
     now: Callable[[], datetime] = clock.now
     _open: dict[str, Connector] = field(default_factory=dict, repr=False)
     _acting: dict[str, Connector] = field(default_factory=dict, repr=False)
     _targets: tuple[Target, ...] | None = None
+    _by_identity: Mapping[str, Target] | None = field(default=None, repr=False)
     _register: tuple[int, Register] | None = field(default=None, repr=False)
     _edges: dict[str, Mapping[str, frozenset[str]]] = field(default_factory=dict, repr=False)
 
@@ -67,6 +76,13 @@ class Site:
         if self._targets is None:
             self._targets = compile_policy(self.config)
         return self._targets
+
+    @property
+    def by_identity(self) -> Mapping[str, Target]:
+        """The compiled rules by ``Target.identity``."""
+        if self._by_identity is None:
+            self._by_identity = {target.identity: target for target in self.targets}
+        return self._by_identity
 
     def today(self) -> date:
         """The calendar day in the controller's zone."""
@@ -137,11 +153,12 @@ class Site:
                 for name, spec in self.config.locations[location].datasets.items()
             }
 
-    def all_parents(self) -> dict[str, frozenset[str]]:
-        """``parents`` of every location, with full dataset names."""
+    def all_parents(self, only: str | None = None) -> dict[str, frozenset[str]]:
+        """``parents`` of every location, or of one, with full dataset names."""
         return {
             f"{location}.{name}": frozenset(f"{location}.{parent}" for parent in parents)
             for location in self.config.locations
+            if only in {None, location}
             for name, parents in self.parents_or_declared(location).items()
         }
 

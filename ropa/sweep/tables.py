@@ -396,6 +396,31 @@ class LeaseRow(Row, table=True):
     until: datetime = Field(sa_type=UtcDateTime)
 
 
+class WorkItemRow(Row, table=True):
+    """What a process that helps is asked to do (``ropa.sweep.items``): a place to plan, a unit to act on."""
+
+    __tablename__ = "work_item"
+    id: str = Field(primary_key=True)
+    """32 random hex digits: no worker of another project has it."""
+    kind: str
+    """list, act."""
+    plan_id: int
+    location: str
+    unit: int | None = None
+    watches: bool = False
+    policy: str
+    """Digest of the configuration of the run that offers it."""
+    run_fencing: int = Field(index=True)
+    """``LeaseRow.fencing`` of that run; 0 where it was taken back."""
+    offered_at: datetime = Field(sa_type=UtcDateTime)
+    owner: str = ""
+    fencing: int = 0
+    """Grows with each worker that takes it."""
+    attempts: int = 0
+    leased_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    done_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class StateRow(Row, table=True):
     """Small facts: ledger size and hash last seen, halt, accepted clock gap, exported checkpoint."""
 

@@ -44,10 +44,10 @@ def beside_runs() -> Iterator[None]:
 
 
 @contextmanager
-def span(name: str, **attributes: str | int) -> Iterator[Any]:
+def span(name: str, *, is_current: bool = True, **attributes: str | int) -> Iterator[Any]:
     """Open a span, where the host of this process looks at spans; give it, or None.
 
-    ``attributes`` are named ``ropa.…``.
+    ``attributes`` are named ``ropa.…``. Of work that goes on by turns with other work ``is_current`` is false.
     """
     trace: Any = sys.modules.get("opentelemetry.trace")
     if trace is None:
@@ -56,12 +56,23 @@ def span(name: str, **attributes: str | int) -> Iterator[Any]:
     named = {f"ropa.{key}": value for key, value in attributes.items()}
     tracer = trace.get_tracer("ropa")
     # What the library would record of an exception by itself is its text.
-    with tracer.start_as_current_span(
-        name, attributes=named, record_exception=False, set_status_on_exception=False
-    ) as opened:
+    start = tracer.start_as_current_span if is_current else _beside(tracer)
+    with start(name, attributes=named, record_exception=False, set_status_on_exception=False) as opened:
         try:
             yield opened
         except Exception as error:
             opened.set_attribute("error.type", (isinstance(error, RopaError) and error.code) or type(error).__name__)
             opened.set_status(trace.StatusCode.ERROR)
             raise
+
+
+def _beside(tracer: Any) -> Any:
+    @contextmanager
+    def start(name: str, **how: Any) -> Iterator[Any]:
+        opened = tracer.start_span(name, **how)
+        try:
+            yield opened
+        finally:
+            opened.end()
+
+    return start

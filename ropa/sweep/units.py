@@ -62,13 +62,13 @@ def to_do(site: Site, plan: PlanRow, family: list[TargetRow], run_id: str) -> It
     main = family[0]
     size = _batch_size(site, main.location)
     reader = Reader(main.id or 0)
-    start, unit, number = _written(site, plan, main)
+    start = _next_seq(site, main)
     while True:
         with Session(site.engine, expire_on_commit=False) as session:
             records = reader.take(session, start, size)
             if not records:
                 return
-            start, unit = records.seqs[-1] + 1, unit + 1
+            start = records.seqs[-1] + 1
             records = own_changes.applied_to(session, main, records)
             groups = [(main, records), *_companions(session, family, main, records)]
             portions: list[Portion] = []
@@ -78,8 +78,8 @@ def to_do(site: Site, plan: PlanRow, family: list[TargetRow], run_id: str) -> It
                     row = BatchRow(
                         plan_id=plan.id or 0,
                         target_id=target.id or 0,
-                        unit=unit,
-                        number=number + len(portions) + 1,
+                        unit=0,
+                        number=0,
                         first_seq=part.seqs[0],
                         last_seq=part.seqs[-1],
                         members=None if target is main else pack_seqs(part.seqs),
@@ -94,18 +94,14 @@ def to_do(site: Site, plan: PlanRow, family: list[TargetRow], run_id: str) -> It
                     portions.append(_portion(session, row, target, part))
         for portion in portions:
             portion.row.root, portion.content = _formatted(portion.row, portion.columns)
-        number += len(portions)
         yield portions
 
 
-def _written(site: Site, plan: PlanRow, main: TargetRow) -> tuple[int, int, int]:
-    """Return the first record of a target that no batch has yet, and the last unit and batch of the plan."""
+def _next_seq(site: Site, main: TargetRow) -> int:
+    """Return the first record of a target that no batch has yet."""
     with Session(site.engine) as session:
         last = session.scalar(select(func.max(col(BatchRow.last_seq))).where(col(BatchRow.target_id) == main.id))
-        unit, number = session.execute(
-            select(func.max(col(BatchRow.unit)), func.max(col(BatchRow.number))).where(col(BatchRow.plan_id) == plan.id)
-        ).one()
-    return 0 if last is None else last + 1, unit or 0, number or 0
+    return 0 if last is None else last + 1
 
 
 def read_back(site: Site, row: BatchRow) -> Portion:

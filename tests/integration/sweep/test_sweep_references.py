@@ -3,7 +3,7 @@
 import pytest
 from sweep_kit import CAPS, OLD, PROSPECTS, SIMPLE, contacts
 
-from ropa.sweep import plan as planning
+from ropa.sweep import place as planning
 from ropa.sweep import show
 
 

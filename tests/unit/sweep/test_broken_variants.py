@@ -18,8 +18,10 @@ from ropa.connector import Selection
 from ropa.errors import IncompleteListingError, LedgerError, RefusedError, RopaError
 from ropa.retention import compile as compiling
 from ropa.retention import covering, targets
-from ropa.sweep import acting, apply, blocking, holds, mandates, review, safety, units
+from ropa.sweep import apply, blocking, blocks, hand, holds, mandates, review, safety, units
 from ropa.sweep.acting import Actor
+from ropa.sweep.hand import Hand
+from ropa.sweep.place import PlaceWriter
 from ropa.sweep.plan import Planner
 from ropa.sweep.tables import PlannedBlock, RuleRecord, TargetRow
 
@@ -260,7 +262,7 @@ SCENARIOS = [
 
 
 def intent_after_the_deletion(patch):
-    append, act = Actor.append_intent, Actor._act
+    append, act = Actor.append_intent, Hand._act
     late = []
     patch.setattr(Actor, "append_intent", lambda self, portion: late.append((self, portion)))
 
@@ -270,22 +272,22 @@ def intent_after_the_deletion(patch):
             append(*late.pop(0))
         return results
 
-    patch.setattr(Actor, "_act", act_first)
+    patch.setattr(Hand, "_act", act_first)
 
 
 def no_hold_check_before_acting(patch):
-    nothing = SimpleNamespace(coverage=lambda site: covering([], site.config, {}))
-    patch.setattr(acting, "holds", nothing)
+    nothing = SimpleNamespace(coverage=lambda site, _location: covering([], site.config, {}))
+    patch.setattr(hand, "holds", nothing)
 
 
 def holds_read_once_for_the_run(patch):
     coverage, known = holds.coverage, []
 
-    def remembered(site):
-        known[:] = known or [coverage(site)]
+    def remembered(site, location):
+        known[:] = known or [coverage(site, location)]
         return known[0]
 
-    patch.setattr(acting, "holds", SimpleNamespace(coverage=remembered))
+    patch.setattr(hand, "holds", SimpleNamespace(coverage=remembered))
 
 
 def unreadable_holds_are_no_holds(patch):
@@ -308,6 +310,7 @@ def cap_as_a_limit(patch):
             bound = self.site.config.safety.max_records
             last = col(PlannedBlock.first_seq) + col(PlannedBlock.count)
             session.execute(delete(PlannedBlock).where(col(PlannedBlock.target_id) == row.id, last > bound))
+            row.due = row.records = blocks.count(session, row.id)
         total(self, session)
 
     patch.setattr(Planner, "_total", cut)
@@ -352,7 +355,7 @@ def never_stale(patch):
 
 
 def no_read_back(patch):
-    patch.setattr(Actor, "_read_back", lambda _self, _connector, _selection, _portion, outcomes, **_: outcomes)
+    patch.setattr(Hand, "_read_back", lambda _self, _connector, _selection, _portion, outcomes, **_: outcomes)
 
 
 def fields_ask_one_rule_only(patch):
@@ -366,7 +369,7 @@ def fields_ask_one_rule_only(patch):
 
 
 def riders_not_planned(patch):
-    patch.setattr(Planner, "_plan_riders", lambda *_: None)
+    patch.setattr(PlaceWriter, "_plan_riders", lambda *_: None)
 
 
 def riders_left_behind(patch):

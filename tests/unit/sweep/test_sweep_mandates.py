@@ -156,8 +156,8 @@ def test_a_mandate_revoked_between_the_plan_and_its_carrying_out_covers_nothing(
 
     write = Planner.write
 
-    def write_and_revoke(planner, run):
-        plan = write(planner, run)
+    def write_and_revoke(planner, run, crew):
+        plan = write(planner, run, crew)
         world.execute("UPDATE mandate SET revoked_at = '2026-11-22 01:30:00'")
         return plan
 
