@@ -65,8 +65,9 @@ def load_config(folder: Path) -> Config:
     """
     loaded = configuration.load(folder, connector_types())
     modes = (*configuration.check_modes(folder), *configuration.check_secret_modes(loaded, os.environ))
-    if problems := (*modes, *conflicts(loaded)):
-        raise ConfigurationError("config/retention.toml cannot be used", tuple(problems))
+    found = (configuration.in_file(loaded.origins, problem) for problem in conflicts(loaded))
+    if problems := (*modes, *found):
+        raise ConfigurationError("config/retention.toml cannot be used", problems)
     return loaded
 
 

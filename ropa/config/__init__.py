@@ -1,4 +1,4 @@
-"""``config/retention.toml``: read within bounds, checked whole, given back as frozen values.
+"""``config/retention.toml`` and ``config/retention.d``: read within bounds, checked whole, given back as frozen values.
 
 Invariant: a configuration is either sound from end to end or refused with every problem at once; no secret and no
 value of the file ever stands in a message.
@@ -13,6 +13,7 @@ from ropa.config.problems import guess, spell
 from ropa.config.reference import reference
 from ropa.config.references import NOT_HERE, dereference
 from ropa.config.secrets import absolute_sqlite_url, resolve, resolve_datasets
+from ropa.config.sources import in_file
 from ropa.config.template import template
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "check_state_modes",
     "dereference",
     "guess",
+    "in_file",
     "load",
     "parse_toml",
     "raise_unusable_values",

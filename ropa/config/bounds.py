@@ -53,7 +53,7 @@ def read_toml(path: Path, error: InputError = ConfigurationError) -> tuple[dict[
     """
     data, _, trouble = read_bounded(path, MAX_BYTES)
     if trouble is not None:
-        raise _unusable_file(path, trouble, error)
+        raise unusable_file(path, trouble, error)
     return parse_toml(data, path, error), data
 
 
@@ -69,11 +69,14 @@ def parse_toml(data: bytes, path: Path | str, error: InputError = ConfigurationE
     if trouble is None and not document:
         trouble = "is empty: it says nothing, and nothing never means everything"
     if trouble is not None:
-        raise _unusable_file(path, trouble, error)
+        raise unusable_file(path, trouble, error)
     return document
 
 
-def _unusable_file(path: Path | str, trouble: str, error: InputError) -> ConfigurationError | RegisterError:
+def unusable_file(
+    path: Path | str, trouble: str, error: InputError = ConfigurationError
+) -> ConfigurationError | RegisterError:
+    """Return the error of a file that cannot be read as what it should be."""
     return error(f"{path}: {trouble}", (Problem(str(path), trouble),), next_step=f"Mend {path}; nothing was touched.")
 
 

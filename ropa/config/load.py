@@ -1,18 +1,17 @@
-"""``config/retention.toml`` read whole: frozen values, or every problem at once.
+"""``config/retention.toml``, with further files, read whole: frozen values, or every problem at once.
 
-Invariant: either the whole file is sound and a ``Config`` comes back, or nothing does; no location is touched, no
+Invariant: either all of it is sound and a ``Config`` comes back, or nothing does; no location is touched, no
 secret is looked up. The digest is that of the very bytes that were parsed, so a plan can name the policy it follows.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ropa.config.bounds import leaves, read_toml, value_problems
+from ropa.config.bounds import leaves, value_problems
 from ropa.config.contradictions import note_contradictions
 from ropa.config.keys import LEDGER, ROOT, SAFETY, STATE
 from ropa.config.locations import read_locations
@@ -21,22 +20,21 @@ from ropa.config.notices import read_notify
 from ropa.config.problems import Problems
 from ropa.config.rules import Places, read_rules
 from ropa.config.secrets import has_inline_secret, note_inline_secrets
+from ropa.config.sources import FILE, read_policy
 from ropa.config.table import Table
 from ropa.connector import ConnectorType
 from ropa.errors import ConfigurationError
 
-FILE = Path("config", "retention.toml")
-"""Relative to the project folder."""
-
 
 def load(folder: Path, types: Mapping[str, ConnectorType]) -> Config:
-    """Read ``folder/config/retention.toml`` against the connectors that exist.
+    """Read ``folder/config/retention.toml``, and ``folder/config/retention.d``, against the connectors that exist.
 
     ``types``: connectors by name. Raises ConfigurationError with every Problem, in the order of the text, each with
     its key path and, where it can be guessed, what was meant; never with a value out of the file.
     """
     path = folder / FILE
-    document, data = read_toml(path)
+    policy = read_policy(folder)
+    document = policy.document
     problems = Problems()
     root = Table(document, (), problems, ROOT, further={})
     zone = root.zone("timezone") or ZoneInfo("UTC")
@@ -52,12 +50,13 @@ def load(folder: Path, types: Mapping[str, ConnectorType]) -> Config:
     note_contradictions(rules, places, problems)
     _note_unusable_values(document, problems)
     if problems:
-        found = problems.report(document)
+        found = problems.report(document, policy.where)
         count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-        raise ConfigurationError(f"{path}: {count}", found, next_step=f"Mend {path}; nothing was touched.")
+        files = f"{path} and its further files" if policy.is_several else str(path)
+        raise ConfigurationError(f"{files}: {count}", found, next_step=f"Mend {files}; nothing was touched.")
     return Config(
         timezone=zone,
-        digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
+        digest=policy.digest,
         folder=folder.absolute(),
         safety=safety,
         database=database,
@@ -66,6 +65,7 @@ def load(folder: Path, types: Mapping[str, ConnectorType]) -> Config:
         notify=notify,
         locations=locations,
         rules=rules,
+        origins=policy.origins,
     )
 
 

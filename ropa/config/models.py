@@ -110,11 +110,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole file."""
+    """The whole policy."""
 
     timezone: ZoneInfo
     digest: str
-    """``sha256:`` and 64 hex digits, of the file's bytes: the policy revision that plans and receipts name."""
+    """``sha256:`` and 64 hex digits, of the bytes of its files: the policy revision that plans and receipts name."""
     folder: Path
     """The project folder; relative paths are relative to it."""
     safety: Safety = field(default_factory=Safety)
@@ -127,6 +127,8 @@ class Config:
     notify: Notify = field(default_factory=Notify)
     locations: Mapping[str, Location] = field(default_factory=dict)
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    origins: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Places and rules that stand in a further file (``("rule", "prospects")``), to that file."""
 
     def dataset(self, name: str) -> DatasetSpec:
         """Return the dataset ``location.dataset``. Raises KeyError when there is none."""

@@ -16,6 +16,7 @@ from ropa.config.bounds import leaves
 from ropa.config.models import Config
 from ropa.config.problems import KeyPath, spell
 from ropa.config.references import openness
+from ropa.config.sources import FILE, FURTHER, further_files
 from ropa.errors import Problem
 
 _FOR_OTHERS = stat.S_IRWXO | stat.S_IWGRP
@@ -24,14 +25,17 @@ _DATABASE = ("ropa.db", "ropa.db-wal", "ropa.db-shm", "ropa.db-journal")
 
 
 def check_modes(folder: Path) -> list[Problem]:
-    """Return what makes ``config/retention.toml`` open to change by others: it decides what is deleted.
+    """Return what makes ``config/retention.toml`` or a further file open to change by others: they decide what is
+    deleted.
 
     Refused are a file that its group or others may write, and a folder in which anybody may put another in its place.
     A file that is not there is no problem here; ``load`` reports it.
     """
     problems = []
-    file = folder / "config" / "retention.toml"
-    for path, bits in ((file, stat.S_IWGRP | stat.S_IWOTH), (file.parent, stat.S_IWOTH)):
+    files = [folder / FILE, *further_files(folder)]
+    folders = [folder / FILE.parent, folder / FURTHER]
+    kinds = ((files, stat.S_IWGRP | stat.S_IWOTH), (folders, stat.S_IWOTH))
+    for path, bits in ((path, bits) for paths, bits in kinds for path in paths):
         mode = _mode(path)
         if mode is not None and mode & bits and not mode & stat.S_ISVTX and not _is_read_only(path):
             message = (

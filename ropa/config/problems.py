@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -89,8 +89,9 @@ class Problems:
         """Whether there is a problem at this path or below it."""
         return path in self._touched
 
-    def report(self, document: Mapping[str, Any]) -> tuple[Problem, ...]:
-        """Return the problems in the order of the text; past ``MAX_PROBLEMS`` the last one counts the rest."""
+    def report(self, document: Mapping[str, Any], where: Callable[[KeyPath], str] = spell) -> tuple[Problem, ...]:
+        """Return the problems in the order of the text, each at what ``where`` makes of its key path; past
+        ``MAX_PROBLEMS`` the last one counts the rest."""
         order: dict[KeyPath, int] = {}
         _number(document, (), order)
 
@@ -101,7 +102,7 @@ class Problems:
             return order[path]
 
         ordered = sorted(self._found, key=position)
-        listed = [Problem(spell(path), message, suggestion) for path, message, suggestion in ordered[:MAX_PROBLEMS]]
+        listed = [Problem(where(path), message, suggestion) for path, message, suggestion in ordered[:MAX_PROBLEMS]]
         if len(ordered) > MAX_PROBLEMS:
             listed.append(Problem("", f"and {len(ordered) - MAX_PROBLEMS} further problems"))
         return tuple(listed)

@@ -10,6 +10,7 @@ _TEMPLATE = """\
 # This file decides what is deleted: keep it under review like code, and writable by nobody but its owner.
 # Try it with `ropa check`; `ropa plan` shows what it means and changes nothing.
 # A line that starts with "# key =" shows a key that may be left out.
+# More places and rules may stand in config/retention.d/*.toml, each in one file only.
 
 # The controller's time zone: periods count in its calendar days. Required.
 timezone = "Europe/Brussels"
