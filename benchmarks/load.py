@@ -199,9 +199,7 @@ def main() -> int:
         targets = len(files) * given.rules
         size = sum(file.stat().st_size for file in files) / 2**20
     ratio = took / least
-    print(
-        f"{len(files):,} locations x {given.rules} rules, {targets:,} targets; {given.rows:,} rows a table, {size:,.0f} MiB"
-    )
+    print(f"{len(files):,} locations x {given.rules} rules x {given.rows:,} rows, {size:,.0f} MiB; {targets:,} targets")
     print(f"bare counts   {least:8.2f} s   {least / targets * 1e3:6.2f} ms a target")
     print(f"ropa plan     {took:8.2f} s   {took / targets * 1e3:6.2f} ms a target")
     print(f"  start       {start:8.2f} s")
