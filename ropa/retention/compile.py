@@ -63,8 +63,17 @@ def is_enforced(rule: Rule) -> bool:
 
 def rules_of(config: Config, dataset: str) -> tuple[Rule, ...]:
     """Return the rules of ``location.dataset`` that cover a category mapped there, in the configuration's order."""
-    mapped = config.dataset(dataset).data
-    return tuple(r for r in config.rules.values() if r.dataset == dataset and any(name in mapped for name in r.data))
+    return rules_by_dataset(config).get(dataset, ())
+
+
+def rules_by_dataset(config: Config) -> dict[str, tuple[Rule, ...]]:
+    """Return ``rules_of`` every ``location.dataset`` that has rules; the rules are gone through once."""
+    found: dict[str, list[Rule]] = {}
+    for rule in config.rules.values():
+        mapped = config.dataset(rule.dataset).data
+        if any(name in mapped for name in rule.data):
+            found.setdefault(rule.dataset, []).append(rule)
+    return {dataset: tuple(rules) for dataset, rules in found.items()}
 
 
 def clauses_of(rules: Iterable[Rule]) -> list[Clause]:
@@ -85,10 +94,11 @@ class _Draft:
 def _compile(config: Config) -> tuple[tuple[Target, ...], list[Problem]]:
     targets: list[Target] = []
     problems: dict[Problem, None] = {}
+    by_dataset = rules_by_dataset(config)
     for location in config.locations.values():
         for spec in location.datasets.values():
             full = f"{location.name}.{spec.name}"
-            rules = rules_of(config, full)
+            rules = by_dataset.get(full, ())
             try:
                 found = _compile_dataset(config, location.name, spec, rules)
             except TooManyCasesError:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ropa.config.models import Config, Rule
 from ropa.connector import Condition, DatasetSpec
-from ropa.retention.compile import clauses_of, rules_of
+from ropa.retention.compile import clauses_of, rules_by_dataset
 from ropa.retention.conditions import is_satisfiable
 
 
@@ -76,9 +76,10 @@ def _plain(value: Any) -> Any:
 
 
 def _coverage(config: Config) -> Iterator[tuple[str, str, list[Rule]]]:
+    by_dataset = rules_by_dataset(config)
     for location in config.locations.values():
         for spec in location.datasets.values():
             dataset = f"{location.name}.{spec.name}"
-            rules = rules_of(config, dataset)
+            rules = by_dataset.get(dataset, ())
             for category in spec.data:
                 yield dataset, category, [rule for rule in rules if category in rule.data]
