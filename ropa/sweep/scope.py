@@ -95,6 +95,7 @@ def check_sources(
     tell_of = tell or (lambda _error: None)
     unreachable: dict[str, str] = {}
     problems: dict[str, Problem] = {}
+    asked: set[str] = set()
     for target in targets:
         if target.location in unreachable:
             continue
@@ -104,6 +105,9 @@ def check_sources(
             path = f"location.{target.location}.dataset.{target.dataset}"
             for message in connector.problems(target.dataset, selection):
                 problems[message] = Problem(path, message)
+            if target.location in asked:
+                continue
+            asked.add(target.location)
             health = connector.check()
             if not health.is_reachable:
                 unreachable[target.location] = "unreachable"
