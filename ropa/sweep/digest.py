@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.clock import timestamp
-from ropa.ledger.canonical import canonical
+from ropa.ledger.canonical import MAX_LINE, canonical
 from ropa.sweep import blocks
 from ropa.sweep.site import Site
 from ropa.sweep.tables import PlannedReference, PlannedStay, PlanRow, TargetRow
@@ -113,20 +113,7 @@ def ledger_fields(site: Site, plan: PlanRow, rows: Sequence[TargetRow], active_h
         "author": plan.author,
         "approvals": plan.approvals_needed,
         "records": records,
-        "targets": [
-            {
-                "dataset": f"{row.location}.{row.dataset}",
-                "scope": row.scope,
-                "action": row.action,
-                "rules": row.rules,
-                "due": row.due,
-                "held": row.held,
-                "blocked": row.blocked,
-                "unanchored": row.unanchored,
-                "records": row.records,
-            }
-            for row in rows
-        ],
+        "targets": _told(rows),
         "caps": {
             "max_records": site.config.safety.max_records,
             "share_pct": round(site.config.safety.max_share * 100),
@@ -135,3 +122,42 @@ def ledger_fields(site: Site, plan: PlanRow, rows: Sequence[TargetRow], active_h
         "growth_pct": round(100 * (records - before) / before) if before else 0,
         "holds": active_holds,
     }
+
+
+_SUMMED = ("due", "held", "blocked", "unanchored", "records")
+_ALL = "*"
+"""The dataset and the rule of a sum over many; no name can be it."""
+_ROOM = MAX_LINE - 700
+"""Bytes of a ledger line that targets may take; the other fields of a plan's line take fewer than the rest."""
+
+
+def _told(rows: Sequence[TargetRow]) -> list[dict[str, Any]]:
+    """Return what the ledger line tells of each target. Where they are too many for one line, those of which there is
+    nothing to tell are summed up, and where that is not enough, all of them: by scope and action, under ``*``. The
+    plan's digest covers each of them either way."""
+    targets = [
+        {
+            "dataset": f"{row.location}.{row.dataset}",
+            "scope": row.scope,
+            "action": row.action,
+            "rules": row.rules,
+            **{name: getattr(row, name) for name in _SUMMED},
+        }
+        for row in rows
+    ]
+    if len(canonical(targets)) <= _ROOM:
+        return targets
+    quiet = [target for target in targets if not (target["due"] or target["unanchored"])]
+    told = [target for target in targets if target["due"] or target["unanchored"]] + _sums(quiet)
+    return told if len(canonical(told)) <= _ROOM else _sums(targets)
+
+
+def _sums(targets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    sums: dict[tuple[str, str], dict[str, Any]] = {}
+    for target in targets:
+        kind = target["scope"], target["action"]
+        one = {"dataset": _ALL, "scope": kind[0], "action": kind[1], "rules": [_ALL], **dict.fromkeys(_SUMMED, 0)}
+        into = sums.setdefault(kind, one)
+        for name in _SUMMED:
+            into[name] += target[name]
+    return list(sums.values())
