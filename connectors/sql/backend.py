@@ -157,11 +157,16 @@ class Backend(Protocol):
 
     batch_size: int
     """How many records a batch has unless configured: as many as this engine deletes in well under a second."""
+    most_surveyed: int
+    """Tables of so many rows are gone through in well under a second by one statement (``survey``); 0: none are."""
 
     # --- connections and transactions ---
 
     def reading(self) -> AbstractContextManager[Connection]:
         """Lend a connection that cannot write, outside any transaction; with the planning credentials."""
+
+    def looking(self) -> AbstractContextManager[Connection]:
+        """As ``reading``, but it may be a connection that was lent before: to plan with, never to read back with."""
 
     def writing(self) -> AbstractContextManager[Connection]:
         """Lend a connection that can write, outside any transaction; erased bytes are overwritten where possible."""

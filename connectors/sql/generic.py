@@ -61,6 +61,7 @@ class GenericBackend:
     """One schema of one database."""
 
     batch_size = 300
+    most_surveyed = 0
     """See ``Backend.batch_size``: text keys of three columns still fit into SQL Server's 2,100 parameters."""
 
     def __init__(self, spec: LocationSpec, url: URL, write_url: URL | None = None) -> None:
@@ -153,6 +154,8 @@ class GenericBackend:
         """See ``Backend.reading``. That it cannot write is for the credentials to see to; nothing is ever committed."""
         with self._reads.connect() as connection:
             yield connection
+
+    looking = reading
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

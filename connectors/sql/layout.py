@@ -69,6 +69,8 @@ class Layout:
     links: tuple[Link, ...] = ()
     decisions: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """What ``deciding.decide`` found out under this state of the schema."""
+    usable: set[str] = field(default_factory=set, compare=False, repr=False)
+    """Datasets that nothing was found to stand against under it."""
 
     def declared(self, name: str) -> Declared:
         """Return a dataset. Raises LocationError when it is not configured or its table does not exist."""

@@ -7,7 +7,7 @@ the location is open is read anew before the next call.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection, func, or_, select
@@ -24,6 +24,7 @@ from connectors.sql.layout import Declared, Layout, lay_out
 from connectors.sql.opening import open_backend
 from connectors.sql.problems import find_problems
 from connectors.sql.sparing import is_subject
+from connectors.sql.survey import survey
 from connectors.sql.throttle import Throttle
 from ropa.connector import (
     Action,
@@ -39,6 +40,7 @@ from ropa.connector import (
     Record,
     Scalar,
     Selection,
+    Tally,
     normalise_identifier,
 )
 from ropa.errors import LocationError
@@ -63,7 +65,7 @@ class SqlLocation:
         health = self._backend.health()
         if not health.may_read:
             return health
-        with translated(self._spec.name), self._backend.reading() as connection:
+        with translated(self._spec.name), self._backend.looking() as connection:
             layout = self._layout(connection)
         notes = [
             f"table {declared.table.name!r}: trigger {trigger!r} runs for every row that is deleted"
@@ -89,28 +91,32 @@ class SqlLocation:
 
     def datasets(self) -> Iterable[DatasetInfo]:
         """See ``Connector.datasets``: every table and view."""
-        with translated(self._spec.name), self._backend.reading() as connection:
+        with translated(self._spec.name), self._backend.looking() as connection:
             layout = self._layout(connection)
         return [_describe(table, layout) for table in layout.catalogue.tables.values()]
 
     def count(self, dataset: str) -> int:
         """See ``Connector.count``."""
-        with translated(self._spec.name), self._backend.reading() as connection:
+        with translated(self._spec.name), self._backend.looking() as connection:
             declared = self._layout(connection).declared(dataset)
             return int(connection.execute(select(func.count()).select_from(declared.table.plain())).scalar_one())
 
     def problems(self, dataset: str, selection: Selection | None = None) -> list[str]:
         """See ``Connector.problems``."""
-        with translated(self._spec.name), self._backend.reading() as connection:
+        with translated(self._spec.name), self._backend.looking() as connection:
             return find_problems(dataset, self._spec, self._layout(connection), selection, self._backend)
 
-    def find(self, selection: Selection) -> Iterator[Batch]:
-        """See ``Connector.find``. No lock is held while the caller has a batch in hand."""
+    def find(self, selection: Selection) -> Generator[Batch, None, Tally | None]:
+        """See ``Connector.find``. No lock is held while the caller has a batch in hand. Returns a ``Tally`` where one
+        statement could tell that there is nothing to list."""
         size = self._spec.batch_size or self.capabilities.default_batch_size
-        with translated(self._spec.name), self._backend.reading() as connection:
+        with translated(self._spec.name), self._backend.looking() as connection:
             layout = self._layout(connection)
             self._usable(layout, selection.dataset)
+            if (tally := survey(connection, selection, layout, self._backend)) is not None:
+                return tally
             yield from Finder(selection, layout, self._backend, size=size).batches(connection)
+        return None
 
     def act(self, selection: Selection, batch: Batch, action: Action) -> Outcomes:
         """See ``Connector.act``."""
@@ -227,9 +233,12 @@ class SqlLocation:
     def _usable(self, layout: Layout, dataset: str) -> Declared:
         """Return a dataset that can be asked for. Raises LocationError, with the first problem, for one that cannot."""
         declared = layout.declared(dataset)
+        if dataset in layout.usable:
+            return declared
         if found := find_problems(dataset, self._spec, layout, None):
             msg = f"location {self._spec.name}: dataset {dataset}: {found[0]}"
             raise LocationError(msg, code="missing", next_step="Run `ropa check` and correct the configuration.")
+        layout.usable.add(dataset)
         return declared
 
 

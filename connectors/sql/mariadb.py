@@ -73,6 +73,7 @@ class MariadbBackend:
     """One database of a MariaDB or MySQL server."""
 
     batch_size = 40_000
+    most_surveyed = 0
     """See ``Backend.batch_size``."""
 
     def __init__(self, spec: LocationSpec, url: URL, write_url: URL | None = None) -> None:
@@ -187,6 +188,8 @@ class MariadbBackend:
         """See ``Backend.reading``."""
         with self._reads.connect() as connection:
             yield connection
+
+    looking = reading
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

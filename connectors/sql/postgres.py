@@ -48,6 +48,7 @@ class PostgresBackend:
     """One schema of one database."""
 
     batch_size = 30_000
+    most_surveyed = 0
     """See ``Backend.batch_size``."""
 
     def __init__(self, spec: LocationSpec, url: URL, write_url: URL | None = None) -> None:
@@ -87,6 +88,8 @@ class PostgresBackend:
         """See ``Backend.reading``."""
         with self._reads.connect() as connection:
             yield connection
+
+    looking = reading
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

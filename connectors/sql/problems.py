@@ -120,6 +120,8 @@ def _of_parent(declared: Declared, spec: LocationSpec, layout: Layout) -> Iterat
 def _of_changes(declared: Declared, layout: Layout, selection: Selection, backend: Backend) -> tuple[str, ...]:
     """Return why fields cannot be changed that way; those that do not exist are told elsewhere."""
     fields = tuple(change for change in selection.fields if declared.table.column(change.column) is not None)
+    if not fields:
+        return ()
     try:
         return ask(replace(selection, fields=fields), layout, backend).changes.problems
     except LocationError:

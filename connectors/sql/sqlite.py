@@ -41,6 +41,7 @@ from connectors.sql.keys import Values
 from connectors.sql.sqlite_catalogue import read_catalogue, schema_version
 from connectors.sql.sqlite_dates import SqliteDates
 from connectors.sql.sqlite_fetch import Fetching, raw_of
+from connectors.sql.sqlite_kept import KEPT, file_id
 from connectors.sql.sqlite_versions import RowTextVersions
 from connectors.sql.versions import new_salt
 from ropa.connector import Health
@@ -58,6 +59,7 @@ class SqliteBackend:
     """One SQLite file."""
 
     batch_size = 30_000
+    most_surveyed = 500_000
 
     def __init__(self, location: str, path: Path, *, is_vacuumed: bool = False) -> None:
         self._location = location
@@ -65,6 +67,7 @@ class SqliteBackend:
         self._is_vacuumed = is_vacuumed
         self._salt = new_salt()
         self._fetching = Fetching()
+        self._is_kept = True
         settings: dict[str, Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT"}
         self._reads: Engine = create_engine("sqlite://", creator=self._open_reading, poolclass=NullPool, **settings)
         self._writes: Engine = create_engine("sqlite://", creator=self._open_writing, poolclass=QueuePool, **settings)
@@ -102,6 +105,7 @@ class SqliteBackend:
             if not is_refused or os.access(self._path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
                 raise
             raw = self._open("mode=ro&immutable=1", _READ_CACHE_KIB)
+            self._is_kept = False  # it would not notice what others write meanwhile
         return raw
 
     def _open_writing(self) -> sqlite3.Connection:
@@ -115,6 +119,22 @@ class SqliteBackend:
         """See ``Backend.reading``."""
         with self._reads.connect() as connection:
             yield connection
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """See ``Backend.looking``."""
+        opened = file_id(self._path)
+        connection = KEPT.take(self, self._path) or self._reads.connect()
+        is_sound = False
+        try:
+            yield connection
+            connection.rollback()
+            is_sound = self._is_kept and raw_of(connection).text_factory is str
+        finally:
+            if is_sound:
+                KEPT.put(self, connection, opened)
+            else:
+                connection.close()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -199,7 +219,8 @@ class SqliteBackend:
         """See ``Backend.unhinted``: a unary plus (https://sqlite.org/optoverview.html#disqualifying_where_clause_terms_using_unary_)."""
         return UnaryExpression(column, operator=operators.custom_op("+"))
 
-    def dates(self, column: TableColumn, dating: Dating) -> SqliteDates:
+    @staticmethod
+    def dates(column: TableColumn, dating: Dating) -> SqliteDates:
         """See ``Backend.dates``."""
         return SqliteDates.of(column, dating)
 
@@ -251,6 +272,7 @@ class SqliteBackend:
 
     def close(self) -> None:
         """See ``Backend.close``."""
+        KEPT.drop(self)
         self._reads.dispose()
         self._writes.dispose()
 
