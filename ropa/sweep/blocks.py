@@ -15,7 +15,7 @@ from datetime import date
 from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy import Select, delete, exists, func, insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -28,6 +28,7 @@ from ropa.sweep.tables import (
     PlannedReference,
     PlannedReferring,
     PlannedStay,
+    TargetRow,
 )
 
 CHUNK = 1000
@@ -291,6 +292,17 @@ def has_any(session: Session, target_id: int | None) -> bool:
     """Tell whether a target has records; none once its plan is spent."""
     query = select(col(PlannedBlock.first_seq)).where(col(PlannedBlock.target_id) == target_id).limit(1)
     return session.scalar(query) is not None
+
+
+def kept(session: Session, plan_id: int) -> set[int]:
+    """Return the targets of a plan of which there is anything here: those with records, or with traces of some."""
+    found: set[int] = set()
+    for table in (PlannedBlock, *_BESIDE):
+        # Looked up target by target in the index: a large plan has millions of rows of some.
+        has_rows = exists().where(col(table.target_id) == col(TargetRow.id))
+        ids = session.scalars(select(col(TargetRow.id)).where(col(TargetRow.plan_id) == plan_id, has_rows))
+        found.update(target_id for target_id in ids if target_id is not None)
+    return found
 
 
 def count(session: Session, target_id: int) -> int:

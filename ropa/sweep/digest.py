@@ -66,7 +66,10 @@ def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str
         "targets": [{name: _said(getattr(row, name)) for name in _DECIDING} for row in rows],
     }
     state = hashlib.sha256(canonical(header) + b"\n")
+    kept = blocks.kept(session, plan.id or 0)
     for row in rows:
+        if row.id not in kept:
+            continue
         for block in blocks.blocks(session, row.id or 0):
             parts = block.keys.encode(), block.versions.encode(), block.due_on
             # How long each part is stands before it: no two plans make the same stream.

@@ -156,8 +156,8 @@ def drop_keys(site: Site, plan_id: int) -> None:
         own_changes.forget(session, plan_id)
         session.execute(update(BatchRow).where(col(BatchRow.plan_id) == plan_id).values(members=None))
         session.commit()
-        for target_id in session.scalars(select(col(TargetRow.id)).where(col(TargetRow.plan_id) == plan_id)).all():
-            blocks.forget(session, target_id or 0)
+        for target_id in sorted(blocks.kept(session, plan_id)):
+            blocks.forget(session, target_id)
     erase_freed_pages(site)
 
 
