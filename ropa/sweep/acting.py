@@ -152,7 +152,7 @@ class Actor:
         session.execute(
             update(BatchRow)
             .where(col(BatchRow.id) == batch_id)
-            .values(settled_at=self.site.now(), outcomes=dict(counts))
+            .values(settled_at=self.run.journal.now(), outcomes=dict(counts))
             .execution_options(synchronize_session=False)
         )
         after = dict(Counter(before) + Counter(counts))

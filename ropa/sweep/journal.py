@@ -27,7 +27,7 @@ from ropa.ledger.chain import CHECKPOINT_NAME
 from ropa.ledger.note import Checkpoint
 from ropa.ledger.store import Ledger
 from ropa.sweep.lock import Lease, run_lock
-from ropa.sweep.safety import check_clock
+from ropa.sweep.safety import FrozenNow, check_clock
 from ropa.sweep.site import TOOL, Site
 from ropa.sweep.state import get_state, set_state
 from ropa.sweep.tables import HoldRow, IssuedId, RunRow
@@ -39,10 +39,14 @@ _HOLD_LINES = frozenset({"hold", "hold_release"})
 class Journal:
     """The open ledger of a site, for the one writer."""
 
-    def __init__(self, site: Site, ledger: Ledger, lease: Lease, batches: Mapping[bytes, Batch]) -> None:
+    def __init__(
+        self, site: Site, ledger: Ledger, lease: Lease, batches: Mapping[bytes, Batch], watch: FrozenNow
+    ) -> None:
         self.site = site
         self.ledger = ledger
         self.lease = lease
+        self.now = watch.now
+        """The instant that lines carry: also after the wall clock jumped, that of the clock that opened the ledger."""
         self._batches = batches
         """What had an intent when the ledger was opened."""
 
@@ -50,13 +54,13 @@ class Journal:
         """Return a fresh id for ledger lines, known to the database before any line carries it."""
         fresh = secrets.token_hex(8)
         with Session(self.site.engine) as session, session.begin():
-            session.add(IssuedId(id=fresh, at=self.site.now()))
+            session.add(IssuedId(id=fresh, at=self.now()))
         return fresh
 
     def append(self, type_: str, *, run: str, **fields: Any) -> int:
         """Append one durable line, with the present instant. Returns its ``seq``. Raises RefusedError when it cannot
         be written (full or read-only disk) or the clock is behind the ledger."""
-        return self.ledger.append(type_, run=run, at=self.site.now(), **fields)
+        return self.ledger.append(type_, run=run, at=self.now(), **fields)
 
     def checkpoint(self) -> Checkpoint:
         """Sign the whole ledger, remember its size, and put the checkpoint where the configuration says."""
@@ -135,9 +139,10 @@ def writing(site: Site, *, accepts_gap: bool = False) -> Iterator[Journal]:
     """
     with run_lock(site) as lease:
         ledger, batches = open_ledger(site)
+        watch = FrozenNow(site)
         if not accepts_gap:
-            check_clock(site, ledger, site.now())
-        journal = Journal(site, ledger, lease, batches)
+            check_clock(site, ledger, watch.started)
+        journal = Journal(site, ledger, lease, batches, watch)
         if ledger.newest is None:
             journal.checkpoint()  # its making was cut off before the first one
         if ledger.recovered_bytes:

@@ -128,7 +128,7 @@ class Run:
         self.journal.append("run_end", run=self.id, state=state, code=code, totals=totals, rules=rules)
         with Session(site.engine) as session, session.begin():
             row = session.get_one(RunRow, self.id)
-            row.state, row.code, row.ended_at, row.totals = state, code, site.now(), totals
+            row.state, row.code, row.ended_at, row.totals = state, code, self.journal.now(), totals
         log.info("run-end", extra={"mode": self.mode, "state": state, "code": code, "totals": totals})
 
     def check(self, interruption: Interruption | None) -> None:

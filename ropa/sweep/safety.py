@@ -98,19 +98,30 @@ def disposed_in_7_days(site: Site, now: datetime) -> int:
 
 
 class FrozenNow:
-    """``now`` of a run: taken once, and watched: a wall clock that jumps in mid-run stops it."""
+    """``now`` of whoever writes: taken once, and watched: a wall clock that jumps in mid-run stops it."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.started = site.now()
         self._monotonic = clock.monotonic()
 
+    def now(self) -> datetime:
+        """Return the present instant; under a clock that has jumped, the instant that it would be without the jump.
+
+        So nothing that is written after a jump carries its time: the next run would take the jump for accepted.
+        """
+        now, expected = self.site.now(), self._expected()
+        return now if abs(now - expected) <= WALL_JUMP else expected
+
     def check(self) -> None:
         """Raise RefusedError when wall clock and monotonic clock have drifted apart by more than 60 seconds."""
-        expected = self.started + timedelta(seconds=clock.monotonic() - self._monotonic)
-        if abs(self.site.now() - expected) > WALL_JUMP:
+        if abs(self.site.now() - self._expected()) > WALL_JUMP:
             raise RefusedError(
                 "the system clock jumped during the run",
                 next_step="Set the clock right, then run again; what was done stands in the ledger.",
                 code="clock-jump",
             )
+
+    def _expected(self) -> datetime:
+        elapsed = timedelta(seconds=int(clock.monotonic() - self._monotonic))
+        return self.started + elapsed

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sweep_kit import SIMPLE, contacts
 
+from ropa.clock import timestamp
 from ropa.errors import RefusedError
 from ropa.sweep import holds
 
@@ -94,6 +95,26 @@ def test_a_clock_that_jumps_back_in_mid_run_stops_it_too_and_the_batch_stays_ope
     world.apply(plan)
     assert sum(world.target(plan).outcomes.values()) == 6
     assert world.ids() == [101]
+    assert world.audit() == 0
+
+
+@pytest.mark.parametrize("jump", [{"days": 3650}, {"days": 4}, {"days": -9000}])
+def test_what_a_run_writes_after_the_clock_jumped_does_not_make_the_jump_accepted(world, jump):
+    """Its last line under the new time would: the next run would find no gap, and everything due by then would go."""
+    plan = world.plan()
+    world.approve(plan)
+    before = world.site.now()
+    world.crm.after_act = lambda *_: world.clock.forward(**jump)
+    refused(world.apply, plan, code="clock-jump")
+    world.crm.after_act = None
+    left = world.ids()
+    assert max(event["at"] for event in world.events()) < timestamp(before + timedelta(minutes=1))
+    assert world.events("run_end")[-1]["code"] == "clock-jump"
+    for call in (world.plan, world.sweep, lambda: world.apply(plan)):
+        refused(call, code="clock-forward" if jump["days"] > 0 else "clock-behind")
+    assert world.ids() == left
+    world.clock.forward(days=-jump["days"])
+    assert world.apply(plan).document["outcomes"] == {"purged": 4}
     assert world.audit() == 0
 
 
