@@ -9,11 +9,13 @@ Invariant: the service remembers nothing that matters, so it may be killed at an
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from ropa.clock import calendar_day, monotonic, timestamp
@@ -84,17 +86,20 @@ class Schedule:
     _failures: int = 0
     _wait_until: float = 0.0
     _is_waiting_for_other: bool = False
-    _stopped: threading.Event = field(default_factory=threading.Event)
+    _is_asked: bool = False
+    _signals: queue.SimpleQueue[bool] = field(default_factory=queue.SimpleQueue)
+    """What signal handlers put, which cannot lock up with the thread they interrupt. True asks for a look."""
 
     def look(self) -> None:
         """Sweep if tonight asks for it; whatever goes wrong is told, never raised."""
+        is_asked, self._is_asked = self._is_asked, False
         if self.interruption.signum is not None or self.seconds() < self._wait_until:
             return
         try:
             with self.open_site() as site:
-                self._look(site)
+                self._look(site, is_asked=is_asked)
         except BusyError as error:
-            if not self._is_waiting_for_other:
+            if is_asked or not self._is_waiting_for_other:
                 self.tell("waiting", {"code": error.code or "busy", "message": error.message})
             self._is_waiting_for_other = True
             return
@@ -119,7 +124,7 @@ class Schedule:
         except Exception as error:  # noqa: BLE001 - as above
             self.tell("watch-failed", {"code": "unexpected", "message": type(error).__name__})
 
-    def _look(self, site: Site) -> None:
+    def _look(self, site: Site, *, is_asked: bool) -> None:
         zone, done = site.config.timezone, nights_done(site.engine, site.config.timezone)
         wanted = night_wanted(site.now(), self.at, zone, done)
         if wanted is not None:
@@ -140,6 +145,8 @@ class Schedule:
         if get_state(site, "next_sweep_at") != due:
             set_state(site, next_sweep_at=due)
             self.tell("next", {"next_sweep_at": due})
+        if is_asked:
+            self.tell("looked", {"next_sweep_at": due})
 
     def _pause(self) -> None:
         self._wait_until = self.seconds() + PAUSES[min(self._failures, len(PAUSES) - 1)]
@@ -150,7 +157,6 @@ class Schedule:
         ``LAST_CALL_SECONDS``."""
         from apscheduler.executors.pool import ThreadPoolExecutor
         from apscheduler.schedulers.background import BackgroundScheduler
-        from apscheduler.triggers.interval import IntervalTrigger
 
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of each look that a long sweep leaves out
         # Looks that could not be had in time melt into one; never two at once; none is dropped for being late.
@@ -166,23 +172,59 @@ class Schedule:
             idle.clear()
             try:
                 self.look()
+                if self._is_asked:  # in the meantime, when no other look could begin
+                    self.look()
             finally:
                 idle.set()
 
         self.tell("started", {"at": self.at.isoformat("minutes")})
         now = datetime.now(UTC)
-        scheduler.add_job(look, IntervalTrigger(seconds=LOOK_SECONDS, timezone=UTC), id="look", next_run_time=now)
-        scheduler.add_job(
-            self.look_after, IntervalTrigger(seconds=WATCH_SECONDS, timezone=UTC), id="watch", next_run_time=now
-        )
+        scheduler.add_job(look, _after_each(LOOK_SECONDS), id="look", next_run_time=now)
+        scheduler.add_job(self.look_after, _after_each(WATCH_SECONDS), id="watch", next_run_time=now)
         scheduler.start()
-        self._stopped.wait()
+        while self.interruption.signum is None:
+            self._keep_waking(scheduler)
         scheduler.remove_all_jobs()
         idle.wait(LAST_CALL_SECONDS)
         scheduler.shutdown(wait=False)
         return self.interruption.signum or 0
 
+    def _keep_waking(self, scheduler: Any) -> None:
+        """Wait for a signal, then for as long as a look may take to come, by a clock that nobody can set.
+
+        APScheduler knows its next waking as a time of the wall clock: set back by a year, it would sleep for a year.
+        """
+        try:
+            is_asked = self._signals.get(timeout=LOOK_SECONDS)
+        except queue.Empty:
+            is_asked = False
+        if is_asked:
+            self._is_asked, self._wait_until = True, 0.0
+        now = datetime.now(UTC)
+        for job in scheduler.get_jobs():
+            if is_asked or job.next_run_time - now > job.trigger.interval:
+                job.modify(next_run_time=now)
+
     def stop(self, signum: int) -> None:
         """End ``serve``: called by a signal handler."""
         self.interruption.signum = signum
-        self._stopped.set()
+        self._signals.put(False)
+
+    def look_now(self) -> None:
+        """Look at once, whatever pause a failure asked for, and tell when the next sweep is due: called by a signal
+        handler."""
+        self._signals.put(True)
+
+
+def _after_each(seconds: int) -> Any:
+    """Return a trigger that counts from the present waking and not from the one before.
+
+    So a clock that is put ten years ahead gives one look, and not a list of ten million that were missed.
+    """
+    from apscheduler.triggers.interval import IntervalTrigger
+
+    class AfterEach(IntervalTrigger):  # type: ignore[misc]
+        def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+            return now if previous_fire_time is None else now + timedelta(seconds=seconds)
+
+    return AfterEach(seconds=seconds, timezone=UTC)

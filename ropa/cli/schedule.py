@@ -15,8 +15,8 @@ import typer
 
 from ropa.cli.inputs import By, Fleet, Json
 from ropa.cli.logs import log_event
-from ropa.cli.output import SETTINGS, echo, escaped, line, person, site, use_json
-from ropa.errors import CallError
+from ropa.cli.output import SETTINGS, echo, escaped, line, person, result, site, use_json
+from ropa.errors import CallError, LocationError
 
 if TYPE_CHECKING:
     from ropa.sweep.site import Site
@@ -36,12 +36,22 @@ def schedule(
             "--metrics", metavar="[HOST:]PORT", help="Serve numbers for Prometheus there; without a host on loopback."
         ),
     ] = None,
+    test_notice: Annotated[
+        bool,
+        typer.Option(
+            "--test-notice", help="Send one trial notice by every channel of [notify], say what became of it, and end."
+        ),
+    ] = False,
     by: By = None,
     fleet: Fleet = None,
     as_json: Json = False,
 ) -> None:
-    """Sweep every night, as a service: one run a date, caught up once after downtime. Ends with SIGTERM or Ctrl-C."""
+    """Sweep every night, as a service: one run a date, caught up once after downtime. Ends with SIGTERM or Ctrl-C;
+    SIGUSR1 makes it look at once."""
     use_json(as_json)
+    if test_notice:
+        _try_channels()
+        return
     from datetime import time
 
     from ropa.clock import now, timestamp
@@ -80,10 +90,35 @@ def schedule(
         serve(numbers, *address)
     signal.signal(signal.SIGINT, lambda signum, _frame: service.stop(signum))
     signal.signal(signal.SIGTERM, lambda signum, _frame: service.stop(signum))
+    signal.signal(signal.SIGUSR1, lambda _signum, _frame: service.look_now())
     code = 128 + service.serve()
     sys.stdout.flush()
     # A thread that did not settle in time must not keep the process: its batch is settled by the next start.
     os._exit(code)
+
+
+def _try_channels() -> None:
+    """Raise CallError where no channel is configured; exit with 5 where one did not take the notice."""
+    from ropa.clock import now
+    from ropa.wiring import open_teller
+
+    with site() as opened:
+        teller = open_teller(opened.config)
+        if not teller.channels and teller.healthcheck is None:
+            raise CallError(
+                "nobody is told: [notify] has no channel",
+                next_step="Write [notify.mail], [notify.webhook] or healthcheck into config/retention.toml.",
+            )
+        found = teller.try_out(at=now(), origin=opened.config.origin)
+    told = [{"channel": name, "accepted": code is None, "code": code} for name, code in found.items()]
+
+    def show() -> None:
+        for name, code in found.items():
+            echo(f"{name:<11} {'accepted' if code is None else f'NOT accepted ({code})'}")
+
+    result({"schema": "ropa.test-notice/1", "channels": told}, show)
+    if any(found.values()):
+        raise typer.Exit(LocationError.exit_code)
 
 
 def _read_address(text: str | None) -> tuple[str, int] | None:

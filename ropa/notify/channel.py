@@ -39,6 +39,8 @@ class Message:
     origin: str | None
     """``[ledger] origin``, to tell several folders apart."""
     news: News
+    is_trial: bool = False
+    """Sent because a person wants to see that it arrives; it tells of nothing."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -46,6 +48,7 @@ class Message:
         passed = {matter.key: matter for matter in self.news.passed}
         return {
             "schema": "ropa.notice/1",
+            **({"trial": True} if self.is_trial else {}),
             "id": self.id,
             "sent_at": timestamp(self.at),
             "origin": self.origin,

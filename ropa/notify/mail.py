@@ -55,7 +55,7 @@ class MailChannel:
         domain = self.settings.sender.partition("@")[2]
         mail = EmailMessage()
         mail["From"], mail["To"] = self.settings.sender, ", ".join(self.settings.to)
-        mail["Subject"] = words.subject(message.news)
+        mail["Subject"] = words.subject(message)
         mail["Date"] = format_datetime(message.at)
         mail["Message-ID"] = make_msgid(message.id, domain)
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from ropa.errors import BusyError, CallError
 from ropa.notify.channel import Channel, ChannelError, Message
@@ -18,6 +19,7 @@ from ropa.notify.webhook import Healthcheck
 from ropa.sweep import matters, night, notices
 from ropa.sweep.channels import HEALTHCHECK, note_trouble
 from ropa.sweep.matters import Look, code_of
+from ropa.sweep.notices import News
 from ropa.sweep.run import InterruptedRunError
 from ropa.sweep.site import Site
 
@@ -45,6 +47,18 @@ class Teller:
             for name, opening in self.channels.items():
                 self._tell(site, name, opening, found)
             self._report(site)
+
+    def try_out(self, *, at: datetime, origin: str | None) -> dict[str, str | None]:
+        """Send a trial notice by each channel and call the healthcheck, once; note nothing. Return for each the code of
+        what went wrong, None where it was accepted."""
+        message = Message(secrets.token_hex(8), at, origin, News((), (), ()), is_trial=True)
+        found: dict[str, str | None] = {}
+        for name, opening in self.channels.items():
+            found[name] = _attempt(lambda opening=opening: opening().send(message))  # type: ignore[misc]
+        if self.healthcheck is not None:
+            healthcheck = self.healthcheck
+            found[HEALTHCHECK] = _attempt(lambda: healthcheck().call())
+        return found
 
     def _tell(self, site: Site, name: str, opening: Opening, found: Look) -> None:
         news = notices.untold(site, name, found)

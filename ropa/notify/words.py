@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 
 from ropa.notify.channel import MOST, Message
 from ropa.sweep.matters import Kind, Matter
-from ropa.sweep.notices import News
 
 
-def subject(news: News) -> str:
+def subject(message: Message) -> str:
     """Return the subject of a mail."""
+    if message.is_trial:
+        return "[ropa] trial: nothing is the matter"
+    news = message.news
     parts = [f"{len(news.new)} to look at"] if news.new else []
     if news.over:
         parts.append(f"{len(news.over)} resolved")
@@ -22,6 +24,8 @@ def subject(news: News) -> str:
 
 def text(message: Message) -> str:
     """Return the text of a mail."""
+    if message.is_trial:
+        return f"{_TRIAL}\n{_signature(message)}\n"
     news = message.news
     lines = []
     if news.new:
@@ -37,9 +41,20 @@ def text(message: Message) -> str:
         lines.append("")
     lines += [
         "`ropa status` shows how things stand now. Each matter is told once, and once more when it is over.",
-        f"{message.origin or 'ropa'}, message {message.id}",
+        _signature(message),
     ]
     return "\n".join(lines) + "\n"
+
+
+_TRIAL = """\
+This is a trial. Somebody ran `ropa schedule --test-notice` to see that notices reach you: they do.
+
+Nothing is the matter, and there is nothing to do.
+"""
+
+
+def _signature(message: Message) -> str:
+    return f"{message.origin or 'ropa'}, message {message.id}"
 
 
 def sentence(matter: Matter) -> str:

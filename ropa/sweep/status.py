@@ -16,6 +16,7 @@ from ropa.clock import timestamp
 from ropa.sweep import findings
 from ropa.sweep.channels import channels, failing
 from ropa.sweep.nights import SUCCEEDED, SWEEP, outlived, recent_gaps
+from ropa.sweep.safety import BACKWARD_TOLERANCE
 from ropa.sweep.site import Site
 from ropa.sweep.state import get_state
 from ropa.sweep.stops import INCOMPLETE
@@ -74,6 +75,8 @@ def status(site: Site) -> dict[str, Any]:
         reasons.append("no sweep has succeeded yet")
     elif now - last > DEAD_MAN:
         reasons.append(f"no sweep has succeeded since {timestamp(last)}")
+    elif last - now > BACKWARD_TOLERANCE:
+        reasons.append(f"this machine's clock ({timestamp(now)}) is behind the last sweep ({timestamp(last)})")
     if get_state(site, "halt"):
         reasons.append("runs are halted")
     stopped = [row for row in rows if row.stopped_by and row.records]

@@ -44,7 +44,7 @@ class Child:
     """A `ropa` that waits at its door, runs, or has ended."""
 
     def __init__(self, server: Server, pid: int, stdout: Path, stderr: Path) -> None:
-        self.server, self.pid, self._stdout, self._stderr = server, pid, stdout, stderr
+        self.server, self.pid, self.stdout, self.stderr = server, pid, stdout, stderr
 
     def go(self) -> Child:
         self.server.ask("go", pids=[self.pid])
@@ -58,7 +58,7 @@ class Child:
         answer = self.server.ask("wait", pid=self.pid, seconds=seconds, then=then)
         if answer["code"] is None:
             return None
-        return Ended(answer["code"], self._stdout.read_text(), self._stderr.read_text(), answer["seconds"])
+        return Ended(answer["code"], self.stdout.read_text(), self.stderr.read_text(), answer["seconds"])
 
     def ended(self) -> Ended:
         found = self.wait()
@@ -92,14 +92,16 @@ setattr(owner, {method!r}, patched)
 class Server:
     """The fork server (forkserver.py) and its children."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._count = folder, 0
+    def __init__(self, folder: Path, *through: str, env: dict[str, str] | None = None) -> None:
+        """``through``: the command that starts it; ``env``: what it gets besides, and what its children get by
+        default."""
+        self.folder, self._count, self._env = folder, 0, env or {}
         folder.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("forkserver.py"))],
+            [*through, sys.executable, str(Path(__file__).with_name("forkserver.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment(),
+            env=environment(**self._env),
             text=True,
         )
 
@@ -127,7 +129,7 @@ class Server:
             "start",
             arguments=[str(argument) for argument in arguments],
             cwd="/",
-            env=environment(**(env or {})),
+            env=environment(**{**self._env, **(env or {})}),
             stdout=str(stdout),
             stderr=str(stderr),
             modules=str(modules) if modules else None,

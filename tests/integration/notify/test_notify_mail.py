@@ -3,6 +3,7 @@
 import email
 import socket
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import policy
 
@@ -210,3 +211,14 @@ def test_a_server_that_is_not_there_is_a_code():
     with pytest.raises(ChannelError) as failed:
         MailChannel(Mail("127.0.0.1", 1, "ropa@example.org", ("a@example.org",))).send(MESSAGE)
     assert failed.value.code == "mail-unreachable"
+
+
+def test_a_trial_is_marked_as_one_and_tells_of_nothing(post):
+    box = post()
+    channel(box).send(replace(MESSAGE, news=News((), (), ()), is_trial=True))
+    mail = email.message_from_bytes(box.mails[0][3], policy=policy.default)
+    assert mail["Subject"] == "[ropa] trial: nothing is the matter"
+    text = mail.get_content()
+    assert "This is a trial." in text
+    assert "To look at" not in text
+    assert "ropa.example/test, message 0123456789abcdef" in text

@@ -202,3 +202,53 @@ logging.getLogger("connectors.sql").info("batch", extra={"count": 3})
     assert "kanarie" not in ran.stderr
     assert ran.stderr.isascii()
     assert (logged[3]["text"], logged[3]["thing"], logged[4]["count"]) == ("a\nb\u2028\x1b[2J", "object", 3)
+
+
+def told_before(folder):
+    with contextlib.closing(sqlite3.connect(folder.home / "var" / "ropa.db")) as raw:
+        return raw.execute("SELECT * FROM notice").fetchall(), raw.execute("SELECT * FROM state ORDER BY key").fetchall()
+
+
+def test_a_trial_notice_goes_out_by_every_channel_once_and_nothing_is_noted(folder, hook):
+    before = told_before(folder)
+    ran = folder.run("schedule", "--test-notice", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == {
+        "schema": "ropa.test-notice/1",
+        "channels": [
+            {"channel": "webhook", "accepted": True, "code": None},
+            {"channel": "healthcheck", "accepted": True, "code": None},
+        ],
+    }
+    (method, _, headers, body), ping = hook.taken
+    assert (method, ping[0], ping[1]) == ("POST", "GET", "/ping")
+    notice = json.loads(body)
+    assert (notice["schema"], notice["trial"], notice["new"], notice["resolved"]) == ("ropa.notice/1", True, [], [])
+    assert is_signed(headers, body)
+    assert told_before(folder) == before
+    words = folder.run("schedule", "--test-notice")
+    assert (words.returncode, words.stdout) == (0, "webhook     accepted\nhealthcheck accepted\n")
+
+
+def test_a_trial_says_which_channel_did_not_take_it_and_tries_the_others(folder, hook):
+    ran = folder.run("schedule", "--test-notice", "--json", HOOK="http://127.0.0.1:9/hook?token=kanarie")
+    assert ran.returncode == 5
+    assert [(one["channel"], one["accepted"], one["code"]) for one in json.loads(ran.stdout)["channels"]] == [
+        ("webhook", False, "webhook-unreachable"),
+        ("healthcheck", True, None),
+    ]
+    assert "kanarie" not in ran.stdout + ran.stderr
+    words = folder.run("schedule", "--test-notice", HOOK="http://127.0.0.1:9/hook?token=kanarie")
+    assert words.stdout.startswith("webhook     NOT accepted (webhook-unreachable)\n")
+    (folder.home / "secret").unlink()
+    assert folder.run("schedule", "--test-notice").returncode == 5
+
+
+def test_a_trial_where_nobody_is_told_is_a_wrong_call(folder, hook):
+    config = folder.home / "config" / "retention.toml"
+    text = config.read_text()
+    config.write_text(text[: text.index("[notify]")] + text[text.index("[location.crm]") :])
+    ran = folder.run("schedule", "--test-notice", "--json")
+    assert ran.returncode == 2
+    assert json.loads(ran.stdout)["schema"] == "ropa.error/1"
+    assert hook.taken == []
