@@ -23,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "kills"))
 
 from ropa_runs import Child, Ended, Server
 
+__all__ = ["Clock", "Ended", "Processes", "Service"]
+
 UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 """Root reads whatever a file's mode says; without these capabilities it does not."""
 SERVICE_MODULES = (
@@ -118,7 +120,7 @@ class Service:
 
     @property
     def errors(self) -> str:
-        return self.child.stderr.read_text()
+        return str(self.child.stderr.read_text())
 
     def wait_for(self, *events: str, seconds: float = 60) -> list[dict[str, Any]]:
         """Return what it said, since it was last listened to, up to one of these events."""
@@ -129,7 +131,7 @@ class Service:
                 if told[number]["event"] in events:
                     fresh, self._heard = told[self._heard : number + 1], number + 1
                     return fresh
-            assert time.monotonic() < until, f"none of {events} in {seconds} s: {told[self._heard:]} {self.errors}"
+            assert time.monotonic() < until, f"none of {events} in {seconds} s: {told[self._heard :]} {self.errors}"
             time.sleep(0.005)
 
     def ask(self) -> None:

@@ -68,9 +68,7 @@ class Judge:
         """After a good night: what had to be gone is gone."""
         self.never_early(night, what)
         late = sorted(
-            item
-            for item in self.there() - self.held
-            if item[0] in datasets and self.sources.last_day[item] < night
+            item for item in self.there() - self.held if item[0] in datasets and self.sources.last_day[item] < night
         )
         assert not late, f"{what}: late on {night}: {[(item, self.sources.last_day[item]) for item in late]}"
 
@@ -149,6 +147,8 @@ class Judge:
         cleared = sum(1 for dataset, _ in self.gone if dataset == "visits")
         assert told["anonymised"] == cleared, f"{told} told, {cleared} cleared"
         # A killed batch may have gone before its receipt; the next run tells of it as absent.
-        assert told["purged"] <= len(self.gone) - cleared <= told["purged"] + told["absent"], f"{told}, {len(self.gone)} gone"
+        assert told["purged"] <= len(self.gone) - cleared <= told["purged"] + told["absent"], (
+            f"{told}, {len(self.gone)} gone"
+        )
         intents = sum(event["leaves"] for event in self.lines("intent"))
         assert intents == sum(told.values()), f"{intents} intended, {told} told"

@@ -204,17 +204,17 @@ class Sources:
         (self.folder / "register.toml").write_text(register)
         for back in range(max(kind.oldest for kind in KINDS), 0, -1):
             day = start - timedelta(days=back)
-            self.arrive(day, lambda kind, back=back: back <= kind.oldest)
+            self.arrive(day, frozenset(kind.name for kind in KINDS if back <= kind.oldest))
         for kind in KINDS:  # each rule has something that is past its end on the first day
             self._add(kind, start - timedelta(days=kind.oldest + 300 if kind.name == "invoices" else kind.oldest + 1))
 
-    def arrive(self, day: date, which: Callable[[Kind], bool] = lambda _kind: True) -> None:
-        """Let the records of a day arrive; the ends of months bring more."""
+    def arrive(self, day: date, which: frozenset[str] = frozenset(kind.name for kind in KINDS)) -> None:
+        """Let the records of a day arrive, in some datasets; the ends of months bring more."""
         is_edge = day.month != (day + timedelta(days=1)).month or day.day == 1
         for kind in KINDS:
             count = kind.a_day * (4 if is_edge else 1)
             for _ in range(int(count + self.random.random())):
-                if which(kind):
+                if kind.name in which:
                     self._add(kind, day)
 
     def many(self, day: date, count: int) -> None:
@@ -253,7 +253,12 @@ class Sources:
                     found |= {(dataset, str(key)) for dataset, key in source.execute(question)}
         for place, dataset in (("cvs", "applications"), ("scans", "scans")):
             if place not in absent:
-                found |= {(dataset, name) for name in os.listdir(self.path(place)) if name.endswith(".txt")}
+                found |= {
+                    (dataset, name)
+                    for path in self.path(place).iterdir()
+                    for name in [path.name]
+                    if name.endswith(".txt")
+                }
         return found
 
 
