@@ -9,10 +9,12 @@ Invariant: the service remembers nothing that matters, so it may be killed at an
 from __future__ import annotations
 
 import logging
-import queue
+import select
+import signal
+import socket
 import threading
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -87,8 +89,7 @@ class Schedule:
     _wait_until: float = 0.0
     _is_waiting_for_other: bool = False
     _is_asked: bool = False
-    _signals: queue.SimpleQueue[bool] = field(default_factory=queue.SimpleQueue)
-    """What signal handlers put, which cannot lock up with the thread they interrupt. True asks for a look."""
+    _is_called: bool = False
 
     def look(self) -> None:
         """Sweep if tonight asks for it; whatever goes wrong is told, never raised."""
@@ -182,38 +183,54 @@ class Schedule:
         scheduler.add_job(look, _after_each(LOOK_SECONDS), id="look", next_run_time=now)
         scheduler.add_job(self.look_after, _after_each(WATCH_SECONDS), id="watch", next_run_time=now)
         scheduler.start()
-        while self.interruption.signum is None:
-            self._keep_waking(scheduler)
+        with _signals_heard() as heard:
+            while self.interruption.signum is None:
+                self._keep_waking(scheduler, heard)
         scheduler.remove_all_jobs()
         idle.wait(LAST_CALL_SECONDS)
         scheduler.shutdown(wait=False)
         return self.interruption.signum or 0
 
-    def _keep_waking(self, scheduler: Any) -> None:
+    def _keep_waking(self, scheduler: Any, heard: socket.socket) -> None:
         """Wait for a signal, then for as long as a look may take to come, by a clock that nobody can set.
 
         APScheduler knows its next waking as a time of the wall clock: set back by a year, it would sleep for a year.
         """
-        try:
-            is_asked = self._signals.get(timeout=LOOK_SECONDS)
-        except queue.Empty:
-            is_asked = False
-        if is_asked:
+        if select.select([heard], [], [], LOOK_SECONDS)[0]:
+            heard.recv(4096)
+        is_called, self._is_called = self._is_called, False
+        if is_called:
             self._is_asked, self._wait_until = True, 0.0
         now = datetime.now(UTC)
         for job in scheduler.get_jobs():
-            if is_asked or job.next_run_time - now > job.trigger.interval:
+            if is_called or job.next_run_time - now > job.trigger.interval:
                 job.modify(next_run_time=now)
 
     def stop(self, signum: int) -> None:
         """End ``serve``: called by a signal handler."""
         self.interruption.signum = signum
-        self._signals.put(False)
 
     def look_now(self) -> None:
         """Look at once, whatever pause a failure asked for, and tell when the next sweep is due: called by a signal
         handler."""
-        self._signals.put(True)
+        self._is_called = True
+
+
+@contextmanager
+def _signals_heard() -> Iterator[socket.socket]:
+    """Give a socket that can be read when a signal has come.
+
+    The kernel may hand a signal to any thread; a main thread that waits for anything else would then sleep on.
+    """
+    heard, written = socket.socketpair()
+    written.setblocking(False)
+    before = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+    try:
+        yield heard
+    finally:
+        signal.set_wakeup_fd(before)
+        heard.close()
+        written.close()
 
 
 def _after_each(seconds: int) -> Any:

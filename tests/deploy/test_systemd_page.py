@@ -32,9 +32,11 @@ export PATH=/mnt/bin:/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/mnt
 cd "$checkout"
 sh -e "$work/page.sh" >"$work/page.log" 2>&1 || { cat "$work/page.log"; exit 1; }
 
-# What systemd does before it starts a unit.
-install -d -m 0700 -o ropa -g ropa /var/lib/ropa
-install -m 0640 -g ropa examples/webassur/register.toml /etc/ropa/
+# The page's backup, the loss of everything, and the page's restore.
+for step in register backup; do sh -e "$work/$step.sh"; done
+rm -rf /var/lib/ropa
+sh -e "$work/restore.sh"
+ls -la /var/backups/ropa-keys /var/lib/ropa /var/lib/ropa/keys
 # ProtectSystem=strict, ProtectHome=, ProcSubset=pid and ProtectProc=invisible, for what follows.
 mount --bind /var/lib/ropa /var/lib/ropa
 mount -t proc -o subset=pid,hidepid=invisible proc /proc
@@ -47,8 +49,6 @@ unit() {
     setpriv --reuid ropa --regid ropa --clear-groups --no-new-privs --bounding-set -all --inh-caps -all \
         env -i PATH=/usr/bin:/bin $settings "$@"
 }
-unit /opt/ropa/bin/ropa init 2>&1
-unit /opt/ropa/bin/ropa register import register.toml --by An --reason "first version" >/dev/null
 unit sh -c '! touch /etc/ropa/config/new 2>/dev/null && ! cat /etc/ropa/credentials/read/* 2>/dev/null'
 unit /opt/ropa/bin/ropa status || test $? = 1
 unit timeout --signal=TERM --preserve-status 8 \
@@ -73,7 +73,14 @@ def test_a_new_user_who_follows_the_page_has_units_that_run(tmp_path: Path):
     if os.geteuid() != 0:
         pytest.skip("root: only root can lay a clean root over this one")
     text = (ROOT / "docs/how-to/deploy.md").read_text(encoding="utf-8")
-    (block,) = [one.text for one in check_docs.blocks(text) if "systemd-sysusers" in one.text]
+    blocks = [one.text for one in check_docs.blocks(text)]
+    (block,) = [one for one in blocks if "systemd-sysusers" in one]
+    (register,) = [one for one in blocks if "ropa() {" in one]
+    (function,) = [line for line in register.splitlines() if line.startswith("ropa() {")]
+    for name, mark in (("register", "ropa() {"), ("backup", "VACUUM INTO"), ("restore", '--reason "restored"')):
+        (steps,) = [one for one in blocks if mark in one]
+        kept = [line for line in steps.splitlines() if not line.startswith("systemctl ")]
+        (tmp_path / f"{name}.sh").write_text("\n".join([function, *kept, ""]), encoding="utf-8")
     outside = [path for path in ("/etc/ropa", "/opt/ropa", "/var/lib/ropa") if Path(path).exists()]
     # The checkout stays as it is: the page's own folder, a lock of the sample's size, rules that are there.
     shutil.copyfile(ROOT / "examples/webassur/config/retention.toml", tmp_path / "retention.toml")
@@ -81,6 +88,7 @@ def test_a_new_user_who_follows_the_page_has_units_that_run(tmp_path: Path):
         block.replace("/tmp/build", "/mnt/build")
         .replace("requirements/all.txt", f"requirements/{LOCK}.txt")
         .replace(" retention.toml ", f" {tmp_path}/retention.toml ")
+        .replace(" register.toml ", " examples/webassur/register.toml ")
         .replace("systemctl daemon-reload\n", "")
     )
     (tmp_path / "page.sh").write_text(changed, encoding="utf-8")
@@ -94,6 +102,9 @@ def test_a_new_user_who_follows_the_page_has_units_that_run(tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert "  - no sweep has succeeded yet" in lines
+    assert [line for line in lines if line.startswith("sound: ")], "after the restore"
+    assert "runs are allowed again" in lines
+    assert not [line for line in lines if "tombstones" in line and "drwx" in line][1:]
     assert "schedule ended with 143" in lines
     assert any(" started: at 03:30" in line for line in lines)
     assert not [line for line in lines if "not executable" in line or "Unknown" in line or "ignoring" in line]

@@ -62,6 +62,8 @@ KINDS = (
     Kind("scans", "scans", lambda day: months_after(day, 12), 400, 0.3),
 )
 
+ALL = frozenset(kind.name for kind in KINDS)
+
 CONFIG = """\
 timezone = "Europe/Brussels"
 [safety]
@@ -208,7 +210,7 @@ class Sources:
         for kind in KINDS:  # each rule has something that is past its end on the first day
             self._add(kind, start - timedelta(days=kind.oldest + 300 if kind.name == "invoices" else kind.oldest + 1))
 
-    def arrive(self, day: date, which: frozenset[str] = frozenset(kind.name for kind in KINDS)) -> None:
+    def arrive(self, day: date, which: frozenset[str] = ALL) -> None:
         """Let the records of a day arrive, in some datasets; the ends of months bring more."""
         is_edge = day.month != (day + timedelta(days=1)).month or day.day == 1
         for kind in KINDS:

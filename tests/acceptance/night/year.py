@@ -128,7 +128,7 @@ class Year:
     def day_before(self, night: date) -> None:
         """What people and customers do on the day before."""
         day = night - DAY
-        self.clock.set(at(day, 11))
+        self.clock.set(max(at(day, 11), self.judge.last_line_at() + timedelta(minutes=2)))
         self.sources.arrive(day)
         self.person_looks_at_the_clock(day)
         if night + 25 * DAY > self.mandates_until:
