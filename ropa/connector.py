@@ -501,7 +501,8 @@ class Capabilities:
     """Whether ``subject`` columns can be matched."""
     default_batch_size: int = 1000
     batches_at_once: int = 1
-    """Batches of one dataset that may be acted on at the same time, by processes that know nothing of each other."""
+    """Batches of one dataset that may be acted on at the same time: by threads that share the open location, and by
+    processes that know nothing of each other."""
 
 
 @dataclass(frozen=True, slots=True)

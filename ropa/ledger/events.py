@@ -23,6 +23,8 @@ FIRST_PREV = "0" * 64
 COMMON = frozenset({"v", "seq", "prev", "at", "run", "type"})
 MAX_LEAVES = MAX_BATCH
 OUTCOME_WORDS = frozenset(str(word) for word in OutcomeWord)
+ALL = "*"
+"""Where there are too many names for one line: all of them together; no name of the configuration can be it."""
 UNCOUNTED = frozenset({"refused", "held", "blocked"})
 """Words under which ``run_end`` may count records that never got a leaf."""
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from ropa.ledger.canonical import canonical
-from ropa.ledger.events import MAX_LEAVES, UNCOUNTED, is_hash, outcome_word
+from ropa.ledger.events import ALL, MAX_LEAVES, UNCOUNTED, is_hash, outcome_word
 from ropa.ledger.keys import decode_base64, is_signed
 
 Event = Mapping[str, Any]
@@ -150,7 +150,7 @@ class Rules:
         totals, rules = event["totals"], event["rules"]
         if not _adds_up(totals, run.totals):
             wrong.append("run-totals")
-        if any(not _adds_up(rules.get(rule, {}), run.rules.get(rule, {})) for rule in rules.keys() | run.rules.keys()):
+        if not _tells_rules(rules, run.rules, totals):
             wrong.append("run-rules")
         if event["state"] == "complete" and not self._covers_plans(event, run):
             wrong.append("plan-not-covered")
@@ -307,6 +307,15 @@ class Rules:
             return ["destroyed-scope"]
         is_known = all(bytes.fromhex(root) in self.roots for root in event.get("roots", ()))
         return [] if is_known else ["destroyed-scope"]
+
+
+def _tells_rules(
+    told: Mapping[str, Mapping[str, int]], receipted: Mapping[str, Counter[str]], totals: Mapping[str, int]
+) -> bool:
+    """Whether a run's end tells what the receipts of each rule come to; where they are too many, of all together."""
+    if told.keys() == {ALL}:
+        return told[ALL] == totals
+    return all(_adds_up(told.get(rule, {}), receipted.get(rule, {})) for rule in told.keys() | receipted.keys())
 
 
 def _adds_up(said: Mapping[str, int], summed: Mapping[str, int]) -> bool:

@@ -2,8 +2,9 @@
 
 What a place's turn consists of is a *lane*: a generator that hands work to a ``concurrent.futures.Executor`` and yields
 each future it waits for. Everything between two yields (the ledger, gates, counts) runs in the one thread that drives
-the lanes, which is the one that holds the run lock. Invariant: a place is asked by one thread of a process at a time;
-when a lane fails, no other begins anything new, and what is in hand is settled before the error leaves.
+the lanes, which is the one that holds the run lock. Invariant: a place is asked by one thread of a process at a time,
+but for units of a place that takes several at once; when a lane fails, no other begins anything new, and what is in
+hand is settled before the error leaves.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ Lane = Generator[Future[Any], None, T]
 
 THREADS = 4
 """Places that are worked on at once in one process: they wait for networks and disks more than for us."""
+WIDEST = 2
+"""Units of one target that are in hand at once in one process: the place deletes one while we compare another."""
 LOOK_SECONDS = 1.0
 """How often it is looked whether there is still somebody who works."""
 
@@ -89,9 +92,9 @@ class Threads:
         here = PlanAtPlace(self.site, plan_id, location, watches=watches, progress=self._progress)
         return self._executor.submit(here.write)
 
-    def width(self, location: str) -> int:  # noqa: ARG002 - one thread a place, whichever it is
-        """One: a place is asked by one thread at a time."""
-        return 1
+    def width(self, location: str) -> int:
+        """As many as the place takes at once, at most ``WIDEST``."""
+        return min(WIDEST, self.site.connector(location).capabilities.batches_at_once)
 
     def aside(self, ask: Callable[[], T]) -> Future[T]:
         """Ask something beside the thread that drives."""

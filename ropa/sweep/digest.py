@@ -16,6 +16,7 @@ from sqlmodel import col
 
 from ropa.clock import timestamp
 from ropa.ledger.canonical import MAX_LINE, canonical
+from ropa.ledger.events import ALL
 from ropa.sweep import blocks
 from ropa.sweep.site import Site
 from ropa.sweep.tables import PlannedReference, PlannedStay, PlanRow, TargetRow
@@ -128,8 +129,6 @@ def ledger_fields(site: Site, plan: PlanRow, rows: Sequence[TargetRow], active_h
 
 
 _SUMMED = ("due", "held", "blocked", "unanchored", "records")
-_ALL = "*"
-"""The dataset and the rule of a sum over many; no name can be it."""
 _ROOM = MAX_LINE - 700
 """Bytes of a ledger line that targets may take; the other fields of a plan's line take fewer than the rest."""
 
@@ -159,7 +158,7 @@ def _sums(targets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     sums: dict[tuple[str, str], dict[str, Any]] = {}
     for target in targets:
         kind = target["scope"], target["action"]
-        one = {"dataset": _ALL, "scope": kind[0], "action": kind[1], "rules": [_ALL], **dict.fromkeys(_SUMMED, 0)}
+        one = {"dataset": ALL, "scope": kind[0], "action": kind[1], "rules": [ALL], **dict.fromkeys(_SUMMED, 0)}
         into = sums.setdefault(kind, one)
         for name in _SUMMED:
             into[name] += target[name]

@@ -19,12 +19,17 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.errors import RopaError
+from ropa.ledger.canonical import MAX_LINE, canonical
+from ropa.ledger.events import ALL
 from ropa.sweep import safety, tracing, trouble
 from ropa.sweep.journal import Journal
 from ropa.sweep.site import TOOL
 from ropa.sweep.tables import RunRow
 
 log = logging.getLogger(__name__)
+
+_ROOM = MAX_LINE - 1500
+"""Bytes of a run's last line that its rules may take; the other fields take fewer than the rest."""
 
 FALLEN_SHORT = frozenset({"changed", "blocked", "refused", "failed", "unverified"})
 """Outcomes that make the exit code 3; ``held`` and ``absent`` do not."""
@@ -125,7 +130,8 @@ class Run:
         site = self.journal.site
         totals = _without_zeros(self.totals)
         rules = {rule: words for rule, counts in self.rules.items() if (words := _without_zeros(counts))}
-        self.journal.append("run_end", run=self.id, state=state, code=code, totals=totals, rules=rules)
+        told = rules if len(canonical(rules)) <= _ROOM else {ALL: totals}
+        self.journal.append("run_end", run=self.id, state=state, code=code, totals=totals, rules=told)
         with Session(site.engine) as session, session.begin():
             row = session.get_one(RunRow, self.id)
             row.state, row.code, row.ended_at, row.totals = state, code, self.journal.now(), totals

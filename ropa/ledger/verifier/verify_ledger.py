@@ -222,7 +222,8 @@ class Story:
         need(run and event["state"] in {"complete", "partial", "aborted"}, "a run that ends twice, or without a state")
         need(self.run == name or event["state"] == "aborted", "a run that ends after another began")
         need(adds_up(totals, run["totals"]), "totals are not the sums of the receipts")
-        for rule in rules.keys() | run["rules"].keys():
+        need(rules.keys() != {"*"} or rules["*"] == totals, "the totals of all rules are not the run's")
+        for rule in () if rules.keys() == {"*"} else rules.keys() | run["rules"].keys():
             need(adds_up(rules.get(rule, {}), run["rules"].get(rule, {})), "a rule's totals are not its sums")
         plans = [self.plans[plan] for plan in run["plans"]]
         if plans and (run["mode"], event["state"]) == ("apply", "complete") and all(p["runs"] == {name} for p in plans):

@@ -361,6 +361,8 @@ FORGERIES: dict[str, tuple[str, Callable[[Events], object]]] = {
     "totals that are too many": ("run-totals", lambda e: nth(e, "run_end", 1)["totals"].update(purged=4)),
     "totals that leave out": ("run-totals", lambda e: nth(e, "run_end", 1)["totals"].pop("failed")),
     "rules that leave out": ("run-rules", lambda e: nth(e, "run_end", 1).update(rules={})),
+    "rules summed up wrongly": ("run-rules", lambda e: nth(e, "run_end", 1).update(rules={"*": {"purged": 1}})),
+    "rules beside their sum": ("run-rules", lambda e: nth(e, "run_end", 1)["rules"].update({"*": {"purged": 1}})),
     "rules that add": ("run-rules", lambda e: nth(e, "run_end", 1)["rules"].update(other={"purged": 1})),
     "run twice": ("run-repeated", lambda e: nth(e, "run_start", 1).update(run="run1")),
     "run that ends twice": ("run-not-open", lambda e: after(e, "run_end", 0, nth(e, "run_end"))),
@@ -429,6 +431,16 @@ def test_a_forgery_with_the_true_key_contradicts_itself(plain_home: Path, copy_o
     forge(world, events)
     assert code in {problem.code for problem in verify(world.folder).problems}
     assert both(world.folder) == (1, 1)
+
+
+def test_the_rules_of_a_run_may_be_told_all_together_where_they_are_too_many(plain_home: Path, copy_of: Copy) -> None:
+    world = World(copy_of(plain_home), None)  # type: ignore[arg-type]
+    events = read_events(world.folder)
+    for event in events:
+        if event["type"] == "run_end":
+            event["rules"] = {"*": event["totals"]}
+    forge(world, events)
+    assert both(world.folder) == (0, 0)
 
 
 def _signed_events(world: World) -> Events:

@@ -236,3 +236,11 @@ def test_a_run_that_was_cut_off_before_it_finished_is_followed_by_one_that_does(
     assert world.apply(plan).exit_code == 0
     assert asked == [("contacts", 2)]
     assert (world.target(plan).level, world.state(plan)) == ("physical", "applied")
+
+
+def test_a_run_whose_rules_do_not_fit_in_one_line_tells_of_all_together(make, monkeypatch):
+    world = make(SIMPLE, {"contacts": contacts(3)})
+    plan = approved(world)
+    monkeypatch.setattr("ropa.sweep.run._ROOM", 10)
+    world.apply(plan)
+    assert [event["rules"] for event in world.events("run_end")][-1] == {"*": {"purged": 3}}
