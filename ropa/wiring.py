@@ -198,7 +198,8 @@ def open_location(location: Location, loaded: Config) -> Connector:
 def fleet_at(address: str) -> OpenFleet:
     """Return what opens the fleet with a scheduler at an address. Raises CallError for an address that cannot be used;
     what it returns raises ConfigurationError and LocationError as ``Fleet`` does."""
-    from ropa.sweep.fleet import Fleet, check_address
+    from ropa.sweep.engine import check_address
+    from ropa.sweep.fleet import Fleet
 
     found = check_address(address)
     return lambda site, lease, progress: Fleet(site, lease, found, progress)

@@ -11,7 +11,7 @@ from hypothesis import settings
 from microsoft365_bed import SOURCE, Bed
 from servers import MariaDB, Postgres, ServerMissing
 
-for name in ("ROPA_STATE", "ROPA_DATABASE_URL"):
+for name in ("ROPA_STATE", "ROPA_DATABASE_URL", "ROPA_FLEET"):
     os.environ.pop(name, None)
 
 # How long one example takes depends on who else uses the machine.

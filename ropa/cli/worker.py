@@ -21,7 +21,8 @@ def worker(fleet: Fleet = None, as_json: Json = False) -> None:
             next_step="Start one with `dask scheduler --host 127.0.0.1`, then `ropa worker --fleet tcp://127.0.0.1:8786`.",
         )
     from ropa.clock import now, timestamp
-    from ropa.sweep.fleet import check_address, serve
+    from ropa.sweep.engine import check_address
+    from ropa.sweep.serving import serve
     from ropa.wiring import open_site
 
     address = check_address(fleet)

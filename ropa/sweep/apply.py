@@ -23,7 +23,7 @@ from ropa.connector import Action
 from ropa.errors import LocationError, RefusedError, RopaError
 from ropa.sweep import items, mandates, review, safety, tracing, units
 from ropa.sweep.acting import Actor
-from ropa.sweep.crew import Crew, GivenUpError, Lane, awaited, drive
+from ropa.sweep.crew import LOOK_SECONDS, Crew, GivenUpError, Lane, awaited, drive
 from ropa.sweep.digest import digest_of
 from ropa.sweep.hand import Told
 from ropa.sweep.reconcile import Reconciler
@@ -62,9 +62,9 @@ class Applier:
 
         A worker that was at work for the run before is waited for, as long as its lease lasts.
         """
-        while (until := items.busy_until(self.site, self.run.journal.lease.fencing)) is not None:
+        while items.is_busy(self.site, self.run.journal.lease.fencing):
             self.run.check(self.interruption)
-            clock.pause(min(1.0, (until - self.site.now()).total_seconds()))
+            clock.pause(LOOK_SECONDS)
         reconciler = Reconciler(self.actor, self._may_act)
         reconciler.settle_open()
         self.is_unreachable |= reconciler.is_unreachable
@@ -177,8 +177,8 @@ class Applier:
                     following = next(waiting, None)  # that unit is written: what comes next is known
                 yield from self._settle(family, in_hand)
         except Exception:
-            with suppress(RopaError):  # what raised it goes on; an intent that stays open is settled by the next run
-                while in_hand:
+            while in_hand:
+                with suppress(RopaError):  # an intent that stays open is settled by the next run
                     yield from self._settle(family, in_hand)
             raise
 

@@ -154,7 +154,11 @@ def drive(lanes: Iterable[Lane[T]], crew: Crew, *, stop: Callable[[], None], tic
             go_on(*begun)
         if not waiting:
             break
-        done, _ = wait(waiting, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        try:
+            done, _ = wait(waiting, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        except BaseException:  # Ctrl-C, where nobody listens for it
+            stop()
+            raise
         for future in done:
             go_on(*waiting.pop(future))
         try:

@@ -8,98 +8,33 @@ without a receipt is settled by the next run.
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
-import logging
-import re
-import signal
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-from sqlmodel import col
-
 from ropa import clock
-from ropa.errors import CallError, ConfigurationError, LocationError, RopaError
+from ropa.errors import LocationError, RopaError
 from ropa.sweep import items
 from ropa.sweep.crew import THREADS, GivenUpError
+from ropa.sweep.engine import CONNECT_SECONDS, label, load, security
 from ropa.sweep.hand import Told
-from ropa.sweep.helping import Helper, read_error, read_listing, read_told
+from ropa.sweep.helping import read_error, read_listing, read_told
 from ropa.sweep.lock import Lease
 from ropa.sweep.place import Listed, Progress
+from ropa.sweep.serving import do_item
 from ropa.sweep.site import Site
-from ropa.sweep.tables import IssuedId
 from ropa.sweep.units import Portion
 
 T = TypeVar("T")
 
-_ADDRESS = re.compile(r"(?P<scheme>tcp|tls)://(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>\d{1,5})")
-_CONNECT_SECONDS = 10
 _COUNT_SECONDS = 5.0
-_LAST_CALL_SECONDS = 60.0
-"""How long the item in hand may take once a worker is to end."""
+_ANSWER_SECONDS = 2.0
+"""How long the scheduler may take to count: whoever asks has a lease to keep meanwhile."""
 PATIENCE_SECONDS = 120.0
 """How long a fleet without workers is waited for; what was asked of it is then left for the next run."""
 _LEFT = frozenset({"item-stale", "item-lost", "item-unknown", "item-policy", "item-held"})
-
-
-def check_address(address: str) -> str:
-    """Return the address of a scheduler. Raises CallError for one that cannot be used: whoever reaches a scheduler over
-    ``tcp://`` can make its workers do anything, so that is for this machine alone
-    (https://distributed.dask.org/en/stable/tls.html)."""
-    found = _ADDRESS.fullmatch(address)
-    if found is None or not 0 < int(found["port"]) < 65536:
-        raise CallError(
-            "the address of a fleet is tls://HOST:PORT, or tcp://127.0.0.1:PORT on one machine",
-            next_step="Start its scheduler with `dask scheduler`, and give what it prints.",
-            code="fleet-address",
-        )
-    if found["scheme"] == "tcp" and not _is_loopback(found["host"].strip("[]")):
-        raise CallError(
-            "a fleet of several machines is reached over tls:// only",
-            next_step="Give the scheduler, the workers and this process certificates; see docs/how-to/fleet.md.",
-            code="fleet-address",
-        )
-    return address
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _engine() -> Any:
-    try:
-        import dask
-        import distributed
-    except ImportError as error:
-        raise ConfigurationError(
-            "a fleet needs the package distributed", (), next_step="`pip install 'ropa[fleet]'`."
-        ) from error
-    logging.getLogger("distributed").setLevel(logging.WARNING)
-    dask.config.set({"distributed.worker.http.routes": []})  # its pages would show the work to whoever asks
-    return distributed
-
-
-def _security(engine: Any, address: str) -> Any:
-    if not address.startswith("tls://"):
-        return None
-    # Certificates come from Dask's own settings: DASK_DISTRIBUTED__COMM__TLS__CA_FILE and its like.
-    return engine.Security(require_encryption=True)
-
-
-def label(site: Site) -> str:
-    """Return the word by which the workers of this project are known to a scheduler that may serve several."""
-    with Session(site.engine) as session:  # the id under which its ledger was begun
-        first = session.scalar(select(col(IssuedId.id)).order_by(col(IssuedId.at), col(IssuedId.id)).limit(1))
-    return f"ropa-{first}"
 
 
 class Fleet:
@@ -107,7 +42,7 @@ class Fleet:
 
     def __init__(self, site: Site, lease: Lease, address: str, progress: Progress | None = None) -> None:
         """Connect. Raises ConfigurationError (the extra is not installed), LocationError (no scheduler, no worker)."""
-        engine = _engine()
+        engine = load()
         self.site = site
         self.lease = lease
         self._show = progress or (lambda _what, _count: None)
@@ -115,9 +50,9 @@ class Fleet:
         try:
             self._client = engine.Client(
                 address,
-                timeout=_CONNECT_SECONDS,
+                timeout=CONNECT_SECONDS,
                 set_as_default=False,
-                security=_security(engine, address),
+                security=security(engine, address, "client"),
                 heartbeat_interval="1s",
             )
         except (OSError, TypeError, ValueError) as error:
@@ -190,12 +125,15 @@ class Fleet:
         """Let go of the scheduler."""
         self._aside.shutdown()
         with suppress(OSError, TimeoutError, RuntimeError):
-            self._client.close(timeout=_CONNECT_SECONDS)
+            self._client.close(timeout=CONNECT_SECONDS)
 
     def _count(self) -> int:
+        if (scheduler := self._client.scheduler) is None:
+            return 0
         try:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        except (OSError, KeyError, TypeError, ValueError):
+            told = self._client.sync(scheduler.identity, n_workers=-1, callback_timeout=_ANSWER_SECONDS)
+            workers = told["workers"]
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError):
             return 0
         return sum(1 for worker in workers.values() if worker.get("resources", {}).get(self._label))
 
@@ -210,7 +148,7 @@ class Fleet:
             try:
                 result = read(_expect_done(answer.result()))
             except CancelledError:
-                told.set_exception(LocationError("the fleet lost its scheduler", code="fleet"))
+                told.set_exception(_scheduler_lost())
             except RopaError as error:
                 told.set_exception(error)
             except Exception as error:  # noqa: BLE001 - what Dask raises of workers that died one after the other
@@ -221,7 +159,13 @@ class Fleet:
 
         with self._lock:
             self._pending[name] = told
-        self._executor.submit(do_item, name).add_done_callback(settle)
+        try:
+            self._executor.submit(do_item, name).add_done_callback(settle)
+        except Exception as error:  # what Dask raises where it has given up its scheduler
+            with self._lock:
+                self._pending.pop(name, None)
+            items.withdraw(self.site, [name])
+            raise _scheduler_lost() from error
         return told
 
     def _fail_all(self, error: RopaError) -> None:
@@ -233,6 +177,12 @@ class Fleet:
             future.set_exception(error)
 
 
+def _scheduler_lost() -> LocationError:
+    return LocationError(
+        "the fleet lost its scheduler", next_step="Start it, then run the command again.", code="fleet"
+    )
+
+
 def _expect_done(document: dict[str, Any]) -> dict[str, Any]:
     """Return what a worker told. Raises LocationError for an item that was left, because its place was not worked on;
     else what the worker met."""
@@ -242,76 +192,3 @@ def _expect_done(document: dict[str, Any]) -> dict[str, Any]:
     if error.code in _LEFT:
         raise LocationError(f"a worker left its item: {error.message}", next_step=error.next_step, code=error.code)
     raise error
-
-
-# --- the other end --------------------------------------------------------------------------------------------------
-
-_HELPER: list[Helper] = []
-"""The helper of this process, where it is a worker."""
-
-
-def do_item(name: str) -> dict[str, Any]:
-    """Do an item; what the engine calls in a worker."""
-    if not _HELPER:
-        return {"error": {"kind": "LocationError", "message": "this process is not a worker of ropa"}}
-    return _HELPER[0].do(name)
-
-
-def serve(open_site: Callable[[], Site], address: str, tell: Callable[[str, dict[str, object]], None]) -> int:
-    """Work for a fleet until SIGTERM or SIGINT; the item in hand is done before. Returns the signal's number.
-
-    A scheduler that is not there, or goes away, is waited for. Raises ConfigurationError where the extra is missing.
-    """
-    engine = _engine()
-    helper = Helper(open_site)
-    _HELPER[:] = [helper]
-    try:
-        with tempfile.TemporaryDirectory(prefix="ropa-worker-") as scratch:
-            return asyncio.run(_serve(engine, helper, address, scratch, tell))
-    finally:
-        helper.close()
-        _HELPER.clear()
-
-
-async def _serve(
-    engine: Any, helper: Helper, address: str, scratch: str, tell: Callable[[str, dict[str, object]], None]
-) -> int:
-    stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def stop(signum: int) -> None:
-        helper.is_stopping.set()
-        if not stopped.done():
-            stopped.set_result(signum)
-
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, stop, int(signum))
-    is_waiting = False
-    while not stopped.done():
-        try:
-            worker = await engine.Worker(
-                address,
-                nthreads=1,  # a place is asked by one thread of a process at a time
-                resources={label(helper.site): 1},
-                security=_security(engine, address),
-                host="127.0.0.1" if address.startswith("tcp://") else None,
-                death_timeout=_CONNECT_SECONDS,
-                memory_limit=0,  # nothing is ever written to disk for want of room
-                local_directory=scratch,
-                dashboard=False,
-            )
-        except (OSError, TimeoutError) as error:
-            if not is_waiting:
-                tell("waiting", {"scheduler": address, "why": type(error).__name__})
-            is_waiting = True
-            await asyncio.wait([stopped], timeout=_COUNT_SECONDS)
-            continue
-        is_waiting = False
-        tell("connected", {"scheduler": address})
-        over = asyncio.ensure_future(worker.finished())
-        await asyncio.wait([stopped, over], return_when=asyncio.FIRST_COMPLETED)
-        if stopped.done():
-            with suppress(OSError, TimeoutError):  # the scheduler may be gone already
-                await asyncio.wait_for(worker.close_gracefully(), _LAST_CALL_SECONDS)
-        else:
-            tell("disconnected", {"scheduler": address})
-    return stopped.result()

@@ -39,35 +39,46 @@ class Helper:
     def __init__(self, open_site: Callable[[], Site]) -> None:
         self._open_site = open_site
         self.site = open_site()
+        self._run: int | None = None
+        """The run that the site was opened for: by its fencing number."""
+        self._one_at_a_time = threading.Lock()
         self.is_stopping = threading.Event()
         """Set when this process is to end: what is waited for is then left to others."""
 
     def do(self, name: str) -> dict[str, Any]:
         """Do an item and return what became of it, as plain values. Never raises: the text of an error that is not
         ours may hold data, and whoever carries it here would log it."""
-        try:
-            item = self._claim(name)
-            with self._kept(item):
-                try:
-                    told = self._list(item) if item.kind == items.LIST else self._act(item)
-                except RopaError:
-                    with suppress(RopaError):
-                        items.let_go(self.site, item)
-                    raise
-                items.finish(self.site, item)
-        except RopaError as error:
-            return {"error": _spelled_error(error)}
-        except Exception as error:  # noqa: BLE001 - see above
-            return {"error": {"kind": "RopaError", "message": f"unexpected {type(error).__name__} in a worker"}}
-        return told
+        with self._one_at_a_time:  # the engine may call again before it noticed that we are still at work
+            try:
+                return self._do(self._claim(name))
+            except RopaError as error:
+                return {"error": _spelled_error(error)}
+            except Exception as error:  # noqa: BLE001 - see above
+                return {"error": {"kind": "RopaError", "message": f"unexpected {type(error).__name__} in a worker"}}
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the item in hand, no longer than this."""
+        if self._one_at_a_time.acquire(timeout=seconds):
+            self._one_at_a_time.release()
 
     def close(self) -> None:
         """Let go of places and database."""
         self.is_stopping.set()
         self.site.close()
 
+    def _do(self, item: Item) -> dict[str, Any]:
+        with self._kept(item):
+            try:
+                told = self._list(item) if item.kind == items.LIST else self._act(item)
+            except Exception:
+                with suppress(RopaError):
+                    items.let_go(self.site, item)
+                raise
+            items.finish(self.site, item)
+        return told
+
     def _claim(self, name: str) -> Item:
-        is_fresh = False
+        is_fresh = self._open_for(name)
         while True:
             try:
                 return items.claim(self.site, name)
@@ -77,8 +88,26 @@ class Helper:
             except StaleItemError as error:
                 if error.code != "item-policy" or is_fresh:
                     raise
-                self.site.close()  # the run has read a newer configuration than we have
-                self.site, is_fresh = self._open_site(), True
+                self._reopen()  # the run has read a newer configuration than we have
+                is_fresh = True
+
+    def _open_for(self, name: str) -> bool:
+        """Open everything anew for the first item of a run, as a process of its own would: secrets, connections and
+        what a place tells of its references are no older than the run. Returns whether that was done just now."""
+        try:
+            run = items.run_of(self.site, name)
+        except LocationError:  # the connection may have been idle for a day; now it is a new one
+            run = items.run_of(self.site, name)
+        if run is None or run == self._run:
+            return False
+        if self._run is not None:
+            self._reopen()
+        self._run = run
+        return True
+
+    def _reopen(self) -> None:
+        self.site.close()
+        self.site = self._open_site()
 
     @contextmanager
     def _kept(self, item: Item) -> Iterator[None]:
@@ -184,7 +213,13 @@ def _spelled_error(error: RopaError) -> dict[str, Any]:
 def read_error(told: Mapping[str, Any]) -> RopaError:
     """Return the error that a worker told of: of the same kind where it is one of ``ropa.errors``."""
     kind = getattr(errors, told["kind"], RopaError)
-    plain = kind in {errors.LocationError, errors.IncompleteListingError, errors.LedgerError, errors.RefusedError}
+    plain = kind in {
+        errors.LocationError,
+        errors.IncompleteListingError,
+        errors.LedgerError,
+        errors.RefusedError,
+        errors.BusyError,
+    }
     made: RopaError = (kind if plain else RopaError)(
         told["message"], next_step=told.get("next_step"), code=told.get("code")
     )

@@ -15,10 +15,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
+from ropa.database import UtcDateTime
 from ropa.errors import RopaError
 from ropa.sweep import lock, safety
 from ropa.sweep.site import Site
@@ -88,17 +89,24 @@ def offer(
     return name
 
 
+def run_of(site: Site, name: str) -> int | None:
+    """Return the fencing number of the run that offered an item; None where it is not known here."""
+    with Session(site.engine) as session:
+        return session.scalar(select(col(WorkItemRow.run_fencing)).where(col(WorkItemRow.id) == name))
+
+
 def claim(site: Site, name: str) -> Item:
     """Take an item for this process. Raises HeldItemError, StaleItemError."""
-    owner, now = _me(), site.now()
+    owner = _me()
     with Session(site.engine) as session, session.begin():
         row = session.get(WorkItemRow, name, with_for_update=True)
         if row is None:
             raise StaleItemError("this item is not of this project", code="item-unknown")
-        if row.done_at is not None or not _is_of_this_run(session, row, now):
+        if row.done_at is not None or not _holds_lock(session, row.run_fencing, site.now()):
             raise StaleItemError("the run that offered this item is over", code="item-stale")
         if row.policy != site.config.digest:
             raise StaleItemError("this worker has another configuration than the run", code="item-policy")
+        now = _time_of(session, site)
         if _is_held(row, now):
             raise HeldItemError("another worker holds this item", code="item-held")
         fencing, attempts = row.fencing + 1, row.attempts + 1
@@ -117,10 +125,9 @@ def claim(site: Site, name: str) -> Item:
 def guard(site: Site, item: Item, session: Session) -> None:
     """Keep an item, as part of what a session is about to commit. Raises StaleItemError when it is no longer ours, or
     the run that offered it is over: then nothing of it may be committed, and no act begun."""
-    now = site.now()
-    _change(session, _mine(item), leased_until=now + LEASE)
+    _change(session, _mine(item), leased_until=_time_of(session, site) + LEASE)
     offered = select(col(WorkItemRow.run_fencing)).where(col(WorkItemRow.id) == item.id)
-    if not _holds_lock(session, session.scalar(offered), now):
+    if not _holds_lock(session, session.scalar(offered), site.now()):
         raise StaleItemError("the run that offered this item is over", code="item-stale")
 
 
@@ -134,7 +141,7 @@ def keep(site: Site, item: Item) -> None:
     """Renew the lease of an item that is being worked on, also where its run is over meanwhile: whoever comes after
     waits for it. Raises StaleItemError when it is no longer ours."""
     with Session(site.engine) as session, session.begin():
-        _change(session, _mine(item), leased_until=site.now() + LEASE)
+        _change(session, _mine(item), leased_until=_time_of(session, site) + LEASE)
 
 
 def finish(site: Site, item: Item) -> None:
@@ -156,19 +163,23 @@ def withdraw(site: Site, names: Sequence[str]) -> None:
             session.execute(update(WorkItemRow).where(col(WorkItemRow.id) == name).values(run_fencing=0))
 
 
-def busy_until(site: Site, fencing: int) -> datetime | None:
-    """Return until when a worker may still be at work for a run before the one with this number; None: nobody is.
+def is_busy(site: Site, fencing: int) -> bool:
+    """Return whether a worker may still be at work for a run before the one with this number.
 
     What is over, or was never begun, is forgotten.
     """
-    now, latest = site.now(), None
+    is_held = False
+    earlier = col(WorkItemRow.run_fencing) < fencing
+    is_over = col(WorkItemRow.done_at).is_not(None) | (col(WorkItemRow.owner) == "")
     with Session(site.engine) as session, session.begin():
-        for row in session.scalars(select(WorkItemRow).where(col(WorkItemRow.run_fencing) < fencing)).all():
-            if row.done_at is None and row.leased_until is not None and _is_held(row, now):
-                latest = max(latest or row.leased_until, row.leased_until)
+        now = _time_of(session, site)
+        session.execute(delete(WorkItemRow).where(earlier, is_over).execution_options(synchronize_session=False))
+        for row in session.scalars(select(WorkItemRow).where(earlier)).all():  # no more than there were workers
+            if _is_held(row, now):
+                is_held = True
             else:
                 session.delete(row)
-    return latest
+    return is_held
 
 
 def _change(session: Session, which: Sequence[Any], **values: Any) -> None:
@@ -192,8 +203,12 @@ def _is_held(row: WorkItemRow, now: datetime) -> bool:
     return is_leased and not _is_dead(row.owner)
 
 
-def _is_of_this_run(session: Session, row: WorkItemRow, now: datetime) -> bool:
-    return _holds_lock(session, row.run_fencing, now)
+def _time_of(session: Session, site: Site) -> datetime:
+    """The time by which leases of items run: the database's where several machines may use it, so that their clocks,
+    each a little wrong, do not matter."""
+    if site.engine.dialect.name != "postgresql":
+        return site.now()
+    return session.scalars(select(func.clock_timestamp(type_=UtcDateTime))).one()
 
 
 def _holds_lock(session: Session, fencing: int | None, now: datetime) -> bool:
