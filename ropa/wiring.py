@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ropa import config as configuration
 from ropa.config import Config, Location
 from ropa.connector import Connector, ConnectorType, LocationSpec
-from ropa.errors import CallError, CheckError, ConfigurationError, LedgerError, LocationError, Problem
+from ropa.errors import CallError, CheckError, ConfigurationError, LedgerError, Problem
 from ropa.retention import conflicts
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def open_site(folder: Path, *, loaded: Config | None = None, environ: Mapping[st
             tuple(problems),
             next_step="Look who could have read or changed it, then set these modes.",
         )
-    site = _site(folder, state, loaded, _open_engine(url))
+    site = _site(folder, state, loaded, _open_engine(url, state))
     if get_state(site, "ledger_size") is None:
         journal.create(site, origin=loaded.origin or _origin(folder))
     return site
@@ -160,7 +160,7 @@ def open_evidence(folder: Path) -> Iterator[Site]:
     loaded = load_config(folder)
     url = _database_url(folder, state, loaded, os.environ)
     _prepare(state, url)
-    site = _site(folder, state, loaded, _open_engine(url))
+    site = _site(folder, state, loaded, _open_engine(url, state))
     try:
         yield site
     finally:
@@ -300,14 +300,19 @@ def _prepare(state: Path, url: URL) -> None:
         _check_writable(state)
 
 
-def _open_engine(url: URL) -> Engine:
+def _open_engine(url: URL, state: Path) -> Engine:
     from sqlalchemy.exc import DatabaseError, OperationalError
 
-    from ropa.database import NewerDatabaseError, migrate
+    from ropa.database import NewerDatabaseError, has_schema, migrate
+    from ropa.sweep import trouble
 
     is_file = url.get_backend_name() == "sqlite"
     engine = _make_engine(url)
     try:
+        if not is_file:
+            _refuse_odd_encoding(engine)
+            if _exists(state / "ledger" / "events.jsonl") and not has_schema(engine):
+                raise _missing_database(f"the database {url.database}")
         migrate(engine)
     except NewerDatabaseError as error:
         raise CallError(
@@ -318,7 +323,7 @@ def _open_engine(url: URL) -> Engine:
     except OperationalError as error:
         if is_file:
             raise LedgerError("the run database cannot be opened", next_step="Check its file and folder.") from error
-        raise LocationError("the state database does not answer", next_step="Check ROPA_DATABASE_URL.") from error
+        raise trouble.away() from error
     except DatabaseError as error:
         raise LedgerError(
             "the run database is not a database that can be read",
@@ -326,6 +331,26 @@ def _open_engine(url: URL) -> Engine:
             code="database-garbage",
         ) from error
     return engine
+
+
+def _missing_database(name: str) -> LedgerError:
+    return LedgerError(
+        "the run database is missing beside its ledger",
+        next_step=f"Restore {name} from its newest copy; a new one would know neither holds nor keys.",
+        code="database-missing",
+    )
+
+
+def _refuse_odd_encoding(engine: Engine) -> None:
+    """Raise CallError for a database that cannot hold every name and key."""
+    with engine.connect() as connection:
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding != "UTF8":
+        raise CallError(
+            f"the state database is encoded in {encoding}, which cannot hold every name",
+            next_step="Make it with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`.",
+            code="state-encoding",
+        )
 
 
 def _make_engine(url: URL) -> Engine:
@@ -355,11 +380,7 @@ def _make_engine(url: URL) -> Engine:
 def _prepare_sqlite(path: Path, state: Path) -> None:
     has_ledger = _exists(state / "ledger" / "events.jsonl")
     if has_ledger and (not _exists(path) or path.stat().st_size == 0):
-        raise LedgerError(
-            "the run database is missing beside its ledger",
-            next_step=f"Restore {path.name} from its newest copy; a new one would know neither holds nor keys.",
-            code="database-missing",
-        )
+        raise _missing_database(path.name)
     _check_writable(state)
     _check_writable(path.parent)
     if _exists(path):

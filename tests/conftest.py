@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from microsoft365_bed import SOURCE, Bed
 from servers import MariaDB, Postgres, ServerMissing
+from state_engines import CHOICES, POSTGRESQL, SQLITE, PostgresState, Shelf, State, engines_for
 
 for name in ("ROPA_STATE", "ROPA_DATABASE_URL", "ROPA_FLEET"):
     os.environ.pop(name, None)
@@ -17,6 +18,45 @@ for name in ("ROPA_STATE", "ROPA_DATABASE_URL", "ROPA_FLEET"):
 # How long one example takes depends on who else uses the machine.
 settings.register_profile("ropa", deadline=None, print_blob=True)
 settings.load_profile("ropa")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--state-engine",
+        choices=CHOICES,
+        default=os.environ.get("ROPA_STATE_ENGINE", "sample"),
+        help="where the run state of tests is: sample (the default), both, sqlite, postgresql (tests/state_engines.py)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "sqlite_state(why): is about the SQLite file, and is run on nothing else")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "run_state" in metafunc.fixturenames:
+        path = metafunc.definition.nodeid.partition("::")[0]
+        is_about_sqlite = metafunc.definition.get_closest_marker("sqlite_state") is not None
+        asked = metafunc.config.getoption("--state-engine")
+        found = engines_for(asked, path, metafunc.definition.originalname, is_about_sqlite=is_about_sqlite)
+        metafunc.parametrize("run_state", found, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def shelf(postgres: Postgres) -> Iterator[Shelf]:
+    """Prepared databases of this process of tests."""
+    made = Shelf(postgres)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run_state(request: pytest.FixtureRequest) -> Iterator[State]:
+    """What the run state of this test is kept in (``tests/state_engines.py``)."""
+    assert request.param in {SQLITE, POSTGRESQL}
+    made = PostgresState(request.getfixturevalue("shelf")) if request.param == POSTGRESQL else State()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -26,9 +26,10 @@ from pathlib import Path
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import select, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.orm import Session
 from sqlmodel import col
+from state_engines import POSTGRESQL, SQLITE, migrate_at
 
 from connectors.memory import MemoryConnector
 from ropa import config as configuration
@@ -38,7 +39,7 @@ from ropa.database import migrate, open_database
 from ropa.errors import LocationError
 from ropa.ledger.verify import verify
 from ropa.register.parse import parse
-from ropa.sweep import blocks, holds, journal, mandates, night, packing, review, show
+from ropa.sweep import blocks, holds, journal, mandates, night, packing, review, show, trouble
 from ropa.sweep.halting import halt, resume
 from ropa.sweep.scope import Scope
 from ropa.sweep.site import Site
@@ -210,11 +211,10 @@ class World:
     """A project folder in which everything is done as the commands do it."""
 
     def __init__(
-        self, home, config=SIMPLE, tables=None, *, kind="memory", relations=(), now=NOW, register=REGISTER, url=None
+        self, home, config=SIMPLE, tables=None, *, state, kind="memory", relations=(), now=NOW, register=REGISTER
     ):
-        """``tables``: table to rows with an ``id``; ``relations``: (child, column, parent, ON DELETE action); ``url``:
-        an empty database for the run state."""
-        self.url = url
+        """``state``: what the run state is kept in; ``tables``: table to rows with an ``id``; ``relations``: (child,
+        column, parent, ON DELETE action)."""
         self.home = Path(home)
         self.clock = Clock(now)
         self.kind = kind
@@ -227,21 +227,21 @@ class World:
         if kind == "sqlite":
             _fill(self.database, self.data, relations)
         self.places = {}
-        self.site = None
-        if (now, register, url) == (NOW, REGISTER, None):
-            shutil.copytree(_founded(), self.home / "var")
+        self.site, self.sites = None, []
+        self.url = None
+        """Of the run state, where that is no file in the folder."""
+        if (now, register) == (NOW, REGISTER):
+            self.url = state.url("founded", _found_at)
+            shutil.copytree(_founded(state.name), self.home / "var")
             self.configure(config)
         else:
+            self.url = state.url("migrated", migrate_at)
             self._found(config, register)
 
     def _found(self, config, register):
         (self.home / "var").mkdir(mode=0o700)
         if self.url is None:
             shutil.copy(_migrated(), self.home / "var" / "ropa.db")
-        else:
-            engine = open_database(self.url)
-            migrate(engine)
-            engine.dispose()
         self.configure(config)
         self.keep_register(register)
         journal.create(self.site, origin="ropa.example/test")
@@ -266,14 +266,16 @@ class World:
             folder=self.home,
             state=self.home / "var",
             config=self.loaded,
-            engine=_engine(self.home / "var" / "ropa.db") if self.url is None else open_database(self.url),
+            engine=_engine(self.url or f"sqlite:///{self.home / 'var' / 'ropa.db'}"),
             open_location=self._open,
             enforcing=frozenset(self.loaded.locations),
             now=self.clock,
         )
+        self.sites.append(self.site)
 
     def close(self):
-        self.site.close()
+        for site in self.sites:  # also those that went on in another thread, or after they were closed
+            site.close()
 
     def _open(self, location: Location):
         if location.connector == "memory":
@@ -536,7 +538,13 @@ class World:
         return code
 
     def bytes_on_disk(self):
-        """Return every byte of the run database and its companions."""
+        """Return every byte of the run database and its companions; in PostgreSQL, whose files are the server's, every
+        value of every row there is."""
+        if self.url is not None:
+            with self.site.engine.connect() as connection:
+                tables = [name for name in inspect(connection).get_table_names() if name != "alembic_version"]
+                rows = [row for name in tables for row in connection.exec_driver_sql(f'SELECT * FROM "{name}"')]
+            return b"\n".join(v if isinstance(v, bytes) else str(v).encode() for row in rows for v in row)
         return b"".join(path.read_bytes() for path in sorted((self.home / "var").glob("ropa.db*")))
 
 
@@ -574,13 +582,14 @@ def _fill(path, tables, relations):
             )
 
 
-_COMPILED = {}
+_COMPILED = {SQLITE: {}, POSTGRESQL: {}}
 """Statements that SQLAlchemy has compiled; each engine would do it again."""
 
 
-def _engine(path):
-    engine = open_database(f"sqlite:///{path}")
-    engine.update_execution_options(compiled_cache=_COMPILED)
+def _engine(url):
+    engine = open_database(url)
+    engine.update_execution_options(compiled_cache=_COMPILED[engine.dialect.name])
+    trouble.listen(engine)
     return engine
 
 
@@ -605,15 +614,27 @@ def _migrated():
 
 
 @functools.cache
-def _founded():
-    """The state folder of a world with the usual register and a ledger of one line."""
+def _founded(engine):
+    """The state folder of a world with the usual register and a ledger of one line; with PostgreSQL, ``_found_at`` has
+    been there before."""
+    if engine == SQLITE:
+        _found_in(_folder() / engine, None)
+    return _folder() / engine / "var"
+
+
+def _found_at(url):
+    """The same, its run state in PostgreSQL: the folder that goes with the database that is copied."""
+    migrate_at(url)
+    _found_in(_folder() / POSTGRESQL, url)
+
+
+def _found_in(home, url):
     world = World.__new__(World)
-    world.home, world.clock, world.kind, world.places, world.site = _folder() / "founded", Clock(), "memory", {}, None
-    world.url = None
+    world.home, world.clock, world.kind, world.places, world.site = home, Clock(), "memory", {}, None
+    world.url, world.sites = url, []
     (world.home / "config").mkdir(parents=True)
     world._found(SIMPLE, REGISTER)
     world.close()
-    return world.home / "var"
 
 
 @functools.cache
@@ -656,13 +677,13 @@ def swept_up():
 
 
 @pytest.fixture
-def make():
+def make(run_state):
     """Return a maker of worlds (see ``World``); at the end of the test the evidence of each is looked at."""
     home = Path(tempfile.mkdtemp(dir=_folder()))
     made = []
 
     def build(config=SIMPLE, tables=None, **more):
-        made.append(World(home / f"world{len(made)}", config, tables, **more))
+        made.append(World(home / f"world{len(made)}", config, tables, state=run_state, **more))
         return made[-1]
 
     yield build

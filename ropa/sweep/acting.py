@@ -47,7 +47,7 @@ class Actor:
         self.run = run
         self.journal = run.journal
         self.site = run.journal.site
-        self.hand = Hand(self.site)
+        self.hand = Hand(self.site, self.journal.lease.holding)
         self.mason = Mason(self.site)
         self._last: dict[int, tuple[int, int]] = {}
         """Plans that are known to have begun, each with its last unit and batch."""
@@ -62,7 +62,8 @@ class Actor:
         for portion in portions:
             self.journal.ledger.put_batch(portion.row.root, portion.content)
         plan_id, now = portions[-1].row.plan_id, self.site.now()
-        with Session(self.site.engine, expire_on_commit=False) as session, session.begin():
+        lease = self.journal.lease
+        with lease.holding(), Session(self.site.engine, expire_on_commit=False) as session, session.begin():
             unit, number = self._last.get(plan_id) or self._begin(session, plan_id)
             unit += 1
             for portion in portions:
@@ -110,10 +111,10 @@ class Actor:
 
     # --- receipts --------------------------------------------------------------------------------------------------
 
-    def write_receipts(self, portions: Sequence[Portion], told: Told, *, is_reconciled: bool = False) -> None:
-        """Step 6 for one unit. ``is_reconciled``: somebody who was cut off may have reached it before."""
+    def write_receipts(self, portions: Sequence[Portion], told: Told) -> None:
+        """Step 6 for one unit."""
         for portion, outcomes_of in zip(portions, told.outcomes, strict=True):
-            self.write_receipt(portion, outcomes_of, told.level, is_reconciled=is_reconciled)
+            self.write_receipt(portion, outcomes_of, told.level, is_reconciled=told.is_again)
 
     def write_receipt(self, portion: Portion, told: Outcomes, level: str, *, is_reconciled: bool) -> None:
         """Step 6 for one portion."""
@@ -133,7 +134,7 @@ class Actor:
             proof="re-read",
             **extra,
         )
-        with Session(self.site.engine) as session, session.begin():
+        with self.journal.lease.holding(), Session(self.site.engine) as session, session.begin():
             self.note_settled(session, row.id or 0, counts)
             self.mason.write(session, target, stones, self.hand.plan(row.plan_id).as_of)
             if versions := outcomes.versions(told):
@@ -175,7 +176,7 @@ class Actor:
             at.setdefault(word.partition(":")[0], []).append(pos)
         gone = sorted(pos for word in GONE for pos in at.get(word, ()))
         stones = self.mason.make(portion.target, portion.keys, gone) if portion is not None else None
-        with Session(self.site.engine) as session, session.begin():
+        with self.journal.lease.holding(), Session(self.site.engine) as session, session.begin():
             self.note_settled(session, row.id or 0, counts)
             if portion is not None:
                 self.mason.write(session, portion.target, stones, self.hand.plan(row.plan_id).as_of)

@@ -98,7 +98,7 @@ class Applier:
         for row in mains:
             places.setdefault(row.location, []).append([row, *_riders(rows, row)])
         lanes = (self._lane(plan, families) for families in places.values())
-        return any(drive(lanes, self.crew, stop=self._stop, tick=self.run.journal.lease.keep))
+        return any(drive(lanes, self.crew, stop=self._stop, tick=self.run.journal.lease.check))
 
     def _stop(self) -> None:
         self._is_stopping = True

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from ropa.errors import RopaError
 from ropa.sweep.hand import Hand, Told
+from ropa.sweep.lock import Lease
 from ropa.sweep.place import Listed, PlanAtPlace, Progress
 from ropa.sweep.site import Site
 from ropa.sweep.units import Portion
@@ -71,11 +72,11 @@ class Crew(Protocol):
 class Threads:
     """The crew of one process."""
 
-    def __init__(self, site: Site, progress: Progress | None = None) -> None:
+    def __init__(self, site: Site, lease: Lease, progress: Progress | None = None) -> None:
         self.site = site
         self._show = progress or (lambda _what, _count: None)
         self._is_given_up = False
-        self._hand = Hand(site)
+        self._hand = Hand(site, lease.holding)
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="place")
 
     @property

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import select
@@ -101,11 +103,13 @@ def _add_references(state: hashlib._Hash, session: Session, row: TargetRow) -> N
     query = (
         select(col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key))
         .where(col(PlannedReference.target_id) == row.id)
-        .order_by(col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key))
+        .order_by(col(PlannedReference.seq))
         .execution_options(yield_per=5000)
     )
-    for reference in session.execute(query):
-        state.update(canonical(["with", row.position, *reference]) + b"\n")
+    # Of one record's parents in the order of their characters: how a server sorts text is its own affair.
+    for _seq, references in groupby(session.execute(query), key=itemgetter(0)):
+        for reference in sorted(map(tuple, references)):
+            state.update(canonical(["with", row.position, *reference]) + b"\n")
 
 
 def ledger_fields(site: Site, plan: PlanRow, rows: Sequence[TargetRow], active_holds: int) -> dict[str, Any]:

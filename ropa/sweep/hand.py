@@ -7,7 +7,8 @@ a unit may be acted on again, and ``purged`` is only said of what a separate rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from ropa.connector import Action, Connector, Key, Outcome, Outcomes, OutcomeWord, Selection
@@ -29,13 +30,17 @@ class Told:
 
     outcomes: tuple[Outcomes, ...]
     level: str
+    is_again: bool = False
+    """Whether somebody who was cut off may have reached it before: what is told is then what is seen now."""
 
 
 class Hand:
     """Acts on units, and looks at them."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, holding: Callable[[], AbstractContextManager[None]]) -> None:
+        """``holding``: keeps every other host from taking over the run for the time of an act (``Lease.holding``)."""
         self.site = site
+        self._holding = holding
         self._plans: dict[int, PlanRow] = {}
 
     def act(self, portions: Sequence[Portion], *, is_again: bool = False) -> Told:
@@ -64,19 +69,20 @@ class Hand:
         ]
         if is_again:
             seen = [self._observed(connector, *pair) for pair in zip(portions, seen, strict=True)]
-        return Told(tuple(seen), level)
+        return Told(tuple(seen), level, is_again)
 
     def look(self, portion: Portion) -> Told:
         """Say of a portion that may no longer be acted on what is seen of its records. Raises LocationError."""
         connector = self.place_of(portion.target)
         odd = {pos: Outcome(key, OutcomeWord.FAILED, "interrupted") for pos, key in enumerate(portion.keys)}
         seen = self._observed(connector, portion, Outcomes(portion.keys, OutcomeWord.FAILED, odd))
-        return Told((seen,), connector.settle(portion.row.dataset))
+        return Told((seen,), connector.settle(portion.row.dataset), is_again=True)
 
     def _act(self, connector: Connector, selection: Selection, portions: Sequence[Portion]) -> list[Outcomes]:
         main = portions[-1]
         batch = main.batch(tuple(portion.batch() for portion in portions[:-1]))
-        told = connector.act(selection, batch, self._target(main.target).connector_action)
+        with self._holding():
+            told = connector.act(selection, batch, self._target(main.target).connector_action)
         if not isinstance(told, Outcomes):  # a connector of somebody else may tell them one by one
             told = Outcomes.of(told)
         results, start = [], len(main.keys)

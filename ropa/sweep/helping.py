@@ -144,8 +144,8 @@ class Helper:
         portions = [units.read_back(self.site, row) for row in rows]
         if not portions or any(row.settled_at is not None for row in rows):
             raise StaleItemError("this unit has been settled", code="item-stale")
-        items.begin(self.site, item)
-        return spelled_told(Hand(self.site).act(portions, is_again=item.is_again)) | {"is_again": item.is_again}
+        hand = Hand(self.site, lambda: items.holding(self.site, item))
+        return spelled_told(hand.act(portions, is_again=item.is_again))
 
 
 # --- what is told, as plain values ----------------------------------------------------------------------------------
@@ -155,6 +155,7 @@ def spelled_told(told: Told) -> dict[str, Any]:
     """Return the outcomes of a unit without its keys, which whoever asked has."""
     return {
         "level": told.level,
+        "is_again": told.is_again,
         "outcomes": [
             {
                 "word": str(one.word),
@@ -187,7 +188,7 @@ def read_told(document: Mapping[str, Any], portions: Sequence[Portion]) -> Told:
         if len(one["versions"]) not in {0, len(portion.keys)}:
             raise LocationError(f"a worker did not account for every record of {portion.row.location}")
         outcomes.append(Outcomes(portion.keys, OutcomeWord(one["word"]), odd, one["versions"]))
-    return Told(tuple(outcomes), document["level"])
+    return Told(tuple(outcomes), document["level"], document["is_again"])
 
 
 def spelled_listing(listed: Listed) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -50,6 +51,8 @@ class Item:
     location: str
     unit: int | None
     watches: bool
+    run_fencing: int
+    """Of the run that offered it."""
     owner: str
     fencing: int
     attempts: int
@@ -119,7 +122,9 @@ def claim(site: Site, name: str) -> Item:
             attempts=attempts,
             leased_until=now + LEASE,
         )
-        return Item(name, row.kind, row.plan_id, row.location, row.unit, row.watches, owner, fencing, attempts)
+        return Item(
+            name, row.kind, row.plan_id, row.location, row.unit, row.watches, row.run_fencing, owner, fencing, attempts
+        )
 
 
 def guard(site: Site, item: Item, session: Session) -> None:
@@ -131,10 +136,18 @@ def guard(site: Site, item: Item, session: Session) -> None:
         raise StaleItemError("the run that offered this item is over", code="item-stale")
 
 
-def begin(site: Site, item: Item) -> None:
-    """Look, right before an act, whether it may still be begun. Raises StaleItemError as ``guard``."""
+@contextmanager
+def holding(site: Site, item: Item) -> Iterator[None]:
+    """Look, right before an act, whether it may still be begun, and keep every other host from taking over the run for
+    the time of the block (``Lease.holding``). Raises StaleItemError as ``guard``."""
     with Session(site.engine) as session, session.begin():
         guard(site, item, session)
+    with site.engine.begin() as connection:
+        row = {LeaseRow.name: "run", LeaseRow.fencing: item.run_fencing}
+        ours = select(col(LeaseRow.fencing)).where(*(col(column) == value for column, value in row.items()))
+        if connection.scalar(ours.with_for_update(read=True, key_share=True)) is None:
+            raise StaleItemError("the run that offered this item is over", code="item-stale")
+        yield
 
 
 def keep(site: Site, item: Item) -> None:

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
+from ropa.database import is_server
 from ropa.errors import LedgerError
 from ropa.ledger.chain import CHECKPOINT_NAME
 from ropa.ledger.note import Checkpoint
@@ -33,6 +35,10 @@ from ropa.sweep.state import get_state, set_state
 from ropa.sweep.tables import HoldRow, IssuedId, RunRow
 from ropa.sweep.told import Batch, Told, check_batches
 
+_SHARE = (
+    "Let all hosts of this database share one state folder (ROPA_STATE); where there is only this host, put the folder "
+    "back from its newest copy."
+)
 _HOLD_LINES = frozenset({"hold", "hold_release"})
 
 
@@ -59,19 +65,23 @@ class Journal:
 
     def append(self, type_: str, *, run: str, **fields: Any) -> int:
         """Append one durable line, with the present instant. Returns its ``seq``. Raises RefusedError when it cannot
-        be written (full or read-only disk) or the clock is behind the ledger."""
-        return self.ledger.append(type_, run=run, at=self.now(), **fields)
+        be written (full or read-only disk) or the clock is behind the ledger; BusyError when another host has taken
+        over."""
+        with self.lease.holding():
+            return self.ledger.append(type_, run=run, at=self.now(), **fields)
 
     def checkpoint(self) -> Checkpoint:
-        """Sign the whole ledger, remember its size, and put the checkpoint where the configuration says."""
-        signed = self.ledger.checkpoint()
-        self.remember()
-        folders = [self.site.exports_folder]
-        if self.site.config.checkpoint_export:
-            folders.append(self.site.config.checkpoint_export)
-        for folder in folders:
-            self.ledger.export_checkpoint(folder)
-        return signed
+        """Sign the whole ledger, remember its size, and put the checkpoint where the configuration says. Raises as
+        ``append``."""
+        with self.lease.holding():
+            signed = self.ledger.checkpoint()
+            self.remember()
+            folders = [self.site.exports_folder]
+            if self.site.config.checkpoint_export:
+                folders.append(self.site.config.checkpoint_export)
+            for folder in folders:
+                self.ledger.export_checkpoint(folder)
+            return signed
 
     def newest_checkpoint(self) -> dict[str, int | str]:
         """The newest signed checkpoint as ``run_start`` quotes it: size and root, 64 hex digits."""
@@ -111,6 +121,17 @@ class Journal:
             if hold.released_by is not None and not hold.is_release_recorded:
                 self._record_hold(hold, "hold_release", hold.released_by, told)
 
+    def settle_ends(self) -> None:
+        """Note the end of a run that the ledger tells of, and whose process was cut off before it had: that night had
+        its sweep."""
+        with Session(self.site.engine) as session, session.begin():
+            rows = {row.id: row for row in session.scalars(select(RunRow).where(col(RunRow.state) == "open"))}
+            for event in self.ledger.events("run_end") if rows.keys() - {self.ledger.open_run} else ():
+                if event["run"] in rows:
+                    row = rows[event["run"]]
+                    row.state, row.code, row.totals = event["state"], event["code"], event["totals"]
+                    row.ended_at = datetime.fromisoformat(event["at"])
+
     def settle_halt(self) -> None:
         """Append the line of a halt that was given while another process was writing."""
         actor = get_state(self.site, "halt_unrecorded")
@@ -147,6 +168,7 @@ def writing(site: Site, *, accepts_gap: bool = False) -> Iterator[Journal]:
             journal.checkpoint()  # its making was cut off before the first one
         if ledger.recovered_bytes:
             journal.append("recovered", run=journal.issue_id(), bytes=ledger.recovered_bytes)
+        journal.settle_ends()
         journal.settle_holds()
         journal.settle_halt()
         yield journal
@@ -217,7 +239,7 @@ def refuse_missing_ledger(site: Site) -> None:
     if get_state(site, "ledger_size") is not None and not (site.ledger_folder / "events.jsonl").is_file():
         raise LedgerError(
             "the ledger is missing beside its run database",
-            next_step="Put the ledger folder back from its newest copy.",
+            next_step=_SHARE if is_server(site.engine) else "Put the ledger folder back from its newest copy.",
             code="ledger-missing",
         )
 

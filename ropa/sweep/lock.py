@@ -1,7 +1,8 @@
 """One run at a time per database.
 
 A lock on a file (freed by the kernel when its holder dies, however it dies) and a lease in the database (for two hosts
-on one database) with a fencing number that only grows. Invariant: whoever holds both is the only writer of the ledger.
+on one database) with a fencing number that only grows. Invariant: whoever holds both is the only writer of the ledger;
+nobody takes the lease while its holder is within ``holding``, and a holder that lost it gets no further than there.
 """
 
 from __future__ import annotations
@@ -10,47 +11,114 @@ import fcntl
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
-from ropa import clock
+from ropa.database import insert_missing, is_server
 from ropa.errors import BusyError, RopaError
 from ropa.sweep.site import Site
 from ropa.sweep.tables import LeaseRow
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
 _FILE = "run.lock"
+_NAME = "run"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 LEASE = timedelta(minutes=10)
-"""How long a host that vanished keeps another host out; renewed with every batch."""
+"""How long a host that vanished keeps another host out; renewed with every batch, and by ``_Heartbeat``."""
+BEATS = 5
+"""How often the lease is renewed within its length, whatever its holder is busy with."""
 
 
 @dataclass
 class Lease:
-    """What the holder renews."""
+    """What the holder renews, and asks for before whatever cannot be taken back."""
 
     site: Site
     owner: str
     fencing: int
-    _renewed: float = field(default_factory=clock.monotonic)
-
-    def keep(self) -> None:
-        """Renew where that is a while ago: called again and again while a long piece of work is waited for."""
-        if clock.monotonic() - self._renewed > LEASE.total_seconds() / 10:
-            self.renew()
+    _lost: threading.Event = field(default_factory=threading.Event)
 
     def renew(self) -> None:
         """Keep the lease for another ``LEASE``. Raises BusyError when another host has taken it."""
-        with Session(self.site.engine) as session, session.begin():
-            row = session.get(LeaseRow, "run")
-            if row is None or row.owner != self.owner or row.fencing != self.fencing:
-                raise BusyError("another host took over the run", code="lease-lost")
-            row.until = self.site.now() + LEASE
-        self._renewed = clock.monotonic()
+        with self.site.engine.begin() as connection:
+            until = _now(connection, self.site) + LEASE
+            # Not the key of the row: who is within ``holding`` is not waited for.
+            mine = update(LeaseRow).where(*self._is_mine())
+            if not connection.execute(mine.values(until=until)).rowcount:
+                raise self._overtaken()
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep every other host from taking over for the time of the block, which writes the ledger or acts.
+
+        The row is locked as long as this process and its connection live, also when it is stopped in between and the
+        lease runs out. Raises BusyError when another host has taken over.
+        """
+        with self.site.engine.begin() as connection:
+            mine = select(col(LeaseRow.fencing)).where(*self._is_mine())
+            if connection.scalar(mine.with_for_update(read=True, key_share=True)) is None:
+                raise self._overtaken()
+            yield
+
+    def check(self) -> None:
+        """Raise BusyError when it is known that another host has taken over. Asks nobody."""
+        if self._lost.is_set():
+            raise self._overtaken()
+
+    def _is_mine(self) -> list[ColumnElement[bool]]:
+        mine = {LeaseRow.name: _NAME, LeaseRow.owner: self.owner, LeaseRow.fencing: self.fencing}
+        return [col(column) == value for column, value in mine.items()]
+
+    def _overtaken(self) -> BusyError:
+        self._lost.set()
+        return BusyError(
+            "another host took over the run",
+            next_step="This host was stopped or cut off for longer than its lease; the other one goes on.",
+            code="lease-lost",
+        )
+
+
+class _Heartbeat:
+    """Renews a lease while its holder plans, acts or waits for a place, which may take longer than the lease."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> None:
+        site = self._lease.site
+        # An SQLite file is not shared by hosts: the file lock says it all, but to the workers of a fleet.
+        if is_server(site.engine) or site.open_fleet is not None:
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._thread.ident is not None:
+            self._thread.join(BEATS)  # a server that has gone away is not waited for
+
+    def _beat(self) -> None:
+        while not self._ended.wait(LEASE.total_seconds() / BEATS):
+            try:
+                self._lease.renew()
+            except BusyError as error:
+                if error.code == "lease-lost":
+                    return
+            except (RopaError, SQLAlchemyError):
+                continue  # the next beat tries again; whoever writes asks for himself
 
 
 @contextmanager
@@ -63,9 +131,10 @@ def run_lock(site: Site) -> Iterator[Lease]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise BusyError("another run is under way on this database", next_step="Wait until it has ended.") from None
-        lease = _take_lease(site)
+        lease = _take_lease(site, _holder(site, descriptor))
         try:
-            yield lease
+            with _Heartbeat(lease):
+                yield lease
         finally:
             _give_back(lease)
     finally:
@@ -96,25 +165,51 @@ def at_rest(state: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take_lease(site: Site) -> Lease:
-    host, owner, now = socket.gethostname(), secrets.token_hex(8), site.now()
+def _holder(site: Site, descriptor: int) -> str:
+    """Say who holds the file lock: whoever says the same held the same lock, so he is dead.
+
+    With a server that is one start of one kernel and one file: two hosts may have one name, and a lock on storage that
+    they share may not count between them.
+    """
+    name = socket.gethostname()
+    if not is_server(site.engine) or not _BOOT_ID.is_file():
+        return name
+    file = os.fstat(descriptor)
+    return f"{name}/{_BOOT_ID.read_text().strip()}/{file.st_dev}:{file.st_ino}"
+
+
+def _now(connection: Connection, site: Site) -> datetime:
+    """The instant by the one clock that all hosts share: the server's."""
+    now: datetime | None = connection.scalar(select(func.now())) if is_server(site.engine) else None
+    return now or site.now()
+
+
+def _take_lease(site: Site, host: str) -> Lease:
+    owner = secrets.token_hex(8)
     with Session(site.engine) as session, session.begin():
-        row = session.get(LeaseRow, "run", with_for_update=True)
-        if row is None:
-            row = LeaseRow(name="run", owner="", host="", fencing=0, until=now)
-            session.add(row)
-        # The same host holds the file lock now, so its former holder is dead, whatever the lease says.
-        elif row.owner and row.host != host and row.until > now:
-            raise BusyError("another host runs on this database", next_step="Wait until it has ended.", code="lease")
+        connection = session.connection()
+        now = _now(connection, site)
+        connection.execute(insert_missing(site.engine, LeaseRow), _free(now))
+        _refuse_held(session.get_one(LeaseRow, _NAME), host, now)  # at once, without waiting for its holder
+        row = session.get_one(LeaseRow, _NAME, with_for_update=True, populate_existing=True)
+        _refuse_held(row, host, now)
         row.owner, row.host, row.fencing, row.until = owner, host, row.fencing + 1, now + LEASE
         fencing = row.fencing
     return Lease(site, owner, fencing)
 
 
+def _free(now: datetime) -> dict[str, object]:
+    return {"name": _NAME, "owner": "", "host": "", "fencing": 0, "until": now}
+
+
+def _refuse_held(row: LeaseRow, host: str, now: datetime) -> None:
+    if row.owner and row.host != host and row.until > now:
+        raise BusyError("another host runs on this database", next_step="Wait until it has ended.", code="lease")
+
+
 def _give_back(lease: Lease) -> None:
     # A database that cannot be written any more keeps the lease; why the run ended is what matters then. This host
     # takes it again at the next start, another one when it has run out.
-    with suppress(RopaError), Session(lease.site.engine) as session, session.begin():
-        row = session.get(LeaseRow, "run")
-        if row is not None and row.owner == lease.owner:
-            row.owner = ""
+    with suppress(RopaError, SQLAlchemyError), lease.site.engine.begin() as connection:
+        mine = update(LeaseRow).where(col(LeaseRow.name) == _NAME, col(LeaseRow.owner) == lease.owner)
+        connection.execute(mine.values(owner=""))

@@ -23,6 +23,7 @@ from ropa.sweep.apply import Progress as ApplyProgress
 from ropa.sweep.check import offline_findings
 from ropa.sweep.crew import Crew, Threads
 from ropa.sweep.journal import Journal, writing
+from ropa.sweep.lock import Lease
 from ropa.sweep.nights import nights_done
 from ropa.sweep.place import Progress as PlanProgress
 from ropa.sweep.plan import Planner
@@ -54,7 +55,7 @@ def make_plan(
         review.lapse_old_plans(site)
         planner = Planner(site, journal, scope, author=actor_id(site, by))
         run = Run.start(journal, "plan", actor=planner.author, reason=reason)
-        with ending(run), _crew(journal, progress) as crew:
+        with ending(run), _crew(journal, _listening(journal.lease, None, progress)) as crew:
             return planner.write(run.id, crew)
 
 
@@ -115,7 +116,7 @@ def sweep(
         planner_scope = Scope(as_of=site.today(), is_nightly=True)
         author = actor_id(site, by)
         run = Run.start(journal, "sweep", actor=author, reason=reason)
-        with ending(run) as outcome, _crew(journal, _listening(interruption, progress)) as crew:
+        with ending(run) as outcome, _crew(journal, _listening(journal.lease, interruption, progress)) as crew:
             applier = Applier(run, crew, interruption)
             applier.settle_open()
             tombstones.destroy_expired(site)
@@ -162,17 +163,21 @@ def checked_plan(site: Site, plan_id: int) -> PlanRow:
 def _crew(journal: Journal, progress: PlanProgress | None = None) -> Iterator[Crew]:
     """Have somebody who works at the places for the time of the block: a fleet where one is named, else threads."""
     site, open_fleet = journal.site, journal.site.open_fleet
-    crew = open_fleet(site, journal.lease, progress) if open_fleet is not None else Threads(site, progress)
+    crew = (
+        open_fleet(site, journal.lease, progress) if open_fleet is not None else Threads(site, journal.lease, progress)
+    )
     try:
         yield crew
     finally:
         crew.close()
 
 
-def _listening(interruption: Interruption | None, progress: PlanProgress | None) -> PlanProgress:
-    """Return a progress that also looks for a signal: a plan of a million records is not waited for."""
+def _listening(lease: Lease, interruption: Interruption | None, progress: PlanProgress | None) -> PlanProgress:
+    """Return a progress that also looks for a signal and a lost lease: a plan of a million records is not waited
+    for."""
 
     def note(what: str, count: int) -> None:
+        lease.check()
         if interruption is not None:
             interruption.check()
         if progress is not None:

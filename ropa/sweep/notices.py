@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
+from ropa.database import insert_missing
 from ropa.sweep.matters import Look, Matter
 from ropa.sweep.nights import SUCCEEDED, SWEEP
 from ropa.sweep.site import Site
@@ -50,13 +50,10 @@ class News:
 def telling(site: Site) -> Iterator[bool]:
     """Give whether this process is the one that may tell, for the time of the block."""
     owner, now = secrets.token_hex(8), site.now()
-    with Session(site.engine) as session:
+    with Session(site.engine) as session, session.begin():
         if session.get(LeaseRow, _LEASE) is None:
-            try:
-                session.add(LeaseRow(name=_LEASE, owner="", host="", fencing=0, until=now))
-                session.commit()
-            except IntegrityError:  # another process was faster
-                session.rollback()
+            free = {"name": _LEASE, "owner": "", "host": "", "fencing": 0, "until": now}
+            session.connection().execute(insert_missing(site.engine, LeaseRow), free)
     # A lease that ends later than any could was taken under another clock.
     is_free = or_(col(LeaseRow.until) <= now, col(LeaseRow.until) > now + _LEASE_FOR, col(LeaseRow.owner) == "")
     with Session(site.engine) as session, session.begin():

@@ -59,7 +59,7 @@ class Planner:
         self._add_targets(self.open(run))
         places = dict.fromkeys(target.location for target in self.targets)
         lanes = (self._lane(crew, location) for location in places)
-        drive(lanes, crew, stop=crew.give_up, tick=self.journal.lease.keep)
+        drive(lanes, crew, stop=crew.give_up, tick=self.journal.lease.check)
         self.close(run)
         return self.plan_id
 

@@ -119,10 +119,10 @@ class Reconciler:
         try:
             if may_act:
                 self.actor.prepare(portions)
-                self.actor.write_receipts(portions, self.actor.hand.act(portions, is_again=True), is_reconciled=True)
+                self.actor.write_receipts(portions, self.actor.hand.act(portions, is_again=True))
             else:
                 for portion in portions:
-                    self.actor.write_receipts([portion], self.actor.hand.look(portion), is_reconciled=True)
+                    self.actor.write_receipts([portion], self.actor.hand.look(portion))
         except LocationError as error:
             say_why(error)
             self.is_unreachable = True  # stays open: the next run asks again

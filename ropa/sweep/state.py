@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from ropa.connector import normalise_identifier
+from ropa.database import insert_missing
 from ropa.errors import CallError
 from ropa.sweep.site import Site
 from ropa.sweep.tables import ActorRow, StateRow
@@ -25,17 +26,14 @@ def get_state(site: Site, key: str) -> str | None:
 
 
 def set_state(site: Site, **facts: str | None) -> None:
-    """Write small facts in one transaction; None removes one."""
-    with Session(site.engine) as session, session.begin():
-        for key, value in facts.items():
-            row = session.get(StateRow, key)
+    """Write small facts in one transaction; None removes one. Of two writers of one fact the later one counts."""
+    with site.engine.begin() as connection:
+        for key, value in sorted(facts.items()):  # two that write several lock them in one order
             if value is None:
-                if row:
-                    session.delete(row)
-            elif row:
-                row.value = value
+                connection.execute(delete(StateRow).where(col(StateRow.key) == key))
             else:
-                session.add(StateRow(key=key, value=value))
+                connection.execute(insert_missing(site.engine, StateRow), {"key": key, "value": value})
+                connection.execute(update(StateRow).where(col(StateRow.key) == key).values(value=value))
 
 
 def actor_id(site: Site, name: str) -> str:
@@ -43,9 +41,11 @@ def actor_id(site: Site, name: str) -> str:
     normalised = normalise_identifier(name)
     if not normalised:
         raise CallError("--by needs a name", next_step="Say who decides: --by 'First Last'.")
-    with Session(site.engine) as session, session.begin():
-        row = session.scalars(select(ActorRow).where(col(ActorRow.normalised) == normalised)).first()
-        if row is None:
-            row = ActorRow(id=secrets.token_hex(8), name=name.strip(), normalised=normalised)
-            session.add(row)
-        return row.id
+    wanted = select(col(ActorRow.id)).where(col(ActorRow.normalised) == normalised)
+    with site.engine.begin() as connection:
+        found = connection.scalar(wanted)
+        if found is None:
+            row = {"id": secrets.token_hex(8), "name": name.strip(), "normalised": normalised}
+            connection.execute(insert_missing(site.engine, ActorRow), row)  # or another process was faster
+            found = connection.scalar(wanted)
+        return str(found)

@@ -18,9 +18,16 @@ _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLI
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
 _READING = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
-_REFUSED_BY_POSTGRESQL = frozenset({"53100", "53200", "25006", "58030"})
-"""disk_full, out_of_memory, read_only_sql_transaction, io_error
+_REFUSED_BY_POSTGRESQL = frozenset({"53100", "53200", "25006", "42501", "58030"})
+"""disk_full, out_of_memory, read_only_sql_transaction, insufficient_privilege, io_error
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+_BUSY_IN_POSTGRESQL = frozenset({"40001", "40P01", "55P03", "57014"})
+"""serialization_failure, deadlock_detected, lock_not_available, query_canceled (by a time limit of the server's)."""
+_BROKEN_IN_POSTGRESQL = frozenset({"42P01", "42703", "XX001", "XX002"})
+"""undefined_table, undefined_column, data_corrupted, index_corrupted: not what was written."""
+_AWAY = ("08", "28", "3D", "53300", "57P")
+"""Connection and authorisation exceptions, no such database, too many connections, a server that goes down or comes
+up: how such states begin."""
 
 
 def listen(engine: Engine) -> None:
@@ -38,10 +45,15 @@ def meaning(error: BaseException, *, is_disconnect: bool = False) -> RopaError |
     """Return what a driver's error means, None where it means that the program asked something wrong."""
     if isinstance(error, sqlite3.Error):
         return _meaning_of_sqlite(getattr(error, "sqlite_errorcode", None))
-    if getattr(error, "sqlstate", None) in _REFUSED_BY_POSTGRESQL:
+    state = getattr(error, "sqlstate", None) or ""
+    if state in _REFUSED_BY_POSTGRESQL:
         return _unwritable()
-    if is_disconnect:
-        return LocationError("the state database does not answer", next_step="Check ROPA_DATABASE_URL.")
+    if state in _BUSY_IN_POSTGRESQL:
+        return _busy()
+    if state in _BROKEN_IN_POSTGRESQL:
+        return garbage()
+    if is_disconnect or state.startswith(_AWAY):
+        return away()
     return None
 
 
@@ -50,12 +62,21 @@ def _meaning_of_sqlite(code: int | None) -> RopaError | None:
     if primary in _BROKEN or code in _READING:
         return garbage()
     if primary in _BUSY:
-        return BusyError(
-            "another program holds the run database", next_step="Wait until it has ended.", code="database-busy"
-        )
+        return _busy()
     if primary in _UNWRITABLE or primary == sqlite3.SQLITE_IOERR:
         return _unwritable()
     return None
+
+
+def away() -> LocationError:
+    """Return the error for a server that cannot be reached or does not let us in."""
+    return LocationError("the state database does not answer", next_step="Check ROPA_DATABASE_URL.")
+
+
+def _busy() -> BusyError:
+    return BusyError(
+        "another program holds the run database", next_step="Wait until it has ended.", code="database-busy"
+    )
 
 
 def _unwritable() -> RefusedError:

@@ -8,6 +8,7 @@ from datetime import time, timedelta
 import pytest
 from notify_kit import SECRET
 from sqlalchemy.orm import Session
+from state_engines import PostgresState
 from sweep_kit import CONTACTS, HEAD, PROSPECTS, SIMPLE, World, contacts, person
 
 from ropa.errors import LocationError
@@ -314,9 +315,9 @@ def test_two_services_on_one_database_tell_a_matter_once(told, hook):
     assert len(hook.keys("new")) == len(set(hook.keys("new"))) > 0
 
 
-def test_the_run_state_in_postgresql_tells_a_matter_once_too(postgres, hook, tmp_path):
-    database = postgres.create()
-    world = World(tmp_path / "world", SIMPLE + NOTIFY, {"contacts": contacts(3)}, url=database.url)
+def test_the_run_state_in_postgresql_tells_a_matter_once_too(shelf, hook, tmp_path):
+    state = PostgresState(shelf)
+    world = World(tmp_path / "world", SIMPLE + NOTIFY, {"contacts": contacts(3)}, state=state)
     here = Told(world, hook)
     try:
         for _ in range(3):
@@ -334,7 +335,7 @@ def test_the_run_state_in_postgresql_tells_a_matter_once_too(postgres, hook, tmp
         assert len(hook.keys("new")) == len(set(hook.keys("new")))
     finally:
         world.close()
-        database.drop()
+        state.close()
 
 
 def test_whoever_was_killed_while_telling_keeps_nobody_quiet_for_long_whatever_the_clock(told, hook):

@@ -4,11 +4,11 @@ Nothing of the product is imported here; what is said twice is written twice.
 """
 
 import json
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from sqlalchemy import create_engine
 
 GONE = {"purged", "anonymised", "recoverable", "absent"}
 SHORT = {"refused", "failed", "unverified"}
@@ -18,26 +18,28 @@ BRUSSELS = ZoneInfo("Europe/Brussels")
 class Independent:
     """What a stranger with the state folder can find out."""
 
-    def __init__(self, state, today):
+    def __init__(self, state, today, url=None):
+        """``url``: of the run database, where that is not in the folder."""
         self.today = today
-        with closing(sqlite3.connect(state / "ropa.db")) as base:
-            base.row_factory = sqlite3.Row
+        database = create_engine(url or f"sqlite:///{state / 'ropa.db'}")
+        with database.connect() as base:
             self.targets = [
-                dict(row)
-                for row in base.execute(
+                # Columns of JSON as text, whatever the driver makes of them.
+                {name: json.dumps(v) if isinstance(v, (dict, list)) else v for name, v in row.items()}
+                for row in base.exec_driver_sql(
                     "SELECT t.*, p.as_of, p.created_at AS planned_at, p.register_revision FROM plan_target t"
                     " JOIN plan p ON p.id = t.plan_id WHERE NOT p.is_forecast AND p.state <> 'writing'"
                     " ORDER BY p.as_of, p.id"
-                )
+                ).mappings()
             ]
-            self.digests = dict(base.execute("SELECT digest, id FROM plan"))
-            self.findings = base.execute("SELECT count(*) FROM finding WHERE resolved_at IS NULL").fetchone()[0]
-            self.open_findings = {
-                tuple(row) for row in base.execute("SELECT code, entry FROM finding WHERE resolved_at IS NULL")
-            }
-            self.holds = dict(
-                base.execute("SELECT reason, count(*) FROM legal_hold WHERE released_at IS NULL GROUP BY reason")
-            )
+            for row in self.targets:
+                row["oldest_due_on"] = None if row["oldest_due_on"] is None else str(row["oldest_due_on"])
+            self.digests = dict(base.exec_driver_sql("SELECT digest, id FROM plan").all())
+            open_ones = base.exec_driver_sql("SELECT code, entry FROM finding WHERE resolved_at IS NULL").all()
+            self.findings, self.open_findings = len(open_ones), {tuple(row) for row in open_ones}
+            held = "SELECT reason, count(*) FROM legal_hold WHERE released_at IS NULL GROUP BY reason"
+            self.holds = dict(base.exec_driver_sql(held).all())
+        database.dispose()
         self.events = [json.loads(line) for line in (state / "ledger" / "events.jsonl").read_bytes().splitlines()]
 
     def of(self, kind):

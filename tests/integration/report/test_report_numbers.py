@@ -195,7 +195,7 @@ def cut_off(world):
 @pytest.fixture
 def both(lived):
     document = gather(lived.site)
-    return document, Independent(lived.home / "var", lived.site.today())
+    return document, Independent(lived.home / "var", lived.site.today(), lived.url)
 
 
 def cells(document):
@@ -222,7 +222,7 @@ def test_each_number_of_each_cell_is_that_of_the_database_and_the_ledger(both):
         assert cell.worst_late_days == found.worst_late(*target), place
         assert (cell.plan, str(cell.as_of), cell.register_revision) == (
             row["plan_id"],
-            row["as_of"],
+            str(row["as_of"]),
             row["register_revision"],
         )
         assert cell.scanned_by == found.maker_of(row["plan_id"])
@@ -311,7 +311,7 @@ def test_what_is_not_yet_known_is_told_where_it_belongs(make):
     night(world)
     document_only(world)
     cut_off(world)
-    document, found = gather(world.site), Independent(world.home / "var", world.site.today())
+    document, found = gather(world.site), Independent(world.home / "var", world.site.today(), world.url)
     settled = {event["root"] for event in found.of("receipt")}
     open_in = Counter(
         f"{event['location']}.{event['dataset']}" for event in found.of("intent") if event["root"] not in settled

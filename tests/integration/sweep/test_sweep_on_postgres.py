@@ -1,6 +1,7 @@
 """The run state in PostgreSQL: what a plan is kept in does not decide what goes."""
 
 import pytest
+from state_engines import PostgresState
 from sweep_kit import CAPS, CONTACTS, OLD, PROSPECTS, SIMPLE, World, contacts
 from test_sweep_references import CHAIN_LINKS, RIDERS, SELF, TREE, chain, everything, item
 
@@ -9,21 +10,19 @@ from ropa.sweep.restored import reapply
 
 
 @pytest.fixture
-def on_postgres(postgres, tmp_path):
+def on_postgres(shelf, tmp_path):
     """Return a maker of worlds whose run database is in PostgreSQL."""
-    made = []
+    made, state = [], PostgresState(shelf)
 
     def build(config, tables, relations=()):
-        database = postgres.create()
-        world = World(tmp_path / f"world{len(made)}", config, tables, relations=relations, url=database.url)
-        made.append((world, database))
-        return world
+        made.append(World(tmp_path / f"world{len(made)}", config, tables, relations=relations, state=state))
+        return made[-1]
 
     yield build
-    for world, database in made:
+    for world in made:
         world.audit()
         world.close()
-        database.drop()
+    state.close()
 
 
 def rows_of(world, *names):

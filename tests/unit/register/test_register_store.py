@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from register_builders import registers, sound
 from sqlalchemy import inspect, text
 
-from ropa.database import migrate, open_database
+from ropa.database import migrate
 from ropa.errors import BusyError, CheckError, RegisterError
 from ropa.register import Dated, Register, RegisterStore, add, digest, edit, from_toml
 from ropa.register.specs import LISTS, SCALARS, specs
@@ -23,11 +23,8 @@ AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def engine(tmp_path):
-    engine = open_database(f"sqlite:///{tmp_path / 'ropa.db'}")
-    migrate(engine)
-    yield engine
-    engine.dispose()
+def engine(tmp_path, run_state):
+    return run_state.project(tmp_path)
 
 
 @pytest.fixture
@@ -320,9 +317,10 @@ def test_a_database_that_is_up_to_date_is_used_without_loading_what_migrates_it(
     import subprocess
     import sys
 
-    code = f"import sys; from ropa.database import migrate, open_database; migrate(open_database('{engine.url}'))"
+    url = engine.url.render_as_string(hide_password=False)
+    code = "import sys; from ropa.database import migrate, open_database; migrate(open_database(sys.argv[1]))"
     code += "; print([name for name in sys.modules if name.startswith('alembic')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -6,7 +6,6 @@ import pytest
 import report_sample as sample
 from sqlalchemy.orm import Session
 
-from ropa.database import migrate, open_database
 from ropa.errors import CallError, ConfigurationError, LedgerError
 from ropa.ledger import verifier
 from ropa.ledger.store import Ledger
@@ -81,10 +80,9 @@ def test_the_verifier_reads_with_python_3_10_and_imports_nothing_of_ours():
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path, run_state):
     """A project with the sample's register and a ledger of one line."""
-    engine = open_database(f"sqlite:///{tmp_path}/ropa.db")
-    migrate(engine)
+    engine = run_state.project(tmp_path)
     RegisterStore(engine).save(sample.register(), by="An", reason="first", at=sample.NOW)
     opened = Site(
         folder=tmp_path,

@@ -9,7 +9,6 @@ import report_sample as sample
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from ropa.database import migrate, open_database
 from ropa.errors import CallError, Finding, Severity
 from ropa.ledger.store import Ledger
 from ropa.register import RegisterStore
@@ -29,9 +28,8 @@ def refuse(_location):
 
 
 @pytest.fixture
-def site(tmp_path):
-    engine = open_database(f"sqlite:///{tmp_path}/ropa.db")
-    migrate(engine)
+def site(tmp_path, run_state):
+    engine = run_state.project(tmp_path)
     RegisterStore(engine).save(sample.register(), by="An", reason="first", at=sample.NOW)
     policy = replace(sample.config(), folder=tmp_path)
     opened = Site(

@@ -62,12 +62,9 @@ INTAKE = register(intake=["name", "email"])
 
 
 @pytest.fixture
-def session():
-    engine = create_engine("sqlite://")
-    PlanRow.metadata.create_all(engine)
-    with Session(engine) as opened:
+def session(run_state):
+    with Session(run_state.engine()) as opened:
         yield opened
-    engine.dispose()
 
 
 def plan(session, *, as_of=DAY, state="applied", is_forecast=False, at=AT, policy="sha256:p"):
@@ -282,7 +279,7 @@ def test_children_whose_parents_are_only_anonymised_never_go(session):
     *(st.integers(0, 50) for _ in range(4)),
 )
 def test_the_counts_always_add_up_to_what_was_due(outcomes, left, held, blocked, flagged):
-    engine = create_engine("sqlite://")
+    engine = create_engine("sqlite://")  # about sums alone
     PlanRow.metadata.create_all(engine)
     with Session(engine) as opened:
         records = sum(outcomes.values()) + left

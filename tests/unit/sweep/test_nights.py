@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from ropa.sweep.nights import Gap, Nights, gaps, missed, nights_swept
@@ -65,12 +64,9 @@ def test_a_sweep_without_a_night_of_its_own_belongs_to_the_controllers_day_on_wh
 
 
 @pytest.fixture
-def session():
-    engine = create_engine("sqlite://")
-    PlanRow.metadata.create_all(engine)
-    with Session(engine) as opened:
+def session(run_state):
+    with Session(run_state.engine()) as opened:
         yield opened
-    engine.dispose()
 
 
 def swept(session, number, state="complete", targets=(), **more):

@@ -1,12 +1,12 @@
 """Planned records in blocks: what is read back is what was written, wherever the batches of either side end."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -15,13 +15,13 @@ from ropa.ledger.leaf import key_texts
 from ropa.sweep import blocks, own_changes, packing, reordering
 from ropa.sweep.blocks import Columns, Reader, Stay
 from ropa.sweep.tables import (
-    METADATA,
     PlannedBlock,
     PlannedKey,
     PlannedReference,
     PlannedReferring,
     PlannedStay,
     PlannedVersion,
+    PlanRow,
     TargetRow,
 )
 
@@ -30,12 +30,22 @@ HELD = Stay("held", "hold")
 TARGET = 7
 
 
-@pytest.fixture(scope="module")
-def engine():
-    made = create_engine("sqlite://")
-    METADATA.create_all(made)
-    yield made
-    made.dispose()
+@pytest.fixture
+def engine(run_state):
+    """A database with the two targets that blocks are written for; each example leaves it as it was."""
+    made = run_state.engine()
+    with Session(made) as opened, opened.begin():
+        day = datetime(2026, 11, 21, tzinfo=UTC)
+        more = {"author": "a", "policy": "p", "register_revision": 1, "tool": "t"}
+        opened.add(PlanRow(id=1, as_of=day.date(), created_at=day, **more))
+        opened.flush()
+        row = {"identity": "i", "location": "l", "dataset": "d", "scope": "row", "data": [], "action": "purge"}
+        row |= {"plan_id": 1, "position": 0, "rules": [], "revisions": [], "cutoffs": {}}
+        opened.add_all(TargetRow(id=number, **row) for number in (TARGET, 8))
+    return made
+
+
+EACH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -130,6 +140,7 @@ SIZES = st.lists(st.integers(1, 4), max_size=5)
 SEQS = st.sets(st.integers(0, 19))
 
 
+@EACH
 @given(sizes=SIZES, stays=SEQS, limit=st.integers(1, 6), start=st.integers(0, 8))
 def test_batches_of_any_size_hold_every_planned_record_once_and_in_order(engine, sizes, stays, limit, start):
     planned = [seq for seq in range(start, sum(sizes)) if seq not in stays]
@@ -146,6 +157,7 @@ def test_batches_of_any_size_hold_every_planned_record_once_and_in_order(engine,
     assert taken == planned
 
 
+@EACH
 @given(sizes=SIZES, stays=SEQS, wanted=SEQS)
 def test_records_are_picked_from_any_blocks_but_for_what_stays(engine, sizes, stays, wanted):
     with Session(engine) as session:
@@ -189,6 +201,7 @@ def test_keys_are_written_once_however_often_they_are_asked_for(session):
     assert [(seq, tuple(json.loads(text))) for seq, text in found] == [(seq, key(seq)) for seq in range(4)]
 
 
+@EACH
 @given(sizes=SIZES.filter(bool), stays=SEQS, ranks=st.lists(st.integers(0, 3), min_size=20, max_size=20))
 def test_records_put_in_order_keep_all_that_is_theirs(engine, sizes, stays, ranks):
     """By rank, then as they were; with their versions, days, references and reasons."""
@@ -230,10 +243,8 @@ def test_records_put_in_order_keep_all_that_is_theirs(engine, sizes, stays, rank
 
 
 @pytest.mark.parametrize("piece", [1, 3, 10_000])
-def test_records_leave_in_pieces_and_take_every_row_beside_them_along(monkeypatch, piece):
+def test_records_leave_in_pieces_and_take_every_row_beside_them_along(monkeypatch, engine, piece):
     monkeypatch.setattr(blocks, "PIECE", piece)
-    engine = create_engine("sqlite://")
-    METADATA.create_all(engine)
     tables = (PlannedBlock, PlannedStay, PlannedKey, PlannedReference, PlannedReferring)
     with Session(engine) as session:
         for target in (TARGET, 8):

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sweep_kit import CAPS, OLD, PROSPECTS, World, _folder
+from sweep_kit import CAPS, OLD, PROSPECTS
 
 HELD = {("customers", 2), ("orders", 12)}
 CONFIG = CAPS + '[location.crm]\nconnector = "memory"\nbatch_size = 2\n'
@@ -19,14 +19,13 @@ LINKS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def crowd():
-    world = World(_folder() / "graphs", CONFIG, {"customers": [], "orders": [], "calls": []}, relations=LINKS)
+@pytest.fixture
+def crowd(make):
+    """One world for all examples, in which some records are held."""
+    world = make(CONFIG, {"customers": [], "orders": [], "calls": []}, relations=LINKS)
     for table, key in sorted(HELD):
         world.hold(target=f"crm.{table}", key=key)
-    yield world
-    world.audit()
-    world.close()
+    return world
 
 
 def ids(low):
@@ -77,7 +76,7 @@ def going(tables):
     return free
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(tables=graphs())
 def test_any_graph_goes_as_far_as_a_second_opinion_says_and_nothing_dangles(crowd, tables):
     for table, rows in tables.items():

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from sweep_kit import CAPS, CONTACTS, SIMPLE, World, contacts, person
+from sweep_kit import CAPS, CONTACTS, SIMPLE, contacts, person
 
 from connectors.memory import MemoryConnector
 from ropa.connector import Action, Outcome, OutcomeWord
@@ -390,18 +390,19 @@ def expected(rules, row, today):
 HELD = (2, 5)
 
 
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory):
+@pytest.fixture
+def crowd(make):
     """One world for all examples, in which two records are held."""
-    world = World(tmp_path_factory.mktemp("crowd"), SHAPE, {"contacts": []})
+    world = make(SHAPE, {"contacts": []})
     for key in HELD:
         world.hold(key=key)
-    yield world
-    world.audit()
-    world.close()
+    return world
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(rules=policies(), rows=records())
 def test_a_plan_is_what_a_second_opinion_on_the_rules_says_record_by_record(crowd, rules, rows):
     world = crowd
