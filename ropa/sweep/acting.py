@@ -91,7 +91,7 @@ class Actor:
         target, row = portion.target, portion.row
         fields: dict[str, object] = {"data": target.data} if target.scope == "field" else {}
         if target.approval == "mandate" and target.mandate_id is not None:
-            mandate = mandates.still_covers(self.site, target, self.site.now())
+            mandate = mandates.still_covers(self.site, target, self.journal.now())
             if mandate is not None:
                 fields["mandate"] = mandate.digest
         self.journal.append(

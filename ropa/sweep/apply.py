@@ -237,7 +237,8 @@ class Applier:
 
     def _refusal(self, plan: PlanRow, family: list[TargetRow]) -> Lane[str | None]:
         """Return why a target may not be carried out now; None where nothing stands against it."""
-        main, now = family[0], self.site.now()
+        self.run.watch.check()  # under a clock that has jumped a refusal would be an untrue one, and end the night
+        main, now = family[0], self.run.journal.now()
         if main.stopped_by is not None or main.records == 0:
             return main.stopped_by
         if not self._is_allowed(plan, main):
@@ -259,7 +260,7 @@ class Applier:
     def _is_allowed(self, plan: PlanRow, row: TargetRow) -> bool:
         if row.approval == "none":
             return True
-        if row.approval == "mandate" and mandates.still_covers(self.site, row, self.site.now()):
+        if row.approval == "mandate" and mandates.still_covers(self.site, row, self.run.journal.now()):
             return True
         return plan.state == "approved" and review.is_approved(self.site, plan)
 

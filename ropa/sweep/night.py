@@ -124,6 +124,7 @@ def sweep(
                 outcome.was_refused |= applier.carry_out(plan)
                 _finish_plan(site, plan)
             plan_id = Planner(site, journal, planner_scope, author=author).write(run.id, crew)
+            run.watch.check()  # what a mandate covers was asked at a time that has to be the right one
             plan = review.get_plan(site, plan_id)
             outcome.was_refused |= applier.carry_out(plan, lambda row: row.approval in {"none", "mandate"})
             is_complete = plan.is_complete

@@ -102,9 +102,8 @@ def test_a_new_user_who_follows_the_page_has_units_that_run(tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert "  - no sweep has succeeded yet" in lines
-    assert [line for line in lines if line.startswith("sound: ")], "after the restore"
+    assert "sound" in lines, "after the restore"
     assert "runs are allowed again" in lines
-    assert not [line for line in lines if "tombstones" in line and "drwx" in line][1:]
     assert "schedule ended with 143" in lines
     assert any(" started: at 03:30" in line for line in lines)
     assert not [line for line in lines if "not executable" in line or "Unknown" in line or "ignoring" in line]

@@ -206,7 +206,9 @@ logging.getLogger("connectors.sql").info("batch", extra={"count": 3})
 
 def told_before(folder):
     with contextlib.closing(sqlite3.connect(folder.home / "var" / "ropa.db")) as raw:
-        return raw.execute("SELECT * FROM notice").fetchall(), raw.execute("SELECT * FROM state ORDER BY key").fetchall()
+        return raw.execute("SELECT * FROM notice").fetchall(), raw.execute(
+            "SELECT * FROM state ORDER BY key"
+        ).fetchall()
 
 
 def test_a_trial_notice_goes_out_by_every_channel_once_and_nothing_is_noted(folder, hook):

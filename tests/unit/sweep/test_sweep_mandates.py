@@ -278,3 +278,27 @@ def test_children_that_were_declared_since_need_a_person(make):
     world.configure(PARENTS)
     assert swept(world)[1:] == ("needed", 0)
     assert world.ids("letters") == [7]
+
+
+@pytest.mark.parametrize("days", [3650, -9000])
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_a_clock_that_jumps_in_mid_run_ends_the_run_and_refuses_nothing_by_a_mandate_of_that_time(
+    world, monkeypatch, days, moment
+):
+    """What was refused by the wrong clock would wait for the next night, though this one is not over."""
+    reached = []
+
+    def reach(name):
+        reached.append(name)
+        if len(reached) == moment:
+            world.clock.forward(days=days)
+
+    monkeypatch.setattr(world.crm, "_reach", reach)
+    with pytest.raises(RefusedError) as caught:
+        world.sweep()
+    assert caught.value.code in {"clock-jump", "clock-behind", "clock-forward"}  # the first reach is before the run
+    monkeypatch.undo()
+    world.clock.forward(days=-days)
+    assert swept(world) == (0, "mandate", 3)
+    assert left(world) == []
+    assert world.audit() == 0
