@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ropa.schedule import instant_of, next_instant, night_wanted
+from ropa.schedule import _after_each, instant_of, next_instant, night_wanted
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
 AT = time(3, 30)
@@ -43,6 +43,13 @@ def test_tonight_is_wanted_when_its_hour_has_come_and_not_before():
     assert night_wanted(at("2026-11-22T02:29:59"), AT, BRUSSELS, done) is None
     assert night_wanted(at("2026-11-22T02:30:00"), AT, BRUSSELS, done) == date(2026, 11, 22)
     assert night_wanted(at("2026-11-22T22:59:59"), AT, BRUSSELS, done) == date(2026, 11, 22)
+
+
+def test_a_clock_that_was_put_ten_years_ahead_gives_one_look_and_no_list_of_those_that_were_missed():
+    trigger = _after_each(30)
+    now = at("2036-11-22T12:00:00")
+    assert trigger.get_next_fire_time(None, now) == now
+    assert trigger.get_next_fire_time(at("2026-11-22T12:00:00"), now) == now + timedelta(seconds=30)
 
 
 def test_a_night_that_is_done_is_not_wanted_again():

@@ -76,9 +76,9 @@ class Processes:
         self.server = Server(self.said, *through, env=self.clock.environment)
         self.server.ask("preload", modules=SERVICE_MODULES)
 
-    def start(self, *arguments: str) -> Child:
-        """Start a `ropa`."""
-        child = self.server.start("-C", self.folder, *arguments).go()
+    def start(self, *arguments: str, before: str | None = None) -> Child:
+        """Start a `ropa`. ``before``: Python that it runs first."""
+        child = self.server.start("-C", self.folder, *arguments, before=before).go()
         self.started.append(child)
         return child
 
@@ -109,9 +109,9 @@ class Processes:
 class Service:
     """A `ropa schedule` and what it says."""
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: Processes, *, before: str | None = None) -> None:
         self.processes = processes
-        self.child = processes.start("schedule", "--at", "02:30", "--by", "night", "--json")
+        self.child = processes.start("schedule", "--at", "02:30", "--by", "night", "--json", before=before)
         self._heard = 0
         self.wait_for("started")
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from year import EVERYTHING, Year
+from clockwork import Service
+from year import EVERYTHING, Year, at
 
 NIGHTS = int(os.environ.get("ROPA_YEAR", "0"))
 SEED = int(os.environ.get("ROPA_YEAR_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
@@ -52,3 +54,27 @@ def test_nights_of_every_kind_are_lived_through_as_they_should_be(tmp_path: Path
     with made(tmp_path, SEED, start) as year:
         year.live(NIGHTS or 5, kinds)
         print(dict(year.seen))
+
+
+IMPATIENT = "import ropa.schedule as s; s.LOOK_SECONDS = 1; s.PAUSES = (1, 1, 1)"
+
+
+def test_a_service_that_nobody_asks_wakes_whatever_the_clock_does(tmp_path: Path) -> None:
+    """Ten years ahead it does not count all the looks that it missed; set back, it does not sleep for ten years."""
+    night = date(2027, 6, 1)
+    with made(tmp_path, SEED, night) as year:
+        year.set_up()
+        year.sweep(night)
+        year.stop(signal.SIGTERM)
+        year.clock.set(at(night + timedelta(days=1), 1))
+        year.service = Service(year.processes, before=IMPATIENT)
+        before = year.judge.there()
+        for wrong in (timedelta(days=3652), timedelta(days=-9000)):
+            year.clock.set(at(night + timedelta(days=1), 2, 31) + wrong)
+            code = "clock-forward" if wrong > timedelta() else "clock-behind"
+            assert year.service.wait_for("failed", seconds=20)[-1]["code"] == code
+        assert year.judge.there() == before
+        year.clock.set(at(night + timedelta(days=1), 2, 31))
+        year.service.wait_for("sweep", seconds=20)
+        year.was_swept(night + timedelta(days=1))
+        year.stop(signal.SIGTERM)
