@@ -30,7 +30,7 @@ NAMING = {
 """Names of constraints, so that migrations can name them on every engine."""
 
 
-NEWEST = "0008"
+NEWEST = "0009"
 """The schema that this version works with: the newest revision in ``ropa/migrations/versions``."""
 
 

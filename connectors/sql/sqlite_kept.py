@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-MOST = 2
+MOST = 4
 """Each may hold a cache of pages."""
 
 _FileId = tuple[int, int]

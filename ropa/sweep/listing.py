@@ -7,7 +7,7 @@ plan, or was flagged before. Memory holds the batch in hand.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -75,10 +75,14 @@ class Listing:
         if self._is_rider:
             plan.findable.add(self._id)
         self._is_flag = row.action == Action.FLAG
-        self._passed: Select[str] | None = self._flagged() if self._is_flag else self._rivals()
+        self._has_begun = False
+        self._passed: Select[str] | None = None
 
     def add(self, keys: Sequence[Key], versions: Sequence[str], days: Sequence[int], notes: Mapping[int, Note]) -> None:
         """Write records down but for those that lie elsewhere; ``notes`` by position, ``versions`` as many or none."""
+        if not self._has_begun:  # of most targets nothing ever comes
+            self._passed = self._flagged() if self._is_flag else self._rivals()
+            self._has_begun = True
         passed = self._passed_over(keys) if self._passed is not None else ()
         if passed:
             kept = [pos for pos in range(len(keys)) if pos not in passed]
@@ -178,8 +182,15 @@ class Listing:
         for i in range(0, len(texts), blocks.CHUNK):
             self.session.execute(flags.where(col(FlaggedRecord.key).in_(texts[i : i + blocks.CHUNK])))
 
-    def forget_flags(self, present: Sequence[str]) -> None:
-        """A whole listing has shown what is still due: the flags of the rest, and of targets that are no more (not in
-        ``present``, identities), go."""
+    def forget_flags(self) -> None:
+        """A whole listing has shown what is still due: the flags of the rest go."""
         is_over = (col(FlaggedRecord.identity) == self.row.identity) & (col(FlaggedRecord.at) < self.plan.now)
-        self.session.execute(delete(FlaggedRecord).where(is_over | col(FlaggedRecord.identity).not_in(present)))
+        self.session.execute(delete(FlaggedRecord).where(is_over))
+
+
+def forget_flags_of_others(session: Session, present: Container[str]) -> None:
+    """Let the flags of targets go that are no more: not in ``present``, identities."""
+    flagged = session.scalars(select(col(FlaggedRecord.identity)).distinct()).all()
+    for identity in flagged:
+        if identity not in present:
+            session.execute(delete(FlaggedRecord).where(col(FlaggedRecord.identity) == identity))

@@ -167,12 +167,10 @@ def revision_of(config: Config, rule: Rule) -> str:
     return hashlib.sha256(canonical(parts)).hexdigest()
 
 
-def assign(session: Session, site: Site, plan_id: int, now: datetime, *, is_nightly: bool) -> None:
+def assign(session: Session, site: Site, rows: Sequence[TargetRow], now: datetime, *, is_nightly: bool) -> None:
     """Say for each target of a fresh plan whether a mandate covers it, with the children that go with it; only nightly
-    plans are covered. The targets that one mandate covers stay within its number together."""
-    rows = session.scalars(
-        select(TargetRow).where(col(TargetRow.plan_id) == plan_id).order_by(col(TargetRow.position))
-    ).all()
+    plans are covered. The targets that one mandate covers stay within its number together. ``rows``: all of the plan,
+    in their order."""
     if not is_nightly:
         return
     taken: Counter[int] = Counter()

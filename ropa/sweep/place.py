@@ -109,7 +109,8 @@ class PlaceWriter:
         session, connector = self.session, self.site.connector(self.location)
         selection = self.selection(target)
         listing = self.open_listing(row, is_held=bool(self.coverage.holders(target)))
-        session.commit()  # nothing is locked while the place looks for its first batch
+        if session.in_transaction():
+            session.commit()  # nothing is locked while the place looks for its first batch
         try:
             watch = self._watch(row)
             tally = self._list(listing, target, iter(connector.find(selection)), watch)
@@ -120,7 +121,7 @@ class PlaceWriter:
                 tally = Tally(population, sum(len(batch) for batch in connector.find(undated)))
             row.population, row.unanchored = tally.population, tally.undated
             if row.action == Action.FLAG and self.is_of_today:
-                listing.forget_flags([known.identity for known in self.site.targets])
+                listing.forget_flags()
         except LocationError as error:
             self._give_up(row, error)
 
@@ -216,15 +217,21 @@ class PlaceWriter:
 
     # --- counts --------------------------------------------------------------------------------------------------
 
+    @property
+    def has_records(self) -> bool:
+        """Whether any record was listed."""
+        return any(self.days.values())
+
     def count(self, row: TargetRow) -> None:
         """Put the totals of a target into its row, once what is blocked is known."""
         session, days = self.session, self.days.get(row.id or 0, Counter[int]())
-        stays = session.execute(
-            select(col(PlannedStay.disposition), col(PlannedStay.reason), func.count())
-            .where(col(PlannedStay.target_id) == row.id)
-            .group_by(col(PlannedStay.disposition), col(PlannedStay.reason))
-        ).all()
-        row.due = blocks.count(session, row.id or 0)
+        stays: Sequence[tuple[str, str, int]] = ()
+        row.due = 0
+        if days:
+            columns = col(PlannedStay.disposition), col(PlannedStay.reason)
+            query = select(*columns, func.count()).where(col(PlannedStay.target_id) == row.id).group_by(*columns)
+            stays = [(disposition, reason, number) for disposition, reason, number in session.execute(query)]
+            row.due = blocks.count(session, row.id or 0)
         row.held = sum(number for disposition, _, number in stays if disposition == "held")
         row.blockers = {reason: number for disposition, reason, number in stays if disposition == "blocked"}
         row.blocked = sum(row.blockers.values())
@@ -273,12 +280,14 @@ class PlanAtPlace:
             for row in mains:
                 if row.scope == "row":
                     self._list(here, row)
-            blocking.settle(session, self.plan_id, self.location)
+            if here.has_records:
+                blocking.settle(session, self.plan_id, self.location)
             for row in mains:
                 if row.scope == "field":
                     self._list(here, row)
-            for row in self._rows(session, also_riders=True):
-                here.count(row)
+            with session.no_autoflush:  # each row is written once
+                for row in self._rows(session, also_riders=True):
+                    here.count(row)
             session.commit()
         return here.told
 

@@ -12,6 +12,8 @@ Invariant: ``due = held + blocked + records`` for every target; a place that can
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,12 +21,15 @@ from sqlmodel import col
 
 from ropa.clock import calendar_day
 from ropa.connector import Action
+from ropa.errors import Finding
 from ropa.retention import Target
 from ropa.sweep import findings, holds, mandates, safety
 from ropa.sweep.crew import Crew, Lane, awaited, drive
 from ropa.sweep.digest import digest_of, ledger_fields
 from ropa.sweep.journal import Journal
+from ropa.sweep.listing import forget_flags_of_others
 from ropa.sweep.place import Listed, target_row
+from ropa.sweep.previous import previous_records
 from ropa.sweep.recognising import seen_findings
 from ropa.sweep.scope import Scope, check_register, check_sources, choose_targets, is_erasing, riders
 from ropa.sweep.site import TOOL, Site
@@ -44,6 +49,8 @@ class Planner:
         self.plan_id = 0
         self.returned: Counter[str] = Counter()
         """Full dataset to records that had been erased before; looked for by whole plans of today."""
+        self._previous: dict[str, int | None] = {}
+        """Identity to the records of the plan before, of targets that it was looked up for."""
         self.is_of_today = scope.as_of == calendar_day(self.now, site.config.timezone)
 
         # Everything that makes the call or the configuration wrong (exit 2) is found here, before a byte is written.
@@ -80,6 +87,7 @@ class Planner:
             rows.append(row)
             position = self.position_after(target, position)
         with Session(self.site.engine) as session, session.begin():
+            self._note_previous(session, rows)
             session.add_all(rows)
 
     def position_after(self, target: Target, position: int) -> int:
@@ -114,11 +122,12 @@ class Planner:
     def close(self, run: str) -> None:
         """Look at the caps, over all places, and record the plan in the ledger."""
         with Session(self.site.engine, expire_on_commit=False) as session:
-            self._total(session)
+            rows = self._total(session)
             session.commit()
-        self._record(run)
+            event, found = self._digested(session, rows)
+        self._record(run, event, found)
 
-    def _total(self, session: Session) -> None:
+    def _total(self, session: Session) -> Sequence[TargetRow]:
         site, gone = self.site, safety.disposed_in_7_days(self.site, self.now)
         rows = session.scalars(
             select(TargetRow).where(col(TargetRow.plan_id) == self.plan_id).order_by(col(TargetRow.position))
@@ -143,20 +152,30 @@ class Planner:
         for row in rows:
             if row.rides_with is not None:
                 row.stopped_by = row.stopped_by or by_id[row.rides_with].stopped_by
-        for row in rows:
-            row.previous_records = _previous_records(session, row)
-        mandates.assign(session, site, self.plan_id, self.now, is_nightly=self.scope.is_nightly)
+        self._note_previous(session, rows)
+        mandates.assign(session, site, rows, self.now, is_nightly=self.scope.is_nightly)
+        return rows
 
-    def _record(self, run: str) -> None:
-        with Session(self.site.engine) as session, session.begin():
-            plan = session.get_one(PlanRow, self.plan_id)
-            rows = session.scalars(
-                select(TargetRow).where(col(TargetRow.plan_id) == self.plan_id).order_by(col(TargetRow.position))
-            ).all()
-            plan.is_complete = not any(row.stopped_by in INCOMPLETE for row in rows)
-            plan.digest = digest_of(session, plan, rows)
-            found = [*holds.hold_findings(self.site), *plan_findings(rows), *seen_findings(self.returned)]
-            event = ledger_fields(self.site, plan, rows, len(holds.active_holds(self.site)))
+    def _note_previous(self, session: Session, rows: Iterable[TargetRow]) -> None:
+        """Put what the plan before had into rows that nothing is known of yet."""
+        unknown = [row for row in rows if row.identity not in self._previous]
+        self._previous |= previous_records(session, self.plan_id, [row.identity for row in unknown])
+        for row in unknown:
+            row.previous_records = self._previous[row.identity]
+
+    def _digested(self, session: Session, rows: Sequence[TargetRow]) -> tuple[dict[str, Any], list[Finding]]:
+        """Give the plan its digest. Returns its ledger line and its findings."""
+        plan = session.get_one(PlanRow, self.plan_id)
+        plan.is_complete = not any(row.stopped_by in INCOMPLETE for row in rows)
+        plan.digest = digest_of(session, plan, rows)
+        found = [*holds.hold_findings(self.site), *plan_findings(rows), *seen_findings(self.returned)]
+        event = ledger_fields(self.site, plan, rows, len(holds.active_holds(self.site)))
+        if self.is_of_today and any(row.action == Action.FLAG for row in rows):
+            forget_flags_of_others(session, self.site.by_identity)
+        session.commit()
+        return event, found
+
+    def _record(self, run: str, event: dict[str, Any], found: list[Finding]) -> None:
         count = len(found)
         if self.is_of_today:  # a look at another day says nothing about what a person must do today
             count = findings.record(self.site, "plan", found, clears=self.scope.is_full)
@@ -165,21 +184,3 @@ class Planner:
             plan = session.get_one(PlanRow, self.plan_id)
             plan.findings = count
             plan.state = "pending"
-
-
-def _previous_records(session: Session, row: TargetRow) -> int | None:
-    """How many the last plan had that read this target wholly: growth is not hidden by a night that saw nothing."""
-    return session.scalar(
-        select(col(TargetRow.records))
-        .join(PlanRow, col(PlanRow.id) == col(TargetRow.plan_id))
-        .where(
-            col(TargetRow.identity) == row.identity,
-            col(TargetRow.plan_id) < row.plan_id,
-            col(TargetRow.population).is_not(None),
-            col(PlanRow.digest) != "",
-            ~col(PlanRow.is_forecast),
-            col(PlanRow.reapplies).is_(None),
-        )
-        .order_by(col(TargetRow.plan_id).desc())
-        .limit(1)
-    )

@@ -84,8 +84,9 @@ class TargetRow(Row, table=True):
     """One target of a plan, with its totals; stays when the records have left."""
 
     __tablename__ = "plan_target"
+    __table_args__ = (Index("ix_plan_target_plan_id_location", "plan_id", "location"),)
     id: int | None = Field(default=None, primary_key=True)
-    plan_id: int = Field(foreign_key="plan.id", index=True)
+    plan_id: int = Field(foreign_key="plan.id")
     position: int
     """Order of acting: children before parents, rows before fields."""
     identity: str

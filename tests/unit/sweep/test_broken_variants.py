@@ -311,7 +311,7 @@ def cap_as_a_limit(patch):
             last = col(PlannedBlock.first_seq) + col(PlannedBlock.count)
             session.execute(delete(PlannedBlock).where(col(PlannedBlock.target_id) == row.id, last > bound))
             row.due = row.records = blocks.count(session, row.id)
-        total(self, session)
+        return total(self, session)
 
     patch.setattr(Planner, "_total", cut)
 
