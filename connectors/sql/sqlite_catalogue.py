@@ -7,8 +7,9 @@ foreign key names is brought back to the spelling of the catalogue.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection
@@ -36,8 +37,9 @@ def read_catalogue(connection: Connection) -> Catalogue:
         # The words before BEGIN say when a trigger runs.
         if kind == "trigger" and _ON_DELETE.search(re.split(r"\bBEGIN\b", sql, maxsplit=1, flags=re.IGNORECASE)[0]):
             triggers.setdefault(of_table.lower(), []).append((name, sql))
+    told = _Told.of_tables(connection)
     tables = [
-        _read_table(connection, name, _kind_of(kind, sql), triggers.get(name.lower(), []), sql)
+        _read_table(connection, name, _kind_of(kind, sql), triggers.get(name.lower(), []), sql=sql, told=told)
         for kind, name, _, sql in entries
         if kind in {"table", "view"} and not name.lower().startswith("sqlite_")
     ]
@@ -49,9 +51,57 @@ def _kind_of(kind: str, sql: str) -> str:
     return "virtual" if re.match(r"\s*CREATE\s+VIRTUAL\b", sql, re.IGNORECASE) else kind
 
 
-def _read_table(connection: Connection, name: str, kind: str, triggers: list[tuple[str, str]], sql: str) -> Table:
+_TABLES = "FROM main.sqlite_master AS m"
+_ORDINARY = "WHERE m.type = 'table' AND m.rootpage > 0"
+"""Neither views nor virtual tables: one that cannot be read would spoil the answer for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the pragmas tell of every ordinary table, each asked once for all of them; by the name of the table."""
+
+    columns: Mapping[str, list[Sequence[Any]]]
+    """name, type, notnull, pk, hidden"""
+    indexes: Mapping[str, list[Sequence[Any]]]
+    """name, unique, partial, name of a column: a row for each column"""
+    keys: Mapping[str, list[Sequence[Any]]]
+    """id, table, from, to, on_delete: a row for each column"""
+
+    @classmethod
+    def of_tables(cls, connection: Connection) -> _Told:
+        """Ask."""
+        return cls(
+            _by_table(
+                connection,
+                f'SELECT m.name, x.name, x.type, x."notnull", x.pk, x.hidden {_TABLES} '
+                f"JOIN pragma_table_xinfo(m.name, 'main') AS x {_ORDINARY} ORDER BY m.name, x.cid",
+            ),
+            _by_table(
+                connection,
+                f'SELECT m.name, x.name, x."unique", x.partial, i.name {_TABLES} '
+                "JOIN pragma_index_list(m.name, 'main') AS x JOIN pragma_index_info(x.name, 'main') AS i "
+                f"{_ORDINARY} ORDER BY m.name, x.seq, i.seqno",
+            ),
+            _by_table(
+                connection,
+                f'SELECT m.name, x.id, x."table", x."from", x."to", x.on_delete {_TABLES} '
+                f"JOIN pragma_foreign_key_list(m.name, 'main') AS x {_ORDINARY} ORDER BY m.name, x.id, x.seq",
+            ),
+        )
+
+
+def _by_table(connection: Connection, statement: str) -> dict[str, list[Sequence[Any]]]:
+    found: dict[str, list[Sequence[Any]]] = {}
+    for table, *row in _rows(connection, statement):
+        found.setdefault(table, []).append(row)
+    return found
+
+
+def _read_table(
+    connection: Connection, name: str, kind: str, triggers: list[tuple[str, str]], *, sql: str, told: _Told
+) -> Table:
     try:
-        found = _rows(
+        found = told.columns.get(name) or _rows(
             connection,
             "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?, 'main') ORDER BY cid",
             name,
@@ -61,7 +111,7 @@ def _read_table(connection: Connection, name: str, kind: str, triggers: list[tup
         return Table(name, kind, (), is_loose=True)
     found = [row for row in found if row[4] != 1]
     key = tuple(row[0] for row in sorted((r for r in found if r[3]), key=lambda r: r[3]))
-    indexes = _read_indexes(connection, name) if kind == "table" else []
+    indexes = _read_indexes(told.indexes.get(name, ()))
     # An INTEGER PRIMARY KEY is the row's own number: unique, never NULL, and not in the list of indexes.
     is_row_number = len(key) == 1 and any(r[0] == key[0] and r[1].upper() == "INTEGER" for r in found)
     columns = tuple(
@@ -89,35 +139,29 @@ def _read_table(connection: Connection, name: str, kind: str, triggers: list[tup
             )
         ),
         indexed=frozenset(columns[0] for columns in whole),
-        foreign_keys=_read_foreign_keys(connection, name, whole) if kind == "table" else (),
+        foreign_keys=_read_foreign_keys(told.keys.get(name, ()), whole),
         deleting_triggers=tuple(trigger for trigger, sql in triggers if _DELETES.search(sql)),
         delete_triggers=tuple(trigger for trigger, _ in triggers),
         checks=read_checks(sql, [column.name for column in columns]) if kind == "table" else (),
     )
 
 
-def _read_indexes(connection: Connection, name: str) -> list[tuple[tuple[str, ...], bool, bool]]:
+def _read_indexes(rows: Iterable[Sequence[Any]]) -> list[tuple[tuple[str, ...], bool, bool]]:
     """Return columns, whether they are unique, and whether the index covers the whole table (is not partial).
 
     Columns stop at an expression; a unique index with an expression is no set of unique columns.
     """
     indexes = []
-    for index, unique, partial in _rows(
-        connection, "SELECT name, \"unique\", partial FROM pragma_index_list(?, 'main') ORDER BY seq", name
-    ):
-        names = [r[0] for r in _rows(connection, "SELECT name FROM pragma_index_info(?, 'main') ORDER BY seqno", index)]
+    for (_, unique, partial), parts in groupby(rows, key=lambda row: tuple(row[:3])):
+        names = [row[3] for row in parts]
         plain = names[: names.index(None)] if None in names else names
         indexes.append((tuple(plain), bool(unique) and None not in names, not partial))
     return indexes
 
 
-def _read_foreign_keys(connection: Connection, name: str, indexes: list[tuple[str, ...]]) -> tuple[ForeignKey, ...]:
+def _read_foreign_keys(told: Iterable[Sequence[Any]], indexes: list[tuple[str, ...]]) -> tuple[ForeignKey, ...]:
     grouped: dict[int, list[Sequence[Any]]] = {}
-    for row in _rows(
-        connection,
-        'SELECT id, "table", "from", "to", on_delete FROM pragma_foreign_key_list(?, \'main\') ORDER BY id, seq',
-        name,
-    ):
+    for row in told:
         grouped.setdefault(row[0], []).append(row)
     return tuple(
         ForeignKey(

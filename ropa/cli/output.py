@@ -164,7 +164,7 @@ def print_unexpected(error: Exception) -> int:
 
 @contextmanager
 def site(
-    *, makes_state: bool = False, check: Callable[[Site], None] | None = None, fleet: str | None = None
+    *, makes_state: bool = False, check: Callable[[Site], object] | None = None, fleet: str | None = None
 ) -> Iterator[Site]:
     """Open the project folder for the time of the block.
 

@@ -43,6 +43,7 @@ def is_due(day: date, period: Period, start: Start, as_of: date) -> bool:
     return last is not None and as_of > last
 
 
+@lru_cache(maxsize=1024)
 def cutoff(as_of: date, period: Period, start: Start) -> date:
     """Return the first day of which ``due_on`` is not before ``as_of``: a day is due if and only if it lies before it.
 

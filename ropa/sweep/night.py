@@ -50,10 +50,10 @@ def make_plan(
     site: Site, scope: Scope, *, by: str, reason: str | None = None, progress: PlanProgress | None = None
 ) -> int:
     """Write a plan and return its number. Raises what ``Planner`` and the gates raise; then nothing was written."""
-    check_call(site, scope)
+    looked = check_call(site, scope)
     with writing(site) as journal:
         review.lapse_old_plans(site)
-        planner = Planner(site, journal, scope, author=actor_id(site, by))
+        planner = Planner(site, journal, scope, author=actor_id(site, by), looked=looked)
         run = Run.start(journal, "plan", actor=planner.author, reason=reason)
         with ending(run), _crew(journal, _listening(journal.lease, None, progress)) as crew:
             return planner.write(run.id, crew)

@@ -31,7 +31,7 @@ from ropa.sweep.listing import forget_flags_of_others
 from ropa.sweep.place import Listed, target_row
 from ropa.sweep.previous import previous_records
 from ropa.sweep.recognising import seen_findings
-from ropa.sweep.scope import Scope, check_register, check_sources, choose_targets, is_erasing, riders
+from ropa.sweep.scope import Looked, Scope, is_erasing, look, riders
 from ropa.sweep.site import TOOL, Site
 from ropa.sweep.stops import INCOMPLETE, plan_findings, say_why
 from ropa.sweep.tables import PlanRow, RunRow, TargetRow
@@ -40,7 +40,10 @@ from ropa.sweep.tables import PlanRow, RunRow, TargetRow
 class Planner:
     """Writes one plan; used once."""
 
-    def __init__(self, site: Site, journal: Journal, scope: Scope, *, author: str) -> None:
+    def __init__(
+        self, site: Site, journal: Journal, scope: Scope, *, author: str, looked: Looked | None = None
+    ) -> None:
+        """``looked``: what ``scope.look`` told a moment ago; without it everything is looked at now."""
         self.site = site
         self.journal = journal
         self.scope = scope
@@ -54,9 +57,11 @@ class Planner:
         self.is_of_today = scope.as_of == calendar_day(self.now, site.config.timezone)
 
         # Everything that makes the call or the configuration wrong (exit 2) is found here, before a byte is written.
-        self.revision = check_register(site)
-        self.targets = choose_targets(site, scope)
-        self.unreachable = check_sources(site, self.targets, scope, self.now, say_why)
+        self.looked = looked or look(site, scope, self.now)
+        self.targets = self.looked.targets
+        self.unreachable = self.looked.unreachable
+        for error in self.looked.why:
+            say_why(error)
 
     def write(self, run: str, crew: Crew) -> int:
         """Plan everything in scope and record it in the ledger under ``run``. Returns the plan's number.
@@ -104,7 +109,7 @@ class Planner:
                 created_at=self.now,
                 author=self.author,
                 policy=site.config.digest,
-                register_revision=self.revision,
+                register_revision=self.looked.revision,
                 tool=TOOL,
                 is_forecast=self.scope.as_of > site.today(),
                 is_nightly=self.scope.is_nightly,

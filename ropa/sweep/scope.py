@@ -35,6 +35,27 @@ class Scope:
         return self.rule is None and self.dataset is None and self.reapplies is None
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a plan begins with, once nothing was found to be wrong with the call and the configuration."""
+
+    revision: int
+    """Of the register."""
+    targets: tuple[Target, ...]
+    unreachable: Mapping[str, str]
+    """Location to ``stopped_by`` of the places that cannot be read."""
+    why: tuple[LocationError, ...]
+    """Why they cannot."""
+
+
+def look(site: Site, scope: Scope, now: datetime) -> Looked:
+    """Look at register, rules and places. Raises ConfigurationError and CallError; LocationError never."""
+    revision, targets = check_register(site), choose_targets(site, scope)
+    why: list[LocationError] = []
+    unreachable = check_sources(site, targets, scope, now, why.append)
+    return Looked(revision, tuple(targets), unreachable, tuple(why))
+
+
 def choose_targets(site: Site, scope: Scope) -> list[Target]:
     """Return the targets in scope, children before parents and rows before fields. Raises CallError for a rule or
     dataset that is not in the configuration."""
@@ -85,14 +106,13 @@ def check_sources(
     targets: Iterable[Target],
     scope: Scope,
     now: datetime,
-    tell: Callable[[LocationError], None] | None = None,
+    tell: Callable[[LocationError], None],
 ) -> dict[str, str]:
     """Compare the configuration with what exists. Returns location -> ``stopped_by`` for places that cannot be read.
 
-    ``tell`` is called with the reason of each; without it nobody is told, because the plan that follows asks again.
+    ``tell`` is called with the reason of each.
     Raises ConfigurationError, with every problem, when a table or column does not exist or a field cannot be cleared.
     """
-    tell_of = tell or (lambda _error: None)
     unreachable: dict[str, str] = {}
     problems: dict[str, Problem] = {}
     asked: set[str] = set()
@@ -114,21 +134,20 @@ def check_sources(
             elif skew := safety.source_clock_problem(health, now):
                 unreachable[target.location] = skew
         except IncompleteListingError as error:
-            tell_of(error)
+            tell(error)
             unreachable[target.location] = "incomplete-listing"
         except LocationError as error:
-            tell_of(error)
+            tell(error)
             unreachable[target.location] = "unreachable"
     if problems:
         raise ConfigurationError("the configuration does not fit what exists at the source", tuple(problems.values()))
     return unreachable
 
 
-def check_call(site: Site, scope: Scope) -> None:
+def check_call(site: Site, scope: Scope) -> Looked:
     """Raise what makes a plan of this scope impossible (exit 2); the database and the ledger are not written."""
-    check_register(site)
     check_keys(site)
-    check_sources(site, choose_targets(site, scope), scope, site.now())
+    return look(site, scope, site.now())
 
 
 def check_register(site: Site) -> int:
