@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -28,7 +28,7 @@ from ropa.sweep.crew import Crew, Lane, awaited, drive
 from ropa.sweep.digest import digest_of, ledger_fields
 from ropa.sweep.journal import Journal
 from ropa.sweep.listing import forget_flags_of_others
-from ropa.sweep.place import Listed, target_row
+from ropa.sweep.place import Listed, target_values
 from ropa.sweep.previous import previous_records
 from ropa.sweep.recognising import seen_findings
 from ropa.sweep.scope import Looked, Scope, is_erasing, look, riders
@@ -87,13 +87,17 @@ class Planner:
         """Give every target its row, in the order of acting."""
         position, rows = 0, []
         for target in self.targets:
-            row = target_row(self.site, plan, target, target.dataset, position)
-            row.stopped_by = self.unreachable.get(target.location)
-            rows.append(row)
+            values = target_values(self.site, plan, target, target.dataset, position)
+            values["stopped_by"] = self.unreachable.get(target.location)
+            rows.append(values)
             position = self.position_after(target, position)
+        if not rows:
+            return
         with Session(self.site.engine) as session, session.begin():
-            self._note_previous(session, rows)
-            session.add_all(rows)
+            self._previous = previous_records(session, self.plan_id, [values["identity"] for values in rows])
+            for values in rows:
+                values["previous_records"] = self._previous[values["identity"]]
+            session.execute(insert(TargetRow), rows)
 
     def position_after(self, target: Target, position: int) -> int:
         """Return the position of the next target: what goes with the records of one stands behind it."""
