@@ -20,6 +20,8 @@ _TOKENS = re.compile(
 
 def read_checks(sql: str, columns: Sequence[str]) -> tuple[Check, ...]:
     """Return the checks of a table from the statement that made it."""
+    if "check" not in sql.lower():
+        return ()
     known = {name.lower(): name for name in columns}
     checks: list[Check] = []
     name, last_word = "", ""

@@ -91,7 +91,18 @@ class _Draft:
     """Positions in the dataset's rules."""
 
 
+_last: tuple[Config, tuple[tuple[Target, ...], list[Problem]]] | None = None
+
+
 def _compile(config: Config) -> tuple[tuple[Target, ...], list[Problem]]:
+    # A command asks for the conflicts of its one configuration, and then for its targets.
+    global _last  # noqa: PLW0603 - what was made of the last configuration, which never changes
+    if _last is None or _last[0] is not config:
+        _last = config, _compile_anew(config)
+    return _last[1]
+
+
+def _compile_anew(config: Config) -> tuple[tuple[Target, ...], list[Problem]]:
     targets: list[Target] = []
     problems: dict[Problem, None] = {}
     by_dataset = rules_by_dataset(config)
