@@ -57,6 +57,7 @@ def schedule(
     from ropa.clock import now, timestamp
     from ropa.notify.metrics import Metrics, serve
     from ropa.schedule import Schedule
+    from ropa.sweep.journal import refuse_missing_ledger
     from ropa.wiring import open_teller
 
     if _HOUR.fullmatch(at) is None:
@@ -84,8 +85,8 @@ def schedule(
     service = Schedule(
         open_site=lambda: site(makes_state=True, fleet=fleet), at=hour, by=person(by), tell=tell, watch=watch
     )
-    with site(makes_state=True, fleet=fleet):  # what is wrong with the folder is said now, and not at night
-        pass
+    with site(makes_state=True, fleet=fleet) as opened:  # what is wrong with the folder is said now, and not at night
+        refuse_missing_ledger(opened)
     if address is not None:
         serve(numbers, *address)
     signal.signal(signal.SIGINT, lambda signum, _frame: service.stop(signum))

@@ -79,10 +79,21 @@ class Ropa:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
+    url: str | None = None
+    """Of the state database, where that is a server's: said in ``ROPA_DATABASE_URL``, where ``env`` says nothing."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the command line finds in its environment."""
+        return ({"ROPA_DATABASE_URL": self.url} if self.url else {}) | self.env
+
+    def touched(self) -> tuple[dict[str, tuple[int, str]], object]:
+        """What a command may have touched: every file of the folder, every row of a server's database."""
+        return snapshot(self.folder), rows(self.url) if self.url else None
 
     def __call__(self, *arguments: str, code: int | None = None, before: tuple[str, ...] = ()) -> Answer:
         """Call ``ropa -C FOLDER arguments``; with ``code``, insist on the exit code."""
-        answer = call(*before, "-C", str(self.folder), *arguments, env=self.env)
+        answer = call(*before, "-C", str(self.folder), *arguments, env=self.environment)
         assert code is None or answer.code == code, (arguments, answer)
         return answer
 
@@ -93,7 +104,7 @@ class Ropa:
 
     def refused(self, *arguments: str, code: int = 2) -> dict[str, Any]:
         """Call with and without ``--json``; insist that it is refused and nothing in the folder is touched."""
-        before = snapshot(self.folder)
+        before = self.touched()
         plain = self(*arguments, code=code)
         assert plain.out == "", plain
         error = self(*arguments, "--json", code=code)
@@ -102,7 +113,7 @@ class Ropa:
         assert document["exit_code"] == code, document
         assert error.err == plain.err
         assert document["message"] in plain.err
-        assert snapshot(self.folder) == before, "touched"
+        assert self.touched() == before, "touched"
         return document
 
 
@@ -303,10 +314,24 @@ def ids(folder: Path, table: str = "contacts") -> list[int]:
         return [row[0] for row in database.execute(f"SELECT id FROM {table} ORDER BY id")]
 
 
-def copy(world: Path, to: Path) -> Ropa:
-    """Return a copy of a prepared folder to work in."""
+def rows(url: str) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of every table of a PostgreSQL database."""
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
+        names = [
+            row[0]
+            for row in connection.execute(
+                "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            )
+        ]
+        return {name: sorted(connection.execute(f"SELECT t::text FROM {name} t").fetchall()) for name in sorted(names)}
+
+
+def copy(world: Path, to: Path, url: str | None = None) -> Ropa:
+    """Return a copy of a prepared folder to work in; ``url``: of the database that goes with it, on a server."""
     shutil.copytree(world, to)
-    return Ropa(to)
+    return Ropa(to, url=url)
 
 
 def approved(ropa: Ropa) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cli_kit import Ropa, copy, write_world
+from state_engines import State
 
 
 @pytest.fixture(scope="session")
@@ -19,17 +20,26 @@ def bare_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ready_world(bare_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with state and the register imported."""
-    ropa = copy(bare_world, tmp_path_factory.mktemp("ready") / "project")
+    return make_ready(copy(bare_world, tmp_path_factory.mktemp("ready") / "project"))
+
+
+def make_ready(ropa: Ropa) -> Path:
     ropa("init", code=0)
     ropa("register", "import", "register.toml", "--by", "An", code=0)
     return ropa.folder
 
 
 @pytest.fixture
-def bare(bare_world: Path, tmp_path: Path) -> Ropa:
-    return copy(bare_world, tmp_path / "unused")
+def bare(bare_world: Path, tmp_path: Path, run_state: State) -> Ropa:
+    return copy(bare_world, tmp_path / "unused", run_state.url())
 
 
 @pytest.fixture
-def ropa(ready_world: Path, tmp_path: Path) -> Ropa:
-    return copy(ready_world, tmp_path / "project")
+def ropa(ready_world: Path, bare_world: Path, tmp_path: Path, run_state: State) -> Ropa:
+    twin = ready_world.with_name("on-a-server")  # its state in PostgreSQL
+
+    def prepare(url: str) -> None:
+        make_ready(copy(bare_world, twin, url))
+
+    url = run_state.url("ready", prepare)
+    return copy(twin if url else ready_world, tmp_path / "project", url)

@@ -45,6 +45,7 @@ class Child:
 
     def __init__(self, server: Server, pid: int, stdout: Path, stderr: Path) -> None:
         self.server, self.pid, self.stdout, self.stderr = server, pid, stdout, stderr
+        self._is_over = False
 
     def go(self) -> Child:
         self.server.ask("go", pids=[self.pid])
@@ -58,7 +59,17 @@ class Child:
         answer = self.server.ask("wait", pid=self.pid, seconds=seconds, then=then)
         if answer["code"] is None:
             return None
+        self._is_over = True
         return Ended(answer["code"], self.stdout.read_text(), self.stderr.read_text(), answer["seconds"])
+
+    def said(self) -> str:
+        """What it has written to stdout so far, as whole lines."""
+        return self.stdout.read_text().rpartition("\n")[0]
+
+    def end(self) -> None:
+        """End it, whatever it does, where nobody has waited for it."""
+        if not self._is_over:
+            self.wait(0, signal.SIGKILL)
 
     def ended(self) -> Ended:
         found = self.wait()
