@@ -116,6 +116,8 @@ class PlaceWriter:
         self.plan = Plan(plan.id or 0, self.now, self.is_of_today)
         self.coverage = holds.coverage(site, location)
         self.told = Listed()
+        self.has_riders = False
+        """Whether rows were added for what goes with other records."""
         self.days: dict[int, Counter[int]] = {}
         """Of each target, last day (an ordinal) to number of records."""
         self._tallies: dict[int, Tally] = {}
@@ -204,6 +206,7 @@ class PlaceWriter:
                 continue
             rider = target_row(self.site, self.plan_row, target, name, next(positions))
             rider.rides_with = parent.id
+            self.has_riders = True
             session.add(rider)
             session.commit()
             try:
@@ -317,7 +320,7 @@ class PlanAtPlace:
                 if row.scope == "field":
                     self._list(here, row)
             with session.no_autoflush:  # each row is written once
-                for row in self._rows(session, also_riders=True):
+                for row in self._rows(session, also_riders=True) if here.has_riders else mains:
                     here.count(row)
             session.commit()
         return here.told
