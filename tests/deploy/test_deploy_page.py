@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from ropa.config.secrets import has_inline_secret
+from tools import check_docs
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs/how-to" / name for name in ("deploy.md", "upgrade.md")]
@@ -46,3 +50,48 @@ def test_the_units_and_the_images_settings_are_those_that_ropa_reads():
     assert state_folder(Path("/srv/ropa"), {"ROPA_STATE": "/var/lib/ropa"}) == Path("/var/lib/ropa")
     set_there = {name for path in FILES for name in re.findall(r"\bROPA_[A-Z_]+\b", path.read_text(encoding="utf-8"))}
     assert set_there <= {"ROPA_STATE"}
+
+
+STUB = """#!/bin/sh
+printf '%s\\n' "${0##*/} $*" >>"$CALLS"
+"""
+"""Stands for a container engine and a cluster, which are not here: notes what it was called with."""
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        ("docker build", ["docker build -f deploy/container/Containerfile"]),
+        ("cd deploy/compose", ["docker compose build", "docker compose run --rm ropa init", "docker compose up -d"]),
+        ("kubectl apply -k", ["kubectl apply -k deploy/kubernetes", "kubectl -n ropa scale deployment/ropa-desk"]),
+    ],
+)
+def test_the_commands_of_containers_run_as_a_script_in_the_order_of_the_page(tmp_path, mark, expected):
+    if os.geteuid() != 0:
+        pytest.skip("root: only root can give the secrets to the numbers that read them")
+    checkout, stubs, calls = tmp_path / "checkout", tmp_path / "stubs", tmp_path / "calls"
+    shutil.copytree(ROOT / "deploy", checkout / "deploy")
+    for place in (checkout, checkout / "deploy/compose"):
+        shutil.copyfile(ROOT / "examples/webassur/config/retention.toml", place / "retention.toml")
+        shutil.copyfile(ROOT / "examples/webassur/register.toml", place / "register.toml")
+    stubs.mkdir()
+    for name in ("docker", "kubectl"):
+        (stubs / name).write_text(STUB, encoding="utf-8")
+        (stubs / name).chmod(0o755)
+    (script,) = [one.text for one in check_docs.blocks(PAGES[0].read_text(encoding="utf-8")) if mark in one.text]
+    done = subprocess.run(
+        ["sh", "-e", "-c", script],
+        cwd=checkout,
+        env={"PATH": f"{stubs}:/usr/bin:/bin", "CALLS": str(calls)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    called = calls.read_text(encoding="utf-8").splitlines()
+    found = [next(n for n, call in enumerate(called) if call.startswith(words)) for words in expected]
+    assert found == sorted(found)
+    if mark == "cd deploy/compose":
+        secrets = checkout / "deploy/compose/secrets"
+        owners = {path.name: (path.stat().st_uid, oct(path.stat().st_mode & 0o777)) for path in secrets.iterdir()}
+        assert owners == {"database-password": (999, "0o400"), "database-url": (10001, "0o400")}

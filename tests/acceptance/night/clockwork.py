@@ -132,7 +132,7 @@ class Service:
                     fresh, self._heard = told[self._heard : number + 1], number + 1
                     return fresh
             assert time.monotonic() < until, f"none of {events} in {seconds} s: {told[self._heard :]} {self.errors}"
-            time.sleep(0.005)
+            time.sleep(0.02)
 
     def ask(self) -> None:
         """Let it look at once."""
