@@ -8,6 +8,7 @@ from sweep_kit import SIMPLE, contacts
 from ropa.clock import timestamp
 from ropa.errors import RefusedError
 from ropa.sweep import holds
+from ropa.sweep.status import status
 
 
 @pytest.fixture
@@ -116,6 +117,16 @@ def test_what_a_run_writes_after_the_clock_jumped_does_not_make_the_jump_accepte
     world.clock.forward(days=-jump["days"])
     assert world.apply(plan).document["outcomes"] == {"purged": 4}
     assert world.audit() == 0
+
+
+def test_a_clock_that_was_put_back_behind_the_last_sweep_is_not_healthy(world):
+    """It would be for ever: no time has passed since a sweep that is still to come."""
+    world.purge()
+    world.sweep()
+    assert status(world.site)["reasons"] == []
+    world.clock.forward(days=-9000)
+    (reason,) = status(world.site)["reasons"]
+    assert "is behind the last sweep" in reason
 
 
 def test_what_is_due_is_decided_by_the_day_of_the_plan_and_not_of_the_run(make):
