@@ -46,7 +46,7 @@ def starts() -> list[date]:
 
 
 @pytest.mark.parametrize("start", starts())
-@pytest.mark.timeout(7200 if NIGHTS else 300)
+@pytest.mark.timeout(7200 if NIGHTS else 900)
 def test_nights_of_every_kind_are_lived_through_as_they_should_be(tmp_path: Path, start: date) -> None:
     """Each start of the sample has a share of what can happen."""
     shares = starts()

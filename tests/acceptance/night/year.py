@@ -107,7 +107,7 @@ class Year:
             "by hand before": self.by_hand_before,
             "by hand at once": self.by_hand_at_once,
             "halted": self.halted,
-            "ten years ahead": lambda on: self.wrong_clock(on, at(on, 2, 31) + timedelta(days=3652)),
+            "ten years ahead": lambda on: self.wrong_clock(on, at(on + timedelta(days=3652), 2, 31)),
             "back to 2000": lambda on: self.wrong_clock(on, datetime(2000, 1, 1, 2, 31, tzinfo=UTC)),
             "stepped in mid-run": self.stepped,
         }[kind](night)
@@ -276,7 +276,8 @@ class Year:
         wrong = self.random.choice(
             (timedelta(days=3652), timedelta(days=4), timedelta(hours=-2), timedelta(days=-9000))
         )
-        self.clock.set(at(night, 2, 31) + wrong)
+        is_far = abs(wrong) > DAY  # then the same hour of another day, in whatever season
+        self.clock.set(at(night + wrong, 2, 31) if is_far else at(night, 2, 31) + wrong)
         service.wait_for("looked", "failed")
         self.seen["stopped in mid-run" if not self.judge.is_done(night) else "swept before the step"] += 1
         self.judge.never_early(night, self.what)
