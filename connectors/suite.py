@@ -133,6 +133,12 @@ class ConnectorContract:
             assert connector.check().is_reachable
             assert connector.count(DATASET) == 3
 
+    def test_at_least_one_batch_may_be_acted_on_at_once(self) -> None:
+        with self.opened(_rows(1)) as connector:
+            allowed = connector.capabilities.batches_at_once
+            assert isinstance(allowed, int)
+            assert allowed >= 1
+
     def test_declared_datasets_are_listed(self) -> None:
         with self.opened(_rows(1)) as connector:
             assert [info.declared_as for info in connector.datasets() if info.declared_as == DATASET] == [DATASET]

@@ -159,6 +159,9 @@ class Backend(Protocol):
     """How many records a batch has unless configured: as many as this engine deletes in well under a second."""
     most_surveyed: int
     """Tables of so many rows are gone through in well under a second by one statement (``survey``); 0: none are."""
+    batches_at_once: int
+    """How many batches of a table processes may act on at the same time: where rows are locked one by one, and a
+    deadlock is an error that is tried again, more than one."""
 
     # --- connections and transactions ---
 

@@ -55,8 +55,13 @@ class SqlLocation:
     def __init__(self, spec: LocationSpec) -> None:
         self._spec = spec
         self._backend: Backend = open_backend(spec)
-        self.capabilities = replace(CAPABILITIES, default_batch_size=self._backend.batch_size)
         self._throttle = Throttle(spec, self._backend)
+        self.capabilities = replace(
+            CAPABILITIES,
+            default_batch_size=self._backend.batch_size,
+            # A pace is kept by each process for itself: two would be twice as fast.
+            batches_at_once=1 if self._throttle.is_set else self._backend.batches_at_once,
+        )
         self._lock = threading.Lock()
         self._known: Layout | None = None
 

@@ -60,6 +60,7 @@ class SqliteBackend:
 
     batch_size = 30_000
     most_surveyed = 500_000
+    batches_at_once = 1
 
     def __init__(self, location: str, path: Path, *, is_vacuumed: bool = False) -> None:
         self._location = location

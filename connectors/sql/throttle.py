@@ -33,6 +33,11 @@ class Throttle:
         self._rows_per_second = _positive(spec.options.get("max_rows_per_second"))
         self._lag = _positive(spec.options.get("max_replica_lag"))
 
+    @property
+    def is_set(self) -> bool:
+        """Whether the location has a pace to keep."""
+        return self._rows_per_second is not None or self._lag is not None
+
     @contextmanager
     def paced(self, connection: Connection, rows: int) -> Iterator[None]:
         """Wait until the replicas keep up, act, and stay away for as long as these rows are worth."""

@@ -75,6 +75,7 @@ class Fleet:
             )
         self._executor: Executor = self._client.get_executor(pure=False, resources={self._label: 1})
         self._aside = ThreadPoolExecutor(THREADS, thread_name_prefix="aside")
+        self._answers = ThreadPoolExecutor(1, thread_name_prefix="answers")
 
     @property
     def lanes(self) -> int:
@@ -123,9 +124,10 @@ class Fleet:
 
     def close(self) -> None:
         """Let go of the scheduler."""
-        self._aside.shutdown()
         with suppress(OSError, TimeoutError, RuntimeError):
             self._client.close(timeout=CONNECT_SECONDS)
+        self._aside.shutdown()
+        self._answers.shutdown()
 
     def _count(self) -> int:
         if (scheduler := self._client.scheduler) is None:
@@ -146,7 +148,9 @@ class Fleet:
                 if self._pending.pop(name, None) is None:
                     return  # nobody waits for it any more
             try:
-                result = read(_expect_done(answer.result()))
+                document = answer.result()
+                items.finish(self.site, name)
+                result = read(_expect_done(document))
             except CancelledError:
                 told.set_exception(_scheduler_lost())
             except RopaError as error:
@@ -160,12 +164,14 @@ class Fleet:
         with self._lock:
             self._pending[name] = told
         try:
-            self._executor.submit(do_item, name).add_done_callback(settle)
+            answered = self._executor.submit(do_item, name)
         except Exception as error:  # what Dask raises where it has given up its scheduler
             with self._lock:
                 self._pending.pop(name, None)
             items.withdraw(self.site, [name])
             raise _scheduler_lost() from error
+        # Not in the engine's own thread, which has to keep its connections alive.
+        answered.add_done_callback(lambda answer: self._answers.submit(settle, answer))
         return told
 
     def _fail_all(self, error: RopaError) -> None:

@@ -74,7 +74,7 @@ class Helper:
                 with suppress(RopaError):
                     items.let_go(self.site, item)
                 raise
-            items.finish(self.site, item)
+            items.let_go(self.site, item)
         return told
 
     def _claim(self, name: str) -> Item:

@@ -131,7 +131,9 @@ def guard(site: Site, item: Item, session: Session) -> None:
     """Keep an item, as part of what a session is about to commit. Raises StaleItemError when it is no longer ours, or
     the run that offered it is over: then nothing of it may be committed, and no act begun."""
     _change(session, _mine(item), leased_until=_time_of(session, site) + LEASE)
-    offered = select(col(WorkItemRow.run_fencing)).where(col(WorkItemRow.id) == item.id)
+    offered = select(col(WorkItemRow.run_fencing)).where(
+        col(WorkItemRow.id) == item.id, col(WorkItemRow.done_at).is_(None)
+    )
     if not _holds_lock(session, session.scalar(offered), site.now()):
         raise StaleItemError("the run that offered this item is over", code="item-stale")
 
@@ -157,14 +159,16 @@ def keep(site: Site, item: Item) -> None:
         _change(session, _mine(item), leased_until=_time_of(session, site) + LEASE)
 
 
-def finish(site: Site, item: Item) -> None:
-    """Note an item as done. Raises StaleItemError when it is no longer ours: what was found is then told to nobody."""
+def finish(site: Site, name: str) -> None:
+    """Note, in the run, that what became of an item was told: nobody begins or commits anything for it any more. A
+    worker's answer that was lost on its way is asked for anew, of another one."""
     with Session(site.engine) as session, session.begin():
-        _change(session, _mine(item), done_at=site.now(), owner="", leased_until=None)
+        session.execute(update(WorkItemRow).where(col(WorkItemRow.id) == name).values(done_at=site.now()))
 
 
 def let_go(site: Site, item: Item) -> None:
-    """Give an item back that could not be done. Raises StaleItemError when it is no longer ours."""
+    """Give an item back, done or not. Raises StaleItemError when it is no longer ours: what was found is then told to
+    nobody."""
     with Session(site.engine) as session, session.begin():
         _change(session, _mine(item), owner="", leased_until=None)
 
@@ -183,7 +187,7 @@ def is_busy(site: Site, fencing: int) -> bool:
     """
     is_held = False
     earlier = col(WorkItemRow.run_fencing) < fencing
-    is_over = col(WorkItemRow.done_at).is_not(None) | (col(WorkItemRow.owner) == "")
+    is_over = col(WorkItemRow.owner) == ""
     with Session(site.engine) as session, session.begin():
         now = _time_of(session, site)
         session.execute(delete(WorkItemRow).where(earlier, is_over).execution_options(synchronize_session=False))

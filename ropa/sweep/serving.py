@@ -23,7 +23,7 @@ _WAIT_SECONDS = 5.0
 _LEAVE_SECONDS = 0.05
 _FETCH_SECONDS = 2.0
 """How long the outcome of the last item waits to be fetched."""
-_LAST_CALL_SECONDS = 60.0
+LAST_CALL_SECONDS = 60.0
 """How long the item in hand may take once a worker is to end."""
 
 _HELPER: list[Helper] = []
@@ -94,7 +94,7 @@ async def _serve(
         await asyncio.wait([stopped, over], return_when=asyncio.FIRST_COMPLETED)
         if stopped.done():
             with suppress(OSError, TimeoutError):  # the scheduler may be gone already
-                await asyncio.wait_for(_leave(worker, helper), _LAST_CALL_SECONDS)
+                await _leave(worker, helper)
         else:
             tell("disconnected", {"scheduler": address})
     return stopped.result()
@@ -105,8 +105,11 @@ async def _leave(worker: Any, helper: Helper) -> None:
     from distributed.core import Status
 
     worker.status = Status.paused
-    await asyncio.to_thread(helper.wait, _LAST_CALL_SECONDS)
+    await asyncio.to_thread(helper.wait, LAST_CALL_SECONDS)
     until = clock.monotonic() + _FETCH_SECONDS
-    while worker.data and clock.monotonic() < until:  # noqa: ASYNC110 - the engine tells nobody when it was fetched
+    while (worker.state.executing or worker.data) and clock.monotonic() < until:  # noqa: ASYNC110 - nobody tells us
         await asyncio.sleep(_LEAVE_SECONDS)
-    await worker.close_gracefully()
+    with suppress(OSError, TimeoutError):  # a scheduler that is going too does not answer
+        gone = {"workers": [worker.address], "close_workers": False, "remove": True, "stimulus_id": "ropa-worker-ends"}
+        await asyncio.wait_for(worker.scheduler.retire_workers(**gone), _FETCH_SECONDS)
+    await asyncio.wait_for(worker.close(timeout=_FETCH_SECONDS, executor_wait=False, nanny=False), 2 * _FETCH_SECONDS)

@@ -45,7 +45,8 @@ def units(tmp_path: Path) -> Path:
     shutil.copytree(FOLDER, folder)
     for name in SERVICES:
         unit = folder / name
-        unit.write_text(unit.read_text(encoding="utf-8").replace("/opt/ropa/bin/ropa", "/bin/true"), encoding="utf-8")
+        text = re.sub("/opt/ropa/bin/(ropa|dask)", "/bin/true", unit.read_text(encoding="utf-8"))
+        unit.write_text(text, encoding="utf-8")
     return folder
 
 
@@ -96,7 +97,8 @@ def test_only_the_units_of_the_night_hold_what_may_delete():
     assert values(FOLDER / "ropa-status.service", "LoadCredential") == []
     assert values(FOLDER / "ropa-report.service", "LoadCredential") == []
     assert [value.partition(":")[0] for value in values(FOLDER / "ropa-plan.service", "LoadCredential")] == ["read"]
-    for name in ("ropa-schedule.service", "ropa-sweep.service"):
+    assert values(FOLDER / "ropa-fleet.service", "LoadCredential") == []
+    for name in ("ropa-schedule.service", "ropa-sweep.service", "ropa-worker@.service"):
         assert [value.partition(":")[0] for value in values(FOLDER / name, "LoadCredential")] == ["read", "apply"]
 
 
@@ -108,14 +110,37 @@ def test_a_stop_leaves_more_time_than_the_batch_in_hand_may_take():
         assert int(seconds) > LAST_CALL_SECONDS
 
 
+def test_a_worker_is_left_more_time_than_the_item_in_hand_may_take():
+    from ropa.sweep.serving import LAST_CALL_SECONDS
+
+    (seconds,) = values(FOLDER / "ropa-worker@.service", "TimeoutStopSec")
+    assert int(seconds) > LAST_CALL_SECONDS
+
+
+def test_the_settings_of_a_fleet_are_ones_that_the_engine_has():
+    import dask
+    import distributed
+
+    assert distributed.__version__
+    named = dict(settings(FOLDER / "fleet.env.example"))
+    assert named.pop("ROPA_FLEET").startswith("tls://")
+    for name in named:
+        assert name.startswith("DASK_DISTRIBUTED__")
+        key = name.removeprefix("DASK_").lower().replace("__", ".")
+        dask.config.get(key)  # KeyError where there is none
+
+
 def test_a_unit_calls_a_command_that_there_is():
     for name in SERVICES:
         (command,) = values(FOLDER / name, "ExecStart")
         program, noun, *options = command.split()
-        assert program == "/opt/ropa/bin/ropa"
-        done = subprocess.run(
-            [sys.executable, "-m", "ropa", noun, "--help"], capture_output=True, text=True, check=True
+        assert program in {"/opt/ropa/bin/ropa", "/opt/ropa/bin/dask"}
+        called = (
+            [sys.executable, "-m", "ropa"]
+            if program.endswith("ropa")
+            else [str(Path(sys.executable).with_name("dask"))]
         )
+        done = subprocess.run([*called, noun, "--help"], capture_output=True, text=True, check=True)
         for option in options:
             if option.startswith("--"):
                 assert option in done.stdout, (name, option)
