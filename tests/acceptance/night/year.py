@@ -94,7 +94,7 @@ class Year:
         if self.service is not None:
             self.stop(signal.SIGTERM)
         self.check_report(night)
-        self.judge.ledger(self.clock.now())
+        self.judge.ledger(at(night, 0))  # the last night is over
 
     def live_through(self, night: date, kind: str) -> date:
         """Live through one night; return the next."""
