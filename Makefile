@@ -25,7 +25,7 @@ LOCK = $(UV) pip compile --quiet --universal --generate-hashes
 SOURCES := $(shell find ropa connectors examples -name __pycache__ -prune -o -type f -print 2>/dev/null)
 READY = $(if $(wildcard $(VENV)/installed-dev),$(VENV)/installed-dev,$(VENV)/installed-demo)
 
-.PHONY: help demo test servers lint types imports docs docs-check startup campaigns lock lock-check check clean
+.PHONY: help demo test servers lint types imports docs docs-check startup campaigns year lock lock-check check clean
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -63,6 +63,9 @@ startup: $(VENV)/installed-dev  ## how long `ropa --help` takes beside `import t
 
 campaigns: $(VENV)/installed-dev  ## the long campaigns: many thousands of random cases, about half an hour
 	ROPA_CAMPAIGN=$(or $(CASES),20000) $(BIN)/pytest -n 2 -o timeout=3600 $(ARGS)
+
+year: $(VENV)/installed-dev  ## a simulated year of nights, judged from outside; SEED=n NIGHTS=n
+	ROPA_YEAR=$(or $(NIGHTS),365) ROPA_YEAR_SEED=$(SEED) $(BIN)/pytest -s -p no:randomly -o timeout=3600 tests/acceptance/night
 
 lock:  ## compile requirements/*.txt anew (needs uv)
 	@test -n "$(UV)" || { echo "make lock needs uv: https://docs.astral.sh/uv"; exit 1; }
