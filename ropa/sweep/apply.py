@@ -54,6 +54,7 @@ class Applier:
         self.is_unreachable = False
         """Whether a place went away meanwhile."""
         self._is_stopping = False
+        self._gone_before: int | None = None
         self._in_hand: dict[int, list[TargetRow]] = {}
         """Targets that are being carried out, with what rides with them, by the main one's id."""
 
@@ -246,7 +247,7 @@ class Applier:
         if main.action != Action.FLAG:
             begun = (row for targets in self._in_hand.values() for row in targets if row.action != Action.FLAG)
             records = sum(row.records - sum(row.outcomes.values()) for row in begun)  # this one's among them
-            if safety.disposed_in_7_days(self.site, now) + records > self.site.config.safety.max_records_7_days:
+            if self._disposed_in_7_days() + records > self.site.config.safety.max_records_7_days:
                 return "cap-7-days"
         try:
             health = yield from awaited(self.crew.aside(self.actor.hand.place_of(main).check))
@@ -256,6 +257,14 @@ class Applier:
         if not health.is_reachable:
             return "unreachable"
         return safety.source_clock_problem(health, now)
+
+    def _disposed_in_7_days(self) -> int:
+        """Return how many records went in the last 7 days: what went before is added up once, because a week may have
+        a million batches. What leaves the 7 days while this run goes on still counts."""
+        own = sum(self.run.totals[word] for word in safety.DISPOSED)
+        if self._gone_before is None:
+            self._gone_before = safety.disposed_in_7_days(self.site, self.site.now()) - own
+        return self._gone_before + own
 
     def _is_allowed(self, plan: PlanRow, row: TargetRow) -> bool:
         if row.approval == "none":
