@@ -100,8 +100,7 @@ class Helper:
             run = items.run_of(self.site, name)
         if run is None or run == self._run:
             return False
-        if self._run is not None:
-            self._reopen()
+        self._reopen()  # also for the first: this process may have waited for a week
         self._run = run
         return True
 

@@ -172,7 +172,8 @@ def test_no_key_and_no_value_of_a_record_is_on_the_wire_in_items_or_in_what_is_l
             run = fleet.start(people.folder, *words, address=address)
             assert run.ended().code == 0, run.err.read_text()
         rows = str([tuple(row) for row in people.state.ask("SELECT * FROM work_item")])
-        worker.end(15)
+        worker.signal(15)
+        assert worker.ended().code == 143
         said = rows + "".join(p.out.read_text() + p.err.read_text() for p in fleet.programs) + scheduler.log.read_text()
         assert b"do_item" in wire.seen
         for name in people.names:
