@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 from checker import dump, verify
-from fleet_kit import Bed, State, facts, told
+from fleet_kit import PEOPLE, Bed, People, State, facts, told
 from kill_project import Project, expect, make, prepare
 from ropa_runs import Ended, Server
+from servers import Postgres
+
+from ropa.sweep import holds
 
 MORE = """
 [location.away]
@@ -110,20 +114,57 @@ def carry_out(server: Server, project: Project, fleet: Bed | None, address: str 
         "targets": result["targets"],
         "ledger": told(project.ledger),
         "crm": dump(project.crm),
-        "old": dump(project.folder / "data" / "old.sqlite")
-        if (project.folder / "data" / "old.sqlite").exists()
-        else None,
+        "old": dump(project.folder / "data" / "old.sqlite"),
         "files": sorted(path.name for path in project.cvs.iterdir()),
     }
 
 
-def test_the_same_plan_outcomes_and_evidence(server: Server, fleet: Bed, many_places: Project, tmp_path: Path) -> None:
+def test_the_same_plan_outcomes_and_evidence(
+    server: Server, fleet: Bed, address: str, many_places: Project, tmp_path: Path
+) -> None:
     alone, helped = many_places.copy(tmp_path / "alone"), many_places.copy(tmp_path / "helped")
-    scheduler = fleet.scheduler()
     for _ in range(2):
-        fleet.worker(helped.folder, scheduler.address)
+        fleet.worker(helped.folder, address)
     expected = carry_out(server, alone, None)
-    found = carry_out(server, helped, fleet, scheduler.address)
+    found = carry_out(server, helped, fleet, address)
     for what in expected:
         assert found[what] == expected[what], what
-    print(expected["outcomes"], expected["codes"])
+    assert {"anonymised", "flagged", "purged"} <= set(expected["outcomes"])
+
+
+IN_POSTGRES = PEOPLE.replace('"sqlite:///data/crm.sqlite"', '"env:CRM_URL"').replace('approval = "mandate"\n', "")
+TABLE = """
+CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, seen_on DATE);
+INSERT INTO person SELECT n, 'naam' || n, date '2020-01-15' + n FROM generate_series(1, 41) n;
+INSERT INTO person VALUES (100, 'jong', current_date)
+"""
+
+
+def test_several_batches_of_a_postgresql_table_at_once_with_the_run_state_in_postgresql(
+    postgres: Postgres, fleet: Bed, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for name in ("alone", "helped"):
+        with postgres.create() as source, postgres.create() as state:
+            source.execute(TABLE)
+            env = {"CRM_URL": source.url, "ROPA_DATABASE_URL": state.url}
+            monkeypatch.setenv("CRM_URL", source.url)
+            people = People.make(tmp_path / name, config=IN_POSTGRES, **env)
+            with people.site() as site:
+                holds.add(site, kind="record", target="crm.people", key=("7",), reason="litigation", by="Lies Legal")
+            plan = people.approve()
+            if name == "alone":
+                outcomes = people.apply(plan).document["outcomes"]
+            else:
+                workers = [fleet.worker(people.folder, address, **env) for _ in range(2)]
+                run = fleet.start(people.folder, "apply", str(plan), address=address, **env)
+                outcomes = run.ended().document["outcomes"]
+                for worker in workers:
+                    worker.signal(signal.SIGTERM)
+                assert [worker.ended().code for worker in workers] == [143, 143]
+            people.is_sound()
+            looked = people.state
+            found.append((outcomes, facts(looked), told(people.ledger), source.dump("person")))
+            looked.close()
+    assert found[0] == found[1]
+    assert found[0][0] == {"purged": 40}
