@@ -78,12 +78,22 @@ def state_folder(folder: Path, environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def says_state(folder: Path, loaded: Config, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the project folder has been used: a ledger or a database is there, or a database server is named."""
+    """Whether the project folder has been used: a ledger is there, or a database that was made for it. Raises as
+    ``open_site`` does for a database that cannot be asked."""
+    from ropa.database import has_schema
+
     state = state_folder(folder, environ)
     if _exists(state / "ledger" / "events.jsonl"):
         return True
     url = _database_url(folder, state, loaded, environ)
-    return url.get_backend_name() != "sqlite" or _exists(Path(str(url.database)))
+    if url.get_backend_name() == "sqlite":
+        return _exists(Path(str(url.database)))
+    engine = _make_engine(url)
+    try:
+        with _understood(is_file=False):
+            return has_schema(engine)
+    finally:
+        engine.dispose()
 
 
 def open_site(folder: Path, *, loaded: Config | None = None, environ: Mapping[str, str] = os.environ) -> Site:
@@ -107,8 +117,12 @@ def open_site(folder: Path, *, loaded: Config | None = None, environ: Mapping[st
             next_step="Look who could have read or changed it, then set these modes.",
         )
     site = _site(folder, state, loaded, _open_engine(url, state))
-    if get_state(site, "ledger_size") is None:
-        journal.create(site, origin=loaded.origin or _origin(folder))
+    try:
+        if get_state(site, "ledger_size") is None:
+            journal.create(site, origin=loaded.origin or _origin(folder))
+    except BaseException:
+        site.close()
+        raise
     return site
 
 
@@ -301,36 +315,45 @@ def _prepare(state: Path, url: URL) -> None:
 
 
 def _open_engine(url: URL, state: Path) -> Engine:
-    from sqlalchemy.exc import DatabaseError, OperationalError
-
     from ropa.database import NewerDatabaseError, has_schema, migrate
-    from ropa.sweep import trouble
 
     is_file = url.get_backend_name() == "sqlite"
     engine = _make_engine(url)
     try:
-        if not is_file:
-            _refuse_odd_encoding(engine)
-            if _exists(state / "ledger" / "events.jsonl") and not has_schema(engine):
-                raise _missing_database(f"the database {url.database}")
-        migrate(engine)
+        with _understood(is_file=is_file):
+            if not is_file:
+                _refuse_odd_encoding(engine)
+                if _exists(state / "ledger" / "events.jsonl") and not has_schema(engine):
+                    raise _missing_database(f"the database {url.database}")
+            migrate(engine)
     except NewerDatabaseError as error:
+        engine.dispose()
         raise CallError(
             "the run database was made by a newer version of ropa",
             next_step="Install that version, or restore database and ledger of before the upgrade together.",
             code="database-newer",
         ) from error
+    except BaseException:
+        engine.dispose()  # a service tries again, and again: none of it keeps a session of the server
+        raise
+    return engine
+
+
+@contextmanager
+def _understood(*, is_file: bool) -> Iterator[None]:
+    """Raise our errors for a run database that cannot be opened, reached or read."""
+    from sqlalchemy.exc import DatabaseError, OperationalError
+
+    from ropa.sweep import trouble
+
+    try:
+        yield
     except OperationalError as error:
         if is_file:
             raise LedgerError("the run database cannot be opened", next_step="Check its file and folder.") from error
         raise trouble.away() from error
     except DatabaseError as error:
-        raise LedgerError(
-            "the run database is not a database that can be read",
-            next_step="Restore its newest copy; never start a new one beside an old ledger.",
-            code="database-garbage",
-        ) from error
-    return engine
+        raise trouble.garbage() from error
 
 
 def _missing_database(name: str) -> LedgerError:

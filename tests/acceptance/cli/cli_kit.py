@@ -142,11 +142,10 @@ def from_outside(
     *arguments: str | bytes, cwd: Path | None = None, env: dict[str, str] | None = None, stdin: str = "", **more: Any
 ) -> Answer:
     """Start the installed ``ropa`` as a process of its own."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("ROPA_", "COVERAGE", "PYTEST"))}
     done = subprocess.run(
         [str(SCRIPT), *arguments],
         cwd=cwd,
-        env=clean | (env or {}),
+        env=outside() | (env or {}),
         input=stdin.encode(),
         capture_output=True,
         timeout=60,
@@ -154,6 +153,15 @@ def from_outside(
         **more,
     )
     return judge(Answer(done.returncode, done.stdout.decode(), done.stderr.decode()))
+
+
+def outside() -> dict[str, str]:
+    """The environment of a process of its own: of ropa only where the state of this test is, on a server."""
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key == "ROPA_DATABASE_URL" or not key.startswith(("ROPA_", "COVERAGE", "PYTEST"))
+    }
 
 
 @contextlib.contextmanager

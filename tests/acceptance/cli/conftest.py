@@ -30,16 +30,25 @@ def make_ready(ropa: Ropa) -> Path:
 
 
 @pytest.fixture
-def bare(bare_world: Path, tmp_path: Path, run_state: State) -> Ropa:
-    return copy(bare_world, tmp_path / "unused", run_state.url())
+def bare(bare_world: Path, tmp_path: Path, run_state: State, monkeypatch: pytest.MonkeyPatch) -> Ropa:
+    return seen_by_processes(copy(bare_world, tmp_path / "unused", run_state.url()), monkeypatch)
+
+
+def seen_by_processes(ropa: Ropa, monkeypatch: pytest.MonkeyPatch) -> Ropa:
+    """Let a process that a test starts find the state where this one does."""
+    if ropa.url:
+        monkeypatch.setenv("ROPA_DATABASE_URL", ropa.url)
+    return ropa
 
 
 @pytest.fixture
-def ropa(ready_world: Path, bare_world: Path, tmp_path: Path, run_state: State) -> Ropa:
+def ropa(
+    ready_world: Path, bare_world: Path, tmp_path: Path, run_state: State, monkeypatch: pytest.MonkeyPatch
+) -> Ropa:
     twin = ready_world.with_name("on-a-server")  # its state in PostgreSQL
 
     def prepare(url: str) -> None:
         make_ready(copy(bare_world, twin, url))
 
     url = run_state.url("ready", prepare)
-    return copy(twin if url else ready_world, tmp_path / "project", url)
+    return seen_by_processes(copy(twin if url else ready_world, tmp_path / "project", url), monkeypatch)

@@ -248,6 +248,7 @@ def test_state_that_may_not_be_read_is_told(ropa: Ropa, nobody: None) -> None:
 # --- the environment ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite_state("its file")
 def test_the_state_can_be_moved(bare: Ropa, tmp_path: Path) -> None:
     bare.env = {"ROPA_STATE": str(tmp_path / "elsewhere" / "state")}
     bare("register", "import", "register.toml", code=0)
@@ -317,6 +318,7 @@ def test_a_state_database_that_does_not_answer_is_5(ropa: Ropa, monkeypatch: pyt
     assert "c4n4ry" not in answer.out + answer.err
 
 
+@pytest.mark.sqlite_state("its file")
 def test_a_state_database_elsewhere_holds_the_register(bare: Ropa) -> None:
     bare.env = {"ROPA_DATABASE_URL": "sqlite:///state.db"}
     bare("register", "import", "register.toml", code=0)
@@ -332,6 +334,7 @@ def test_a_state_database_elsewhere_holds_the_register(bare: Ropa) -> None:
     assert bare("check").code == 1
 
 
+@pytest.mark.sqlite_state("its file")
 def test_a_demonstration_never_enters_anybodys_own_state(ropa: Ropa, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, object] = {}
 

@@ -6,12 +6,14 @@ import contextlib
 import fcntl
 import shutil
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import time_machine
-from cli_kit import DUE, Answer, Ropa, approved, call, ids, in_days, snapshot
+from cli_kit import DUE, Answer, Ropa, approved, call, ids, in_days
+from sqlalchemy import create_engine
 
 
 def edit_config(ropa: Ropa, old: str, new: str) -> None:
@@ -270,17 +272,32 @@ def cut_short(folder: Path) -> None:
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]))
 
 
-def other_holds(folder: Path) -> None:
-    with contextlib.closing(sqlite3.connect(folder / "var" / "ropa.db")) as database:
-        database.execute("DELETE FROM legal_hold")
-        database.commit()
+@pytest.mark.sqlite_state("its file")
+@pytest.mark.parametrize("harm", [garbage, no_database, empty_database])
+def test_a_file_of_the_run_database_that_is_broken_stops_everything(ropa: Ropa, harm: Callable[[Path], None]) -> None:
+    stops_everything(ropa, lambda: harm(ropa.folder))
 
 
-@pytest.mark.parametrize("harm", [garbage, no_database, empty_database, flipped, no_ledger, cut_short, other_holds])
-def test_a_ledger_or_run_database_that_is_broken_stops_everything(ropa: Ropa, harm: object) -> None:
+@pytest.mark.parametrize("harm", [flipped, no_ledger, cut_short])
+def test_a_ledger_that_is_broken_stops_everything(ropa: Ropa, harm: Callable[[Path], None]) -> None:
+    stops_everything(ropa, lambda: harm(ropa.folder))
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM legal_hold", "DROP TABLE legal_hold", "DROP TABLE state"])
+def test_a_run_database_that_is_not_what_was_written_stops_everything(ropa: Ropa, statement: str) -> None:
+    def harm() -> None:
+        engine = create_engine(ropa.url or f"sqlite:///{ropa.folder / 'var' / 'ropa.db'}")
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+        engine.dispose()
+
+    stops_everything(ropa, harm)
+
+
+def stops_everything(ropa: Ropa, harm: Callable[[], None]) -> None:
     ropa("hold", "add", "--record", "crm.contacts", "2", "--reason", "litigation", code=0)
     approved(ropa)
-    harm(ropa.folder)  # type: ignore[operator]
+    harm()
     before = ids(ropa.folder)
     for arguments in (("apply", "1"), ("sweep",), ("plan",)):
         answer = ropa(*arguments, "--json", code=6)
@@ -288,6 +305,7 @@ def test_a_ledger_or_run_database_that_is_broken_stops_everything(ropa: Ropa, ha
     assert ids(ropa.folder) == before
 
 
+@pytest.mark.sqlite_state("its file; on PostgreSQL tests/acceptance/hosts has a copy of yesterday")
 def test_a_run_database_of_yesterday_is_behind_its_ledger(ropa: Ropa) -> None:
     kept = ropa.folder.parent / "yesterday.db"
     approved(ropa)
@@ -350,7 +368,7 @@ def test_a_record_that_changed_since_the_approval_stays_and_the_answer_is_3(ropa
 
 
 def test_an_unused_folder_gets_no_state_from_a_command_that_reads(bare: Ropa) -> None:
-    before = snapshot(bare.folder)
+    before = bare.touched()
     for arguments in (
         ("plan", "list"), ("hold", "list"), ("mandate", "list"), ("finding", "list"), ("register", "list"),
         ("register", "history"), ("register", "export"), ("location", "list"), ("location", "check", "crm"),
@@ -366,7 +384,7 @@ def test_an_unused_folder_gets_no_state_from_a_command_that_reads(bare: Ropa) ->
     ):  # fmt: skip
         answer = bare(*arguments)
         assert answer.code in {0, 1, 2, 4}, (arguments, answer)
-        assert snapshot(bare.folder) == before, arguments
+        assert bare.touched() == before, arguments
 
 
 def test_every_command_works_in_the_folder_it_is_started_in(ready_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:

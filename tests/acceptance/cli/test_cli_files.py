@@ -212,8 +212,16 @@ def test_a_configuration_that_others_may_change_is_refused(ropa: Ropa, name: str
         assert "may be changed by others" in str(ropa.refused(*command)["problems"])
 
 
-@pytest.mark.parametrize("name", ["ropa.db", "keys/signing.pem"])
-def test_a_database_or_key_that_others_may_use_is_refused(ropa: Ropa, name: str) -> None:
+@pytest.mark.sqlite_state("its file")
+def test_a_database_that_others_may_use_is_refused(ropa: Ropa) -> None:
+    is_refused(ropa, "ropa.db")
+
+
+def test_a_key_that_others_may_use_is_refused(ropa: Ropa) -> None:
+    is_refused(ropa, "keys/signing.pem")
+
+
+def is_refused(ropa: Ropa, name: str) -> None:
     path = ropa.folder / "var" / name
     path.chmod(0o666)
     answer = ropa("plan", "--json")

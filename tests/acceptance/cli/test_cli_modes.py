@@ -6,7 +6,6 @@ import pytest
 @pytest.mark.parametrize(
     ("name", "mode", "wanted"),
     [
-        ("ropa.db", 0o644, "600"),
         ("ledger/events.jsonl", 0o644, "600"),
         ("ledger", 0o755, "700"),
         ("keys/signing.pem", 0o640, "600"),
@@ -14,6 +13,16 @@ import pytest
 )
 @pytest.mark.parametrize("command", ["status", "plan", "sweep"])
 def test_state_that_others_may_read_is_refused_with_the_mode_to_set(ropa, name, mode, wanted, command):
+    is_refused(ropa, name, mode, wanted, command)
+
+
+@pytest.mark.sqlite_state("its file")
+@pytest.mark.parametrize("command", ["status", "plan", "sweep"])
+def test_a_run_database_that_others_may_read_is_refused_with_the_mode_to_set(ropa, command):
+    is_refused(ropa, "ropa.db", 0o644, "600", command)
+
+
+def is_refused(ropa, name, mode, wanted, command):
     path = ropa.folder / "var" / name
     before = path.stat().st_mode
     path.chmod(mode)

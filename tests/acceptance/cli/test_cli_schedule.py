@@ -1,13 +1,12 @@
 """`ropa schedule` as a process: it sweeps, tells what it did, and ends with its signal."""
 
 import json
-import os
 import signal
 import subprocess
 import time
 
 import pytest
-from cli_kit import SCRIPT, Ropa, from_outside
+from cli_kit import SCRIPT, Ropa, from_outside, outside
 
 
 @pytest.mark.parametrize("hour", ["24:00", "3:30", "03:60", "", "half past three", "03:30Z", "٠٣:٣٠"])
@@ -23,7 +22,7 @@ def test_a_folder_without_a_configuration_is_refused(tmp_path) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_it_sweeps_once_tells_it_in_json_and_ends_with_the_signal(ropa: Ropa, signum: int) -> None:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("ROPA_", "COVERAGE", "PYTEST"))}
+    clean = outside()
     command = [str(SCRIPT), "-C", str(ropa.folder), "schedule", "--at", "00:00", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean) as service:
         told = []
