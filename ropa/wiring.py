@@ -315,7 +315,7 @@ def _prepare(state: Path, url: URL) -> None:
 
 
 def _open_engine(url: URL, state: Path) -> Engine:
-    from ropa.database import NewerDatabaseError, has_schema, migrate
+    from ropa.database import NewerDatabaseError, migrate
 
     is_file = url.get_backend_name() == "sqlite"
     engine = _make_engine(url)
@@ -323,8 +323,7 @@ def _open_engine(url: URL, state: Path) -> Engine:
         with _understood(is_file=is_file):
             if not is_file:
                 _refuse_odd_encoding(engine)
-                if _exists(state / "ledger" / "events.jsonl") and not has_schema(engine):
-                    raise _missing_database(f"the database {url.database}")
+                _refuse_empty(engine, state)
             migrate(engine)
     except NewerDatabaseError as error:
         engine.dispose()
@@ -362,6 +361,14 @@ def _missing_database(name: str) -> LedgerError:
         next_step=f"Restore {name} from its newest copy; a new one would know neither holds nor keys.",
         code="database-missing",
     )
+
+
+def _refuse_empty(engine: Engine, state: Path) -> None:
+    """Raise LedgerError for a server's database without tables where there is a ledger."""
+    from ropa.database import has_schema
+
+    if _exists(state / "ledger" / "events.jsonl") and not has_schema(engine):
+        raise _missing_database(f"the database {engine.url.database}")
 
 
 def _refuse_odd_encoding(engine: Engine) -> None:

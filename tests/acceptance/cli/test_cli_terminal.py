@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from cli_kit import SCRIPT, Ropa
+from cli_kit import SCRIPT, Ropa, outside
 
 
 def on_terminal(ropa: Ropa, *arguments: str, typed: str, ends: bool = False) -> tuple[int, str, str]:
@@ -21,7 +21,7 @@ def on_terminal(ropa: Ropa, *arguments: str, typed: str, ends: bool = False) -> 
         stdin=terminal,
         stderr=terminal,
         stdout=subprocess.PIPE,
-        env={key: value for key, value in os.environ.items() if not key.startswith("ROPA_")} | {"TERM": "xterm"},
+        env=outside() | {"TERM": "xterm"},
     )
     os.close(terminal)
     seen, deadline, is_typed = b"", time.monotonic() + 50, False
