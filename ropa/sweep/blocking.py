@@ -12,6 +12,7 @@ that one batch does not hold stay, because the source refuses them one by one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.orm import Session
@@ -56,7 +57,7 @@ _LEFT_BEHIND = text("""
 _GOES = "NOT EXISTS (SELECT 1 FROM planned_stay s WHERE s.target_id = {0}.target_id AND s.seq = {0}.seq)"
 _OF_OWN = f"""
         FROM planned_reference r JOIN planned_key c ON c.target_id = r.target_id AND c.seq = r.seq
-        WHERE r.plan_id = :plan AND r.target_id = :target AND r.parent_dataset = :dataset
+        WHERE r.plan_id = :plan AND r.location = :location AND r.target_id = :target AND r.parent_dataset = :dataset
           AND r.parent_key = planned_key.key AND r.seq <> planned_key.seq AND {_GOES.format("c")}"""
 _FIND_LEAVES = text(f"""
     UPDATE planned_key SET rank = -1
@@ -92,7 +93,7 @@ def settle(session: Session, plan_id: int, location: str) -> None:
         here,
     ).all()
     for target_id, dataset in own:
-        _order(session, plan_id, target_id, dataset)
+        _order(session, {"target": target_id, "dataset": dataset, **here})
     session.commit()
 
 
@@ -101,9 +102,9 @@ def _changed(session: Session, statement: TextClause, values: Mapping[str, objec
     return result.rowcount if isinstance(result, CursorResult) else 0
 
 
-def _order(session: Session, plan_id: int, target_id: int, dataset: str) -> None:
+def _order(session: Session, values: Mapping[str, Any]) -> None:
+    target_id = values["target"]
     blocks.write_all_keys(session, target_id)
-    values: dict[str, object] = {"target": target_id, "plan": plan_id, "dataset": dataset}
     if not _changed(session, _FIND_LEAVES, values):
         return
     rank = 1

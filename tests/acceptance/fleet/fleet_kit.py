@@ -224,6 +224,7 @@ def told(ledger: Path) -> Counter[str]:
         "register",
         "author",
         "approver",
+        "public_key",
         "expires",
     }
     return Counter(
