@@ -23,7 +23,7 @@ MOMENTS = {
     "while it plans": ("ropa.sweep.plan:Planner.write", 1, "True", False),
     "before an intent": ("ropa.sweep.journal:Journal.append", 2, INTENT, False),
     "after an intent": ("ropa.sweep.journal:Journal.append", 2, INTENT, True),
-    "before it acts": ("ropa.sweep.acting:Actor.act_on", 2, "True", False),
+    "before it acts": ("ropa.sweep.hand:Hand.act", 2, "True", False),
     "before a receipt": ("ropa.sweep.acting:Actor.write_receipt", 2, "True", False),
     "after a receipt": ("ropa.sweep.acting:Actor.write_receipt", 2, "True", True),
     "before its end": ("ropa.sweep.run:Run.end", 1, "True", False),
