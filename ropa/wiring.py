@@ -310,8 +310,10 @@ def _prepare(state: Path, url: URL) -> None:
     """Make what is missing of the state folder, and raise where it cannot be used."""
     if url.get_backend_name() == "sqlite":
         _prepare_sqlite(Path(str(url.database)), state)
-    else:
-        _check_writable(state)
+        return
+    _check_writable(state)
+    with _making(state):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _open_engine(url: URL, state: Path) -> Engine:
@@ -420,11 +422,17 @@ def _prepare_sqlite(path: Path, state: Path) -> None:
             )
         if path.stat().st_mode & 0o022:  # one that [state] database names elsewhere
             raise CallError(f"{path.name} is writable by others", next_step=f"chmod 600 {path.name}")
-    try:
+    with _making(path):
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CallError(
             f"{path} cannot be made ({error.strerror})", next_step="ROPA_STATE names a folder for the state."

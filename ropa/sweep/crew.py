@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
 from ropa.errors import RopaError
@@ -86,12 +87,12 @@ class Threads:
 
     def act(self, portions: Sequence[Portion]) -> Future[Told]:
         """Act on one unit at its place."""
-        return self._executor.submit(self._hand.act, portions)
+        return self._submit(self._hand.act, portions)
 
     def list_place(self, plan_id: int, location: str, *, watches: bool) -> Future[Listed]:
         """Plan one place."""
         here = PlanAtPlace(self.site, plan_id, location, watches=watches, progress=self._progress)
-        return self._executor.submit(here.write)
+        return self._submit(here.write)
 
     def width(self, location: str) -> int:
         """As many as the place takes at once, at most ``WIDEST``."""
@@ -99,7 +100,7 @@ class Threads:
 
     def aside(self, ask: Callable[[], T]) -> Future[T]:
         """Ask something beside the thread that drives."""
-        return self._executor.submit(ask)
+        return self._submit(ask)
 
     def look(self) -> None:
         """Nothing: its threads are there as long as this process is."""
@@ -112,6 +113,10 @@ class Threads:
         if self._is_given_up:
             raise GivenUpError
         self._show(what, count)
+
+    def _submit(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
+        # In the context of whoever asks: what is noted there of the run counts for its threads too.
+        return self._executor.submit(copy_context().run, work, *arguments)
 
     def close(self) -> None:
         """Let go of the threads."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine, ExceptionContext
 
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+_BROKEN_WORDS = ("no such table", "no such column")
+"""SQLite has one code for these and for a statement that cannot be read."""
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
 _READING = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
@@ -43,6 +45,8 @@ def _translate(context: ExceptionContext) -> RopaError | None:
 
 def meaning(error: BaseException, *, is_disconnect: bool = False) -> RopaError | None:
     """Return what a driver's error means, None where it means that the program asked something wrong."""
+    if isinstance(error, sqlite3.OperationalError) and str(error).startswith(_BROKEN_WORDS):
+        return garbage()
     if isinstance(error, sqlite3.Error):
         return _meaning_of_sqlite(getattr(error, "sqlite_errorcode", None))
     state = getattr(error, "sqlstate", None) or ""

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -49,7 +50,10 @@ def test_the_units_and_the_images_settings_are_those_that_ropa_reads():
 
     assert state_folder(Path("/srv/ropa"), {"ROPA_STATE": "/var/lib/ropa"}) == Path("/var/lib/ropa")
     set_there = {name for path in FILES for name in re.findall(r"\bROPA_[A-Z_]+\b", path.read_text(encoding="utf-8"))}
-    assert set_there <= {"ROPA_STATE"}
+    from ropa.cli.inputs import Fleet
+
+    assert get_args(Fleet)[1].envvar == "ROPA_FLEET"
+    assert set_there <= {"ROPA_STATE", "ROPA_FLEET"}
 
 
 STUB = """#!/bin/sh

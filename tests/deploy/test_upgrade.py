@@ -295,7 +295,7 @@ def test_an_upgrade_that_fails_half_way_leaves_the_older_database_as_it_was(copy
         added.append(arguments)
         raise DiskFullError
 
-    for name in ("add_column", "create_table", "batch_alter_table", "execute"):
+    for name in ("add_column", "create_table", "create_index", "batch_alter_table", "execute"):
         monkeypatch.setattr(Operations, name, fail)
     with pytest.raises(DiskFullError):
         migrate(engine)

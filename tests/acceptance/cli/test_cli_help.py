@@ -17,6 +17,7 @@ from ropa.cli.app import app
 COMMANDS = {
     "demo", "init", "check", "register", "location", "plan", "approve", "reject", "apply", "mandate", "sweep", "halt",
     "resume", "explain", "hold", "finding", "ledger", "reapply", "report", "schedule", "status",
+    "worker",
 }  # fmt: skip
 SUBCOMMANDS = {
     "register": {"import", "export", "list", "show", "add", "edit", "end", "history", "diff"},
