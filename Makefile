@@ -25,7 +25,7 @@ LOCK = $(UV) pip compile --quiet --universal --generate-hashes
 SOURCES := $(shell find ropa connectors examples -name __pycache__ -prune -o -type f -print 2>/dev/null)
 READY = $(if $(wildcard $(VENV)/installed-dev),$(VENV)/installed-dev,$(VENV)/installed-demo)
 
-.PHONY: help demo test servers lint types imports docs docs-check startup campaigns year lock lock-check check clean
+.PHONY: help demo test test-engines servers lint types imports docs docs-check startup campaigns year lock lock-check check clean
 
 help:  ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -60,6 +60,9 @@ docs-check: $(VENV)/installed-dev  ## generated pages are up to date, links reso
 
 startup: $(VENV)/installed-dev  ## how long `ropa --help` takes beside `import typer`
 	$(BIN)/python benchmarks/startup.py
+
+test-engines: $(VENV)/installed-dev  ## every test of register, sweep, ledger and schedule on SQLite and on PostgreSQL
+	$(BIN)/pytest -n 2 --state-engine=both $(ARGS)
 
 campaigns: $(VENV)/installed-dev  ## the long campaigns: many thousands of random cases, about half an hour
 	ROPA_CAMPAIGN=$(or $(CASES),20000) $(BIN)/pytest -n 2 -o timeout=3600 $(ARGS)

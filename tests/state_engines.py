@@ -24,10 +24,14 @@ from ropa.sweep.tables import METADATA
 SQLITE, POSTGRESQL = ENGINES = ("sqlite", "postgresql")
 CHOICES = ("sample", "both", *ENGINES)
 
-WHOLE = ("tests/integration/", "tests/unit/register/", "tests/unit/report/", "tests/deploy/")
-"""Folders of which every test runs on both, also in the sample."""
-ONE_IN = 4
-"""Of the others every fourth, by the name of the test: always the same ones."""
+WHOLE = (
+    "tests/integration/sweep/test_nightly",
+    "tests/unit/register/test_register_store",
+    "tests/unit/sweep/test_sweep_mandates",
+)
+"""Of these every test runs on both, also in the sample: the service, the register's store, mandates."""
+ONE_IN = 8
+"""Of the others every eighth, by the name of the test: always the same ones."""
 
 
 AS_IN_A_DICTIONARY = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C.UTF-8'"

@@ -160,18 +160,19 @@ def writing(site: Site, *, accepts_gap: bool = False) -> Iterator[Journal]:
     """
     with run_lock(site) as lease:
         ledger, batches = open_ledger(site)
-        watch = FrozenNow(site)
-        if not accepts_gap:
-            check_clock(site, ledger, watch.started)
-        journal = Journal(site, ledger, lease, batches, watch)
-        if ledger.newest is None:
-            journal.checkpoint()  # its making was cut off before the first one
-        if ledger.recovered_bytes:
-            journal.append("recovered", run=journal.issue_id(), bytes=ledger.recovered_bytes)
-        journal.settle_ends()
-        journal.settle_holds()
-        journal.settle_halt()
-        yield journal
+        with ledger:
+            watch = FrozenNow(site)
+            if not accepts_gap:
+                check_clock(site, ledger, watch.started)
+            journal = Journal(site, ledger, lease, batches, watch)
+            if ledger.newest is None:
+                journal.checkpoint()  # its making was cut off before the first one
+            if ledger.recovered_bytes:
+                journal.append("recovered", run=journal.issue_id(), bytes=ledger.recovered_bytes)
+            journal.settle_ends()
+            journal.settle_holds()
+            journal.settle_halt()
+            yield journal
 
 
 def open_ledger(site: Site) -> tuple[Ledger, Mapping[bytes, Batch]]:
@@ -180,6 +181,16 @@ def open_ledger(site: Site) -> tuple[Ledger, Mapping[bytes, Batch]]:
     refuse_missing_ledger(site)
     told = Told(int(get_state(site, "ledger_size") or 0))
     ledger = Ledger.open(site.ledger_folder, site.keys_folder, high_water=_largest_exported(site), watch=told.take)
+    try:
+        _expect_seen(site, ledger, told)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger, told.batches
+
+
+def _expect_seen(site: Site, ledger: Ledger, told: Told) -> None:
+    """Raise LedgerError where the ledger is not the one, or not as long as, that this database has seen."""
     if ledger.size < told.seen:
         raise LedgerError(
             f"the ledger has {ledger.size} lines, but this database has seen {told.seen}",
@@ -200,7 +211,6 @@ def open_ledger(site: Site) -> tuple[Ledger, Mapping[bytes, Batch]]:
     if told.seen and seen_hash != get_state(site, "ledger_hash"):
         raise LedgerError("the ledger is not the one this database has seen", code="ledger-forked")
     _refuse_lost_holds(site, told.holds)
-    return ledger, told.batches
 
 
 def _largest_exported(site: Site) -> Path | None:

@@ -30,6 +30,9 @@ MOMENTS = {
     "after its end": ("ropa.sweep.run:Run.end", 1, "True", True),
     "after the line of its end": ("ropa.sweep.journal:Journal.append", 1, "args[1] == 'run_end'", True),
 }
+SAMPLE = ("after an intent", "before it acts", "after the line of its end")
+"""The moments that run by default; ROPA_CAMPAIGN asks for all of them."""
+TRIED = tuple(MOMENTS) if os.environ.get("ROPA_CAMPAIGN") else SAMPLE
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def events(service: Child) -> list[str]:
 def test_a_host_that_was_killed_keeps_the_other_out_until_its_lease_has_ended(hosts):
     hosts.add_due(6)
     hosts.lease_seconds = 600
-    way = signalled("ropa.sweep.acting:Actor.act_on", signal.SIGKILL)
+    way = signalled("ropa.sweep.hand:Hand.act", signal.SIGKILL)
     assert hosts.run("a", "sweep", "--by", "a", before=way, code=None).code == KILLED
     lines = hosts.lines()
     for command in (("sweep", "--by", "b"), ("plan", "--by", "b"), ("hold", "list"), ("status",)):
@@ -80,7 +83,7 @@ def test_a_host_that_was_killed_keeps_the_other_out_until_its_lease_has_ended(ho
     hosts.judge(nights=1)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", TRIED)
 def test_the_other_host_takes_over_from_one_that_was_killed_when_its_lease_has_ended(hosts, moment):
     function, count, when, after = MOMENTS[moment]
     hosts.add_due(6)
@@ -94,7 +97,7 @@ def test_the_other_host_takes_over_from_one_that_was_killed_when_its_lease_has_e
     hosts.judge(nights=1)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", TRIED)
 def test_a_host_that_was_stopped_for_longer_than_its_lease_writes_no_line_and_touches_no_record(hosts, moment):
     function, count, when, after = MOMENTS[moment]
     hosts.add_due(6)
