@@ -312,8 +312,6 @@ def _prepare(state: Path, url: URL) -> None:
         _prepare_sqlite(Path(str(url.database)), state)
         return
     _check_writable(state)
-    with _making(state):
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _open_engine(url: URL, state: Path) -> Engine:
@@ -326,6 +324,8 @@ def _open_engine(url: URL, state: Path) -> Engine:
             if not is_file:
                 _refuse_odd_encoding(engine)
                 _refuse_empty(engine, state)
+                with _making(state):
+                    state.mkdir(mode=0o700, parents=True, exist_ok=True)
             migrate(engine)
     except NewerDatabaseError as error:
         engine.dispose()

@@ -33,6 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sqlite_state(why): is about the SQLite file, and is run on nothing else")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slowest tests to the campaigns (``make campaigns``), or to whoever names one."""
+    is_named = any("::" in argument for argument in config.args)
+    if "ROPA_CAMPAIGN" in os.environ or is_named:
+        return
+    left = [item for item in items if item.get_closest_marker("whole")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "run_state" in metafunc.fixturenames:
         path = metafunc.definition.nodeid.partition("::")[0]

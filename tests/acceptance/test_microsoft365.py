@@ -152,6 +152,7 @@ def is_due(text: str, rule: str) -> bool:
     return datetime.now(BRUSSELS).date() > day + relativedelta(years=RULES[rule][3])
 
 
+@pytest.mark.whole
 def test_what_is_due_goes_from_all_three_places_and_nothing_else(project):
     contacts, notes = project.rows("crm-contact"), project.rows("crm-annotation")
     messages, people = project.rows("db-messages"), project.rows("db-contacts")

@@ -190,6 +190,7 @@ def test_the_demonstration_runs_in_it_and_status_tells_that_all_is_well(image):
     assert _tree(image.prefix) == before
 
 
+@pytest.mark.whole
 @pytest.mark.campaign
 def test_a_project_mounted_read_only_gets_its_state_in_the_volume_and_nowhere_else(image):
     source = ROOT / "examples/webassur"

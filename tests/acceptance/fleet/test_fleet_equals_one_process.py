@@ -140,6 +140,7 @@ INSERT INTO person VALUES (100, 'jong', current_date)
 """
 
 
+@pytest.mark.whole
 def test_several_batches_of_a_postgresql_table_at_once_with_the_run_state_in_postgresql(
     postgres: Postgres, fleet: Bed, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,7 @@ def test_a_worker_that_is_killed_in_mid_act_is_replaced_by_another(fleet: Bed, a
     people.is_sound()
 
 
+@pytest.mark.whole
 def test_a_worker_that_slept_beyond_its_lease_commits_nothing_any_more(
     fleet: Bed, address: str, people: People
 ) -> None:
@@ -178,6 +179,7 @@ def test_a_run_that_is_told_to_end_settles_what_workers_have_in_hand(fleet: Bed,
     people.is_sound()
 
 
+@pytest.mark.whole
 def test_a_sweep_that_is_told_to_end_while_it_plans_leaves_the_place_at_its_next_batch(
     fleet: Bed, address: str, people: People
 ) -> None:

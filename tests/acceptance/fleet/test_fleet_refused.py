@@ -54,6 +54,7 @@ def test_an_address_of_this_machine_or_with_certificates_is_taken(address: str) 
     assert check_address(address) == address
 
 
+@pytest.mark.whole
 def test_what_is_missing_is_said_and_nothing_is_begun(people: People) -> None:
     plan = ("plan", "--by", "An", "--fleet")
     missing = "import sys; sys.modules['distributed'] = None"
@@ -66,6 +67,7 @@ def test_what_is_missing_is_said_and_nothing_is_begun(people: People) -> None:
     assert people.state.ask("SELECT * FROM plan_target") == []
 
 
+@pytest.mark.whole
 def test_a_worker_of_another_project_and_one_with_a_wrong_clock_take_nothing(
     fleet: Bed, address: str, people: People, tmp_path: Path
 ) -> None:

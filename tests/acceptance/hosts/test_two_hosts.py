@@ -135,6 +135,7 @@ def test_a_host_that_stands_still_in_the_middle_of_an_act_is_not_taken_over_from
     hosts.judge(nights=1)
 
 
+@pytest.mark.whole
 def test_a_host_keeps_its_lease_while_a_place_takes_longer_than_that(hosts):
     hosts.add_due(2)
     slow = f"""
@@ -187,6 +188,7 @@ def test_a_host_without_the_ledger_stops_and_says_that_the_state_folder_is_to_be
     assert not (hosts.folder / "elsewhere" / "ledger").exists()
 
 
+@pytest.mark.whole
 def test_a_host_with_the_ledger_and_an_empty_database_stops_and_makes_nothing_there(hosts, postgres):
     with postgres.create() as empty:
         hosts.url = empty.url

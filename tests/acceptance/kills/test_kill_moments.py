@@ -70,6 +70,7 @@ def test_a_run_killed_at_any_moment_leaves_evidence_that_agrees(
     assert killed >= MOMENTS // 2
 
 
+@pytest.mark.whole
 def test_a_run_over_a_database_and_files_killed_at_any_moment_leaves_evidence_that_agrees(
     server: Server, planless: Project, tmp_path: Path, seed: int
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_run_killed_before_a_durable_call_leaves_evidence_that_agrees(
     assert killed >= len(chosen) * 2 // 3
 
 
+@pytest.mark.whole
 def test_a_run_killed_while_it_removes_files_leaves_evidence_that_agrees(
     server: Server, planless: Project, tmp_path: Path, seed: int
 ) -> None:

@@ -284,6 +284,7 @@ def test_a_value_is_gone_from_the_bytes_of_a_database_whose_purge_is_called_phys
         assert not tokens_in(left, project.purged_tokens)
 
 
+@pytest.mark.whole
 def test_where_a_reader_keeps_the_log_alive_a_purge_is_not_called_physical(server: Server, tmp_path: Path) -> None:
     project = approve(server, prepare(server, make(tmp_path / "p", batch=50, files=False)))
     with closing(sqlite3.connect(project.crm)) as reader:

@@ -728,6 +728,7 @@ class Exchanger(threading.Thread):
         self.join()
 
 
+@pytest.mark.whole
 def test_a_folder_exchanged_with_a_link_all_the_time_leads_nowhere_else(share, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()

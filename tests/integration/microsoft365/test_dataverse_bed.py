@@ -136,6 +136,7 @@ def test_a_stale_tag_keeps_its_row_and_the_birth_date_goes_alone(bed, opened):
     assert outcomes[0].version == row["@odata.etag"]
 
 
+@pytest.mark.whole
 def test_under_a_limit_of_twenty_requests_a_second_nothing_is_lost_or_counted_twice(bed, opened):
     location = opened(is_throttled=True, parts_per_batch=1, at_once=40)
     before, selection = location.count("leads"), due("leads", date(2020, 1, 1))

@@ -275,6 +275,7 @@ def test_a_population_too_large_to_be_counted_there_is_counted_here(place):
     assert listed(location, due())[1] == Tally(7, 0)
 
 
+@pytest.mark.whole
 def test_a_table_with_thousands_of_rows_is_found_and_purged_with_few_requests(place):
     fill(place, 3000)
     location = place.location({"contacts": CONTACTS, "orders": ORDERS}, page_size=1000, delete_history=False)
@@ -470,6 +471,7 @@ def test_notes_are_kept_where_keys_are_and_come_back_as_they_were():
     assert [dict(batch.notes) for batch in batches] == [{0: note}, {0: note}, {0: note}]
 
 
+@pytest.mark.whole
 def test_memory_does_not_grow_with_what_is_listed(monkeypatch, peak_of):
     monkeypatch.setattr("connectors.microsoft365.records._BLOCK", 20)
     monkeypatch.setattr("connectors.microsoft365.records.Sorter.__init__.__kwdefaults__", {"run": 500})

@@ -382,6 +382,7 @@ def test_no_content_address_or_query_is_logged_or_in_an_error(caplog):
     assert not re.search(r"\$filter|\$select|s3cret|eyJ", caplog.text)
 
 
+@pytest.mark.whole
 def test_memory_does_not_grow_with_the_mailbox(monkeypatch, peak_of):
     monkeypatch.setattr(reading, "Sorter", partial(Sorter, run=2000))
     monkeypatch.setattr(records, "_BLOCK", 20)

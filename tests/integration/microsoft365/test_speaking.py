@@ -492,6 +492,7 @@ def test_pages_and_batches_of_the_real_stand_in(microsoft365):
     planning.close()
 
 
+@pytest.mark.whole
 def test_a_token_for_another_resource_is_refused_by_the_real_stand_in(microsoft365):
     with Bed.start(is_authenticated=True) as bed:
         wrong = _spec(**_options(bed), graph_url=bed.graph, resource="https://org.crm.test")
@@ -510,6 +511,7 @@ def test_a_token_for_another_resource_is_refused_by_the_real_stand_in(microsoft3
         answered.close()
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("has_apply", [False, True])
 def test_the_end_of_each_certificate_is_told(microsoft365, has_apply):
     apply = {"apply": {"client_id": CLIENT, "certificate": microsoft365.certificate}} if has_apply else {}

@@ -11,8 +11,15 @@ from ropa.report.words import languages
 PAGES = {"sample": sample.document(), "empty": EMPTY, "hostile": hostile(*HOSTILE.values())}
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("lang", languages())
+# In a hand the page is laid out alike in every language; what differs is the length of words.
+SHOWN = [
+    pytest.param(lang, width, marks=[pytest.mark.whole] if width == "phone" and lang not in {"nl", "de"} else [])
+    for lang in languages()
+    for width in WIDTHS
+]
+
+
+@pytest.mark.parametrize(("lang", "width"), SHOWN)
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing_to_complain_of(browser, tmp_path, name, lang, width):
     # Contrast takes most of the time and knows no language: names of one's own are measured once.

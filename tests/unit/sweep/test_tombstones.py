@@ -684,6 +684,7 @@ def test_no_key_of_a_record_stands_in_what_is_told(make):
     assert token not in told
 
 
+@pytest.mark.whole
 def test_a_simulated_year_keeps_no_more_keys_than_backups_need(make):
     world = make(SIMPLE.replace("batch_size = 2", 'batch_size = 2\nbackups_kept = "P30D"'), {"contacts": contacts(1)})
     world.purge()
