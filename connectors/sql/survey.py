@@ -38,7 +38,8 @@ from connectors.sql.layout import Declared, Layout
 from ropa.connector import Before, Selection, Tally
 
 _DatesOf = Callable[[TableColumn, Dating], Dates]
-_Kind = tuple[_DatesOf, Kind, Dating, Before, int]
+_Kind = tuple[type[Backend], Kind, Dating, Before, int]
+"""Of two places on one engine the same question has the same statement."""
 _Compiled = tuple[str, tuple[Any, ...]]
 """A statement and its values, in order."""
 
@@ -107,7 +108,8 @@ def _counts_of_plain(
     if found is None or not is_own(part, declared):
         return None
     dating = Dating(declared.spec.zone, part.form, selection.zone, selection.now)
-    known = _known_statement((backend.dates, found.kind, dating, before, backend.most_surveyed), connection.dialect)
+    kind = type(backend), found.kind, dating, before, backend.most_surveyed
+    known = _known_statement(kind, backend.dates, connection.dialect)
     if known is None:
         return None
     sql, values = known
@@ -117,18 +119,18 @@ def _counts_of_plain(
     return row[0], row[1]
 
 
-def _known_statement(key: _Kind, dialect: Dialect) -> _Compiled | None:
+def _known_statement(key: _Kind, dates_of: _DatesOf, dialect: Dialect) -> _Compiled | None:
     if key not in _KNOWN:
         if len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.clear()
-        _KNOWN[key] = _nameless_statement(key, dialect)
+        _KNOWN[key] = _nameless_statement(key, dates_of, dialect)
     return _KNOWN[key]
 
 
-def _nameless_statement(key: _Kind, dialect: Dialect) -> _Compiled | None:
+def _nameless_statement(key: _Kind, dates_of: _DatesOf, dialect: Dialect) -> _Compiled | None:
     """Return the statement for any table with a column of this kind, still without their names; None where it has to
     be asked otherwise."""
-    dates_of, kind, dating, before, most = key
+    _engine, kind, dating, before, most = key
     dates = dates_of(TableColumn(_COLUMN, "", kind), dating)
     own = table(quoted_name(_TABLE, quote=True), column(quoted_name(_COLUMN, quote=True)))
     again = own.alias(quoted_name(_ALIAS, quote=True))

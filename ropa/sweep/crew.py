@@ -23,7 +23,7 @@ from ropa.sweep.units import Portion
 
 
 class GivenUpError(RopaError):
-    """Nobody waits for this work any more: another lane failed, or another process took it over."""
+    """Nobody waits for this work any more: another lane failed."""
 
     def __init__(self) -> None:
         super().__init__("this work was given up; nothing is concluded from it", code="given-up")

@@ -16,11 +16,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, func, select, update
+from sqlalchemy import CursorResult, delete, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from ropa.database import UtcDateTime
 from ropa.errors import RopaError
 from ropa.sweep import lock, safety
 from ropa.sweep.site import Site
@@ -109,7 +108,7 @@ def claim(site: Site, name: str) -> Item:
             raise StaleItemError("the run that offered this item is over", code="item-stale")
         if row.policy != site.config.digest:
             raise StaleItemError("this worker has another configuration than the run", code="item-policy")
-        now = _time_of(session, site)
+        now = lock.time_of(session, site)
         if _is_held(row, now):
             raise HeldItemError("another worker holds this item", code="item-held")
         fencing, attempts = row.fencing + 1, row.attempts + 1
@@ -130,7 +129,7 @@ def claim(site: Site, name: str) -> Item:
 def guard(site: Site, item: Item, session: Session) -> None:
     """Keep an item, as part of what a session is about to commit. Raises StaleItemError when it is no longer ours, or
     the run that offered it is over: then nothing of it may be committed, and no act begun."""
-    _change(session, _mine(item), leased_until=_time_of(session, site) + LEASE)
+    _change(session, _mine(item), leased_until=lock.time_of(session, site) + LEASE)
     offered = select(col(WorkItemRow.run_fencing)).where(
         col(WorkItemRow.id) == item.id, col(WorkItemRow.done_at).is_(None)
     )
@@ -144,10 +143,8 @@ def holding(site: Site, item: Item) -> Iterator[None]:
     the time of the block (``Lease.holding``). Raises StaleItemError as ``guard``."""
     with Session(site.engine) as session, session.begin():
         guard(site, item, session)
-    with site.engine.begin() as connection:
-        row = {LeaseRow.name: "run", LeaseRow.fencing: item.run_fencing}
-        ours = select(col(LeaseRow.fencing)).where(*(col(column) == value for column, value in row.items()))
-        if connection.scalar(ours.with_for_update(read=True, key_share=True)) is None:
+    with lock.locked(site, col(LeaseRow.fencing) == item.run_fencing) as is_its_run:
+        if not is_its_run:
             raise StaleItemError("the run that offered this item is over", code="item-stale")
         yield
 
@@ -156,7 +153,7 @@ def keep(site: Site, item: Item) -> None:
     """Renew the lease of an item that is being worked on, also where its run is over meanwhile: whoever comes after
     waits for it. Raises StaleItemError when it is no longer ours."""
     with Session(site.engine) as session, session.begin():
-        _change(session, _mine(item), leased_until=_time_of(session, site) + LEASE)
+        _change(session, _mine(item), leased_until=lock.time_of(session, site) + LEASE)
 
 
 def finish(site: Site, name: str) -> None:
@@ -189,7 +186,7 @@ def is_busy(site: Site, fencing: int) -> bool:
     earlier = col(WorkItemRow.run_fencing) < fencing
     is_over = col(WorkItemRow.owner) == ""
     with Session(site.engine) as session, session.begin():
-        now = _time_of(session, site)
+        now = lock.time_of(session, site)
         session.execute(delete(WorkItemRow).where(earlier, is_over).execution_options(synchronize_session=False))
         for row in session.scalars(select(WorkItemRow).where(earlier)).all():  # no more than there were workers
             if _is_held(row, now):
@@ -220,14 +217,6 @@ def _is_held(row: WorkItemRow, now: datetime) -> bool:
     return is_leased and not _is_dead(row.owner)
 
 
-def _time_of(session: Session, site: Site) -> datetime:
-    """The time by which leases of items run: the database's where several machines may use it, so that their clocks,
-    each a little wrong, do not matter."""
-    if site.engine.dialect.name != "postgresql":
-        return site.now()
-    return session.scalars(select(func.clock_timestamp(type_=UtcDateTime))).one()
-
-
 def _holds_lock(session: Session, fencing: int | None, now: datetime) -> bool:
     """Whether the run with this number holds the run lock, by our clock, which must not differ much from its."""
     lease = session.get(LeaseRow, "run", populate_existing=True)
@@ -255,7 +244,7 @@ def _is_dead(owner: str) -> bool:
 def _surroundings() -> str:
     """The machine since it was started, and the view of its processes that we have; nothing where there is no /proc."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = lock.BOOT_ID.read_text(encoding="ascii").strip()
         return f"{boot}.{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
         return ""

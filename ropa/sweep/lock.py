@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from ropa.database import insert_missing, is_server
+from ropa.database import UtcDateTime, insert_missing, is_server
 from ropa.errors import BusyError, RopaError
 from ropa.sweep.site import Site
 from ropa.sweep.tables import LeaseRow
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 _FILE = "run.lock"
 _NAME = "run"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Tells one start of a machine from every other; not there on every system."""
 
 LEASE = timedelta(minutes=10)
 """How long a host that vanished keeps another host out; renewed with every batch, and by ``_Heartbeat``."""
@@ -54,7 +55,7 @@ class Lease:
     def renew(self) -> None:
         """Keep the lease for another ``LEASE``. Raises BusyError when another host has taken it."""
         with self.site.engine.begin() as connection:
-            until = _now(connection, self.site) + LEASE
+            until = time_of(connection, self.site) + LEASE
             # Not the key of the row: who is within ``holding`` is not waited for.
             mine = update(LeaseRow).where(*self._is_mine())
             if not connection.execute(mine.values(until=until)).rowcount:
@@ -67,9 +68,8 @@ class Lease:
         The row is locked as long as this process and its connection live, also when it is stopped in between and the
         lease runs out. Raises BusyError when another host has taken over.
         """
-        with self.site.engine.begin() as connection:
-            mine = select(col(LeaseRow.fencing)).where(*self._is_mine())
-            if connection.scalar(mine.with_for_update(read=True, key_share=True)) is None:
+        with locked(self.site, *self._is_mine()) as is_ours:
+            if not is_ours:
                 raise self._overtaken()
             yield
 
@@ -172,15 +172,24 @@ def _holder(site: Site, descriptor: int) -> str:
     they share may not count between them.
     """
     name = socket.gethostname()
-    if not is_server(site.engine) or not _BOOT_ID.is_file():
+    if not is_server(site.engine) or not BOOT_ID.is_file():
         return name
     file = os.fstat(descriptor)
-    return f"{name}/{_BOOT_ID.read_text().strip()}/{file.st_dev}:{file.st_ino}"
+    return f"{name}/{BOOT_ID.read_text().strip()}/{file.st_dev}:{file.st_ino}"
 
 
-def _now(connection: Connection, site: Site) -> datetime:
+@contextmanager
+def locked(site: Site, *conditions: ColumnElement[bool]) -> Iterator[bool]:
+    """Give whether the lease is as some conditions say, and keep every other host from taking it meanwhile."""
+    with site.engine.begin() as connection:
+        found = select(col(LeaseRow.fencing)).where(col(LeaseRow.name) == _NAME, *conditions)
+        yield connection.scalar(found.with_for_update(read=True, key_share=True)) is not None
+
+
+def time_of(connection: Connection | Session, site: Site) -> datetime:
     """The instant by the one clock that all hosts share: the server's."""
-    now: datetime | None = connection.scalar(select(func.now())) if is_server(site.engine) else None
+    asked = select(func.clock_timestamp(type_=UtcDateTime))
+    now: datetime | None = connection.scalar(asked) if is_server(site.engine) else None
     return now or site.now()
 
 
@@ -188,7 +197,7 @@ def _take_lease(site: Site, host: str) -> Lease:
     owner = secrets.token_hex(8)
     with Session(site.engine) as session, session.begin():
         connection = session.connection()
-        now = _now(connection, site)
+        now = time_of(connection, site)
         connection.execute(insert_missing(site.engine, LeaseRow), _free(now))
         _refuse_held(session.get_one(LeaseRow, _NAME), host, now)  # at once, without waiting for its holder
         row = session.get_one(LeaseRow, _NAME, with_for_update=True, populate_existing=True)

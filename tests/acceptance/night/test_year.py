@@ -36,11 +36,11 @@ def made(folder: Path, seed: int, start: date) -> Iterator[Year]:
         yield year
 
 
-def starts() -> list[date]:
-    """Both changes of the clock; of a whole year the day that
+def starts() -> list[object]:
+    """Both changes of the clock, and the end of a February that some periods are clipped to; of a whole year the day that
     the seed draws."""
     if not NIGHTS:
-        return [date(2028, 3, 26), date(2027, 10, 31)]
+        return [date(2028, 3, 26), date(2027, 10, 31), pytest.param(date(2028, 2, 27), marks=pytest.mark.whole)]
     drawn = random.Random(SEED)
     return [date(drawn.choice((2027, 2028, 2029, 2031)), drawn.randrange(1, 13), drawn.randrange(1, 28))]
 
