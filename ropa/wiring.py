@@ -210,12 +210,13 @@ def open_location(location: Location, loaded: Config) -> Connector:
 
 
 def fleet_at(address: str) -> OpenFleet:
-    """Return what opens the fleet with a scheduler at an address. Raises CallError for an address that cannot be used;
-    what it returns raises ConfigurationError and LocationError as ``Fleet`` does."""
-    from ropa.sweep.engine import check_address
+    """Return what opens the fleet with a scheduler at an address. Raises CallError for an address that cannot be used,
+    ConfigurationError for an extra or a certificate that is not there; what it returns raises LocationError."""
+    from ropa.sweep.engine import check_address, load, security
     from ropa.sweep.fleet import Fleet
 
     found = check_address(address)
+    security(load(), found, "client")  # what is missing is said before anything is opened
     return lambda site, lease, progress: Fleet(site, lease, found, progress)
 
 

@@ -51,11 +51,11 @@ def make_plan(
 ) -> int:
     """Write a plan and return its number. Raises what ``Planner`` and the gates raise; then nothing was written."""
     looked = check_call(site, scope)
-    with writing(site) as journal:
+    with writing(site) as journal, _crew(journal, _listening(journal.lease, None, progress)) as crew:
         review.lapse_old_plans(site)
         planner = Planner(site, journal, scope, author=actor_id(site, by), looked=looked)
         run = Run.start(journal, "plan", actor=planner.author, reason=reason)
-        with ending(run), _crew(journal, _listening(journal.lease, None, progress)) as crew:
+        with ending(run):
             return planner.write(run.id, crew)
 
 
@@ -74,7 +74,7 @@ def apply_plan(
     """
     review.get_plan(site, plan_id)
     tombstones.check_keys(site)
-    with writing(site) as journal:
+    with writing(site) as journal, _crew(journal) as crew:
         safety.check_halt(site)
         review.lapse_old_plans(site)
         review.get_plan(site, plan_id)
@@ -83,7 +83,7 @@ def apply_plan(
             checked_plan(site, plan_id)
         actor = actor_id(site, by) if by is not None else None
         run = Run.start(journal, "apply", plan_id=plan_id, actor=actor, reason=reason)
-        with ending(run) as outcome, _crew(journal) as crew:
+        with ending(run) as outcome:
             applier = Applier(run, crew, interruption, progress)
             applier.settle_open()
             plan = checked_plan(site, plan_id)
@@ -108,7 +108,7 @@ def sweep(
     ``is_once_a_night``: refused (``NIGHT_DONE``) where this date has had its sweep, asked while nobody else can run.
     """
     check_call(site, Scope(as_of=site.today(), is_nightly=True))
-    with writing(site) as journal:
+    with writing(site) as journal, _crew(journal, _listening(journal.lease, interruption, progress)) as crew:
         if is_once_a_night and site.today() in nights_done(site.engine, site.config.timezone):
             raise RefusedError("this night has had its sweep", code=NIGHT_DONE)
         safety.check_halt(site)
@@ -116,7 +116,7 @@ def sweep(
         planner_scope = Scope(as_of=site.today(), is_nightly=True)
         author = actor_id(site, by)
         run = Run.start(journal, "sweep", actor=author, reason=reason)
-        with ending(run) as outcome, _crew(journal, _listening(journal.lease, interruption, progress)) as crew:
+        with ending(run) as outcome:
             applier = Applier(run, crew, interruption)
             applier.settle_open()
             tombstones.destroy_expired(site)

@@ -58,6 +58,7 @@ def test_an_address_of_this_machine_or_with_certificates_is_taken(address: str) 
 def test_what_is_missing_is_said_and_nothing_is_begun(people: People) -> None:
     plan = ("plan", "--by", "An", "--fleet")
     missing = "import sys; sys.modules['distributed'] = None"
+    runs = people.state.ask("SELECT id FROM run")
     assert ended(people, *plan, "tcp://10.0.0.1:8786") == (2, "fleet-address")
     assert ended(people, *plan, "tls://127.0.0.1:8786") == (2, "fleet-certificates")
     assert ended(people, *plan, f"tcp://127.0.0.1:{free_port()}") == (5, "fleet")
@@ -65,6 +66,7 @@ def test_what_is_missing_is_said_and_nothing_is_begun(people: People) -> None:
     assert ended(people, "worker")[0] == 2
     assert ended(people, "worker", "--fleet", "tls://127.0.0.1:8786") == (2, "fleet-certificates")
     assert people.state.ask("SELECT * FROM plan_target") == []
+    assert people.state.ask("SELECT id FROM run") == runs, "refused at the door: no run is begun"
 
 
 @pytest.mark.whole
