@@ -23,10 +23,11 @@ def check(
     """Check configuration, register (Article 30), references both ways, places and permissions. Changes nothing."""
     use_json(as_json)
     from ropa.sweep import check as checking
-    from ropa.wiring import load_config, says_state
+    from ropa.sweep.opening import is_used
+    from ropa.wiring import load_config
 
     loaded = load_config(SETTINGS.folder)
-    found = _with_state(offline) if says_state(SETTINGS.folder, loaded) else _without_state(loaded, offline)
+    found = _with_state(offline) if is_used(SETTINGS.folder, loaded) else _without_state(loaded, offline)
     document = checking.document(found)
     result(document, lambda: _print(document))
     if any(finding["severity"] == "error" for finding in document["findings"]):

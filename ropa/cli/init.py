@@ -21,7 +21,8 @@ def init(
 ) -> None:
     """Make a project folder: a commented config/retention.toml, the database, the signing key. Overwrites nothing."""
     use_json(as_json)
-    from ropa.wiring import check_state, open_site
+    from ropa.sweep.opening import check_state
+    from ropa.wiring import open_site
 
     target = in_folder(folder or Path())
     path = target / "config" / "retention.toml"

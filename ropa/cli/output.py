@@ -172,11 +172,12 @@ def site(
     nothing wrong with the call; every other command then sees an empty state, and nothing is made. ``fleet``: the
     address of those who are to do the work.
     """
-    from ropa.wiring import fleet_at, load_config, open_places, open_site, says_state
+    from ropa.sweep.opening import is_used
+    from ropa.wiring import fleet_at, load_config, open_places, open_site
 
     open_fleet = fleet_at(fleet) if fleet else None
     loaded = load_config(SETTINGS.folder)
-    if not says_state(SETTINGS.folder, loaded) and (check or not makes_state):
+    if not is_used(SETTINGS.folder, loaded) and (check or not makes_state):
         with open_places(SETTINGS.folder, loaded) as opened:
             if not makes_state:
                 yield opened

@@ -78,35 +78,25 @@ class Helper:
         return told
 
     def _claim(self, name: str) -> Item:
-        is_fresh = self._open_for(name)
+        self._open_for(name)
         while True:
             try:
                 return items.claim(self.site, name)
             except HeldItemError:
                 if self.is_stopping.wait(WAIT_SECONDS):
                     raise
-            except StaleItemError as error:
-                if error.code != "item-policy" or is_fresh:
-                    raise
-                self._reopen()  # the run has read a newer configuration than we have
-                is_fresh = True
 
-    def _open_for(self, name: str) -> bool:
-        """Open everything anew for the first item of a run, as a process of its own would: secrets, connections and
-        what a place tells of its references are no older than the run. Returns whether that was done just now."""
+    def _open_for(self, name: str) -> None:
+        """Open everything anew for the first item of a run, as a process of its own would: configuration, secrets,
+        connections and what a place tells of its references are no older than the run."""
         try:
             run = items.run_of(self.site, name)
         except LocationError:  # the connection may have been idle for a day; now it is a new one
             run = items.run_of(self.site, name)
-        if run is None or run == self._run:
-            return False
-        self._reopen()  # also for the first: this process may have waited for a week
-        self._run = run
-        return True
-
-    def _reopen(self) -> None:
-        self.site.close()
-        self.site = self._open_site()
+        if run is not None and run != self._run:
+            self.site.close()
+            self.site = self._open_site()
+            self._run = run
 
     @contextmanager
     def _kept(self, item: Item) -> Iterator[None]:

@@ -46,7 +46,7 @@ def test_no_file_names_a_registry_or_holds_a_secret(path):
 
 
 def test_the_units_and_the_images_settings_are_those_that_ropa_reads():
-    from ropa.wiring import state_folder
+    from ropa.sweep.opening import state_folder
 
     assert state_folder(Path("/srv/ropa"), {"ROPA_STATE": "/var/lib/ropa"}) == Path("/var/lib/ropa")
     set_there = {name for path in FILES for name in re.findall(r"\bROPA_[A-Z_]+\b", path.read_text(encoding="utf-8"))}
