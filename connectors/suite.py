@@ -40,6 +40,7 @@ from ropa.connector import (
     Reference,
     Selection,
     Spare,
+    Tally,
     normalise_identifier,
 )
 from ropa.errors import IncompleteListingError, RopaError
@@ -277,6 +278,29 @@ class ConnectorContract:
         with self.opened(rows) as connector:
             assert found_keys(connector, due(before=(far,))) == self.keys("901", "904")
             assert found_keys(connector, due(before=(), undated=True)) == self.keys("902", "903")
+
+    def test_what_a_listing_tells_of_the_whole_is_what_is_counted(self) -> None:
+        rows = [Row("900"), Row("901"), Row("902", None), Row("903", date(2099, 1, 1)), Row("904", CUTOFF)]
+        with self.opened(rows) as connector:
+            self._expect_tally(connector, rows)
+
+    def test_what_a_listing_without_records_tells_of_the_whole_is_what_is_counted(self) -> None:
+        rows = [Row("902", None), Row("904", CUTOFF)]
+        with self.opened(rows) as connector:
+            self._expect_tally(connector, rows)
+
+    def _expect_tally(self, connector: Connector, rows: Sequence[Row]) -> None:
+        listing = iter(connector.find(due()))
+        while True:
+            try:
+                next(listing)
+            except StopIteration as end:
+                told = end.value
+                break
+        if told is None:
+            return self.does_not_apply("a listing tells nothing of the whole")
+        assert told == Tally(len(rows), sum(row.on is None or row.on == date(2099, 1, 1) for row in rows))
+        return None
 
     def test_without_looking_at_anchors_every_record_is_given_with_what_can_be_read(self) -> None:
         with self.opened([Row("901"), Row("902", None), Row("903", CUTOFF)]) as connector:

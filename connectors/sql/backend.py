@@ -162,6 +162,8 @@ class Backend(Protocol):
     batches_at_once: int
     """How many batches of a table processes may act on at the same time: where rows are locked one by one, and a
     deadlock is an error that is tried again, more than one."""
+    counts_beside: bool
+    """Whether a table is counted over other connections while it is listed."""
 
     # --- connections and transactions ---
 

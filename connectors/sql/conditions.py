@@ -26,6 +26,8 @@ from connectors.sql.masking import Changes
 from ropa.connector import Before, Condition, Scalar, Selection
 from ropa.errors import LocationError
 
+_SOON = frozenset({Kind.NUMBER, Kind.DATE, Kind.NAIVE, Kind.INSTANT})
+
 
 @dataclass(frozen=True)
 class Question:
@@ -61,6 +63,23 @@ class Question:
             if may is not None:
                 conditions.append(may)
         return conditions
+
+    @property
+    def lookups(self) -> list[ColumnElement[bool]]:
+        """Conditions that hold for every selected record, each answered by indexes alone, and soon."""
+        if not self.selection.check_anchors:
+            return []
+        if self.selection.undated:
+            parts = [part for _, parts in self.anchors for part in parts]
+            may = may_be_undated([parts])
+            # Every entry may have to be looked at; of text that takes too long for one statement.
+            return [may] if may is not None and all(self._is_indexed(part, _SOON) for part in parts) else []
+        found = [part.may_be_before(before, None) for _, part, before in self.hints if self._is_indexed(part)]
+        return [may for may in found if may is not None]
+
+    def _is_indexed(self, part: Part, kinds: frozenset[Kind] = frozenset(Kind)) -> bool:
+        column = None if part.hint is None else self.declared.table.column(part.hint)
+        return column is not None and column.kind in kinds and column.name in self.declared.table.indexed
 
     def values(self) -> list[ColumnElement[Any]]:
         """Return what has to be fetched of a row to judge it."""

@@ -11,8 +11,9 @@ Invariant: each key once, in key order; a key that does not tell its record apar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from itertools import compress
 from operator import itemgetter
 from typing import Any
@@ -33,11 +34,15 @@ from ropa.connector import Batch, Key, Note, Selection
 from ropa.errors import IncompleteListingError
 
 AT_ONCE = 10_000
-"""Rows whose content is in memory at a time."""
+"""Rows of a page: the content of two pages is in memory, one that is described and one that is fetched meanwhile."""
 _SLOW_SECONDS = 0.25
 """A statement that takes longer than this looks at too much at once."""
 _FEW = 50_000
 """As many rows are rather looked up by an index than found by walking the whole table."""
+
+
+_Describing = Callable[[], Batch | None]
+"""Tells what is found in a page that has been fetched."""
 
 
 class Windows:
@@ -122,8 +127,8 @@ class Finder:
             names = tuple(column.name for column in self._declared.table.columns)
             self._content_of = taker(fetched.add(columns_of(own, names)))
         self._fetched = fetched.expressions
-        has_notes = self._content_of is not None or self._is_referred_to
-        self._pages = None if has_notes else backend.pages(self._question)
+        self._has_notes = self._content_of is not None or self._is_referred_to
+        self._pages = None if self._has_notes else backend.pages(self._question)
         self._days: dict[Row, tuple[date | None, ...]] = {}
 
     def batches(self, connection: Connection) -> Iterator[Batch]:
@@ -131,12 +136,15 @@ class Finder:
         with self._backend.snapshot(connection):
             self._check_key(connection)
             is_narrow = self._selection.keys is not None or self._selection.parents is not None
-            is_few = not is_narrow and self._is_few(connection)
-            windows = None if is_narrow or is_few else self._windows(connection)
-        found = self._found(connection, windows, is_narrow=is_narrow, is_few=is_few)
+            few = None if is_narrow else self._few(connection)
+            windows = None if is_narrow or few is not None else self._windows(connection)
+        if few == 0:
+            return
+        found = self._found(connection, windows, is_narrow=is_narrow, is_few=few is not None)
         gathered = Gathered(self._declared.name)
-        for batch in found if self._pages is None else ahead(found):
-            gathered.add(batch)
+        for describe in found if self._has_notes else ahead(found):
+            if (batch := describe()) is not None:
+                gathered.add(batch)
             while len(gathered) >= self._size:
                 yield gathered.take(self._size)
         if len(gathered):
@@ -144,8 +152,8 @@ class Finder:
 
     def _found(
         self, connection: Connection, windows: Windows | None, *, is_narrow: bool, is_few: bool
-    ) -> Iterator[Batch]:
-        """Yield what is found in one page after the other; nothing is open in between."""
+    ) -> Iterator[_Describing]:
+        """Yield what is found in one page after the other, fetched but not described; nothing is open in between."""
         last: Values | None = None
         is_over = False
         while not is_over:
@@ -154,17 +162,16 @@ class Finder:
             with self._backend.snapshot(connection):
                 narrow = self._narrowing(connection) if is_narrow else []
                 conditions = [*narrow, *self._within(window, last)]
-                batch, count, at = self._page(connection, conditions, is_few=is_few)
+                describe, count, at = self._page(connection, conditions, is_few=is_few)
                 last = at or last
                 if windows is not None:
                     windows.moved(int(str(at[0])) if at is not None and count == self._at_once else None, started)
                 is_over = windows.is_over if windows is not None else count < self._at_once
-            if batch is not None:
-                yield batch
+            yield describe
 
     def _page(
         self, connection: Connection, conditions: Sequence[ColumnElement[bool]], *, is_few: bool
-    ) -> tuple[Batch | None, int, Values | None]:
+    ) -> tuple[_Describing, int, Values | None]:
         """Return what is found in one page, how many rows it had, and the key of the last of them."""
         # Without the hint the database would rather walk the whole table than sort the few keys.
         key = self._question.key
@@ -176,10 +183,13 @@ class Finder:
         )
         if self._pages is not None:
             page = self._pages.found(connection, statement)
-            return self._told(page), len(page.keys), page.last
+            return partial(self._told, page), len(page.keys), page.last
         rows = self._backend.fetch(connection, statement)
         last = tuple([rows[-1][place] for place in self._key_places]) if rows else None
-        return self._describe(connection, rows), len(rows), last
+        if self._has_notes:  # more has to be asked for them, of the same state of the database
+            batch = self._describe(rows, connection)
+            return (lambda: batch), len(rows), last
+        return partial(self._describe, rows), len(rows), last
 
     def _within(self, window: tuple[int, int] | None, last: Values | None) -> list[ColumnElement[bool]]:
         key = self._question.key
@@ -208,16 +218,15 @@ class Finder:
             conditions.append(belongs(connection, self._question, self._selection.parents, self._layout, self._backend))
         return conditions
 
-    def _is_few(self, connection: Connection) -> bool:
-        """Tell whether an index says that few rows can be meant at all."""
-        for name, part, before in self._question.hints:
-            may = part.may_be_before(before, None)
-            if may is not None and name in self._declared.table.indexed:
-                some: Select[Any] = select(literal_column("1").label("one")).select_from(self._question.own)
-                some = some.where(may).limit(_FEW + 1)
-                if (connection.execute(select(func.count()).select_from(some.subquery())).scalar() or 0) <= _FEW:
-                    return True
-        return False
+    def _few(self, connection: Connection) -> int | None:
+        """Return how many rows can be meant at all, where indexes tell that those are few; None elsewhere."""
+        for may in self._question.lookups:
+            some: Select[Any] = select(literal_column("1").label("one")).select_from(self._question.own)
+            some = some.where(may).limit(_FEW + 1)
+            count = int(connection.execute(select(func.count()).select_from(some.subquery())).scalar() or 0)
+            if count <= _FEW:
+                return count
+        return None
 
     # --- what is told of each ---
 
@@ -237,7 +246,7 @@ class Finder:
             days[number] = tuple([anchored_day(one) for one in number])
         return list(map(days.__getitem__, numbers))
 
-    def _describe(self, connection: Connection, rows: list[Row]) -> Batch | None:
+    def _describe(self, rows: list[Row], connection: Connection | None = None) -> Batch | None:
         verdicts, numbers = self._question.judge(rows, self._value_places)
         if verdicts is not None:
             rows, numbers = list(compress(rows, verdicts)), list(compress(numbers, verdicts))
@@ -248,12 +257,10 @@ class Finder:
             self._spell(rows),
             self._versions.texts(taken(rows, self._version_places, len(self._fetched))),
             self._anchored(numbers),
-            self._notes(connection, rows),
+            {} if connection is None else self._notes(connection, rows),
         )
 
     def _notes(self, connection: Connection, rows: list[Row]) -> dict[int, Note]:
-        if self._content_of is None and not self._is_referred_to:
-            return {}
         keys: KeyTable | None = None
         if self._is_referred_to or self._references.needs_keys:
             named = [(pos, tuple([row[place] for place in self._key_places])) for pos, row in enumerate(rows)]

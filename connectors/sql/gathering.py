@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from typing import TypeVar
 
 from ropa.connector import Batch, Key, Note
+
+T = TypeVar("T")
 
 
 class Gathered:
@@ -42,10 +45,10 @@ class Gathered:
         return batch
 
 
-def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield batches, while a thread is already at the next one."""
+def ahead(pages: Iterator[T]) -> Iterator[T]:
+    """Yield what is fetched, while a thread is already at the next page."""
     with ThreadPoolExecutor(1, thread_name_prefix="next-page") as executor:
-        following = executor.submit(next, batches, None)
-        while (batch := following.result()) is not None:
-            following = executor.submit(next, batches, None)
-            yield batch
+        following = executor.submit(next, pages, None)
+        while (page := following.result()) is not None:
+            following = executor.submit(next, pages, None)
+            yield page

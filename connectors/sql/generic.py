@@ -64,6 +64,7 @@ class GenericBackend:
     most_surveyed = 0
     """See ``Backend.batch_size``: text keys of three columns still fit into SQL Server's 2,100 parameters."""
     batches_at_once = 1
+    counts_beside = False
 
     def __init__(self, spec: LocationSpec, url: URL, write_url: URL | None = None) -> None:
         """Connect. ``url``: to plan with; ``write_url``: to apply with, None: the same. Options: ``schema``;

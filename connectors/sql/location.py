@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from sqlalchemy import Connection, func, or_, select
@@ -24,7 +25,7 @@ from connectors.sql.layout import Declared, Layout, lay_out
 from connectors.sql.opening import open_backend
 from connectors.sql.problems import find_problems
 from connectors.sql.sparing import is_subject
-from connectors.sql.survey import survey
+from connectors.sql.survey import is_whole, survey
 from connectors.sql.throttle import Throttle
 from ropa.connector import (
     Action,
@@ -113,15 +114,26 @@ class SqlLocation:
 
     def find(self, selection: Selection) -> Generator[Batch, None, Tally | None]:
         """See ``Connector.find``. No lock is held while the caller has a batch in hand. Returns a ``Tally`` where one
-        statement could tell that there is nothing to list."""
+        statement could tell that there is nothing to list, and where the counts are asked over other connections
+        meanwhile."""
         size = self._spec.batch_size or self.capabilities.default_batch_size
         with translated(self._spec.name), self._backend.looking() as connection:
             layout = self._layout(connection)
             self._usable(layout, selection.dataset)
             if (tally := survey(connection, selection, layout, self._backend)) is not None:
                 return tally
-            yield from Finder(selection, layout, self._backend, size=size).batches(connection)
-        return None
+            batches = Finder(selection, layout, self._backend, size=size).batches(connection)
+            if self._throttle.is_set or not (self._backend.counts_beside and is_whole(selection)):
+                yield from batches
+                return None
+            with ThreadPoolExecutor(2, thread_name_prefix="tally") as executor:
+                population = executor.submit(self.count, selection.dataset)
+                undated = executor.submit(self._count_found, replace(selection, before=(), undated=True))
+                yield from batches
+                return Tally(population.result(), undated.result())
+
+    def _count_found(self, selection: Selection) -> int:
+        return sum(len(batch) for batch in self.find(selection))
 
     def act(self, selection: Selection, batch: Batch, action: Action) -> Outcomes:
         """See ``Connector.act``."""

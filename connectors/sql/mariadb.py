@@ -76,6 +76,7 @@ class MariadbBackend:
     most_surveyed = 0
     """See ``Backend.batch_size``."""
     batches_at_once = 4
+    counts_beside = True
 
     def __init__(self, spec: LocationSpec, url: URL, write_url: URL | None = None) -> None:
         """Open a location. Options: ``schema``, ``lock_timeout``, ``statement_timeout`` (seconds), ``after_purge``.

@@ -202,11 +202,11 @@ def _number(text: str) -> object:
 
 
 def _is_odd(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Return whether a date may have a month or day that no calendar has."""
+    """Return whether a date has a month or day that no calendar has."""
     month, day = func.month(column), func.dayofmonth(column)
-    zero, two, last, longest = (_number_literal(number) for number in (0, 2, 28, 30))
-    is_short = month.in_([_number_literal(number) for number in (4, 6, 9, 11)])
-    return or_(month == zero, day == zero, and_(day > last, or_(month == two, and_(day > longest, is_short))))
+    zero, last = _number_literal(0), _number_literal(28)
+    longest = func.coalesce(func.dayofmonth(func.last_day(column)), zero)
+    return or_(month == zero, day == zero, and_(day > last, day > longest))
 
 
 def _number_literal(number: int) -> ColumnElement[int]:

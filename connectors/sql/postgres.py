@@ -51,6 +51,7 @@ class PostgresBackend:
     most_surveyed = 0
     """See ``Backend.batch_size``."""
     batches_at_once = 4
+    counts_beside = True
 
     def __init__(self, spec: LocationSpec, url: URL, write_url: URL | None = None) -> None:
         """Connect. ``url``: to plan with; ``write_url``: to apply with, None: the same.

@@ -48,7 +48,7 @@ from ropa.connector import Health
 
 BUSY_SECONDS = 2.0
 """How long one attempt waits for another program's lock."""
-_READ_CACHE_KIB = 16 * 1024
+_READ_CACHE_KIB = 4 * 1024
 _WRITE_CACHE_KIB = 32 * 1024
 """With the default of 2 MiB the pages of a table and its indexes are read and written again and again in one batch."""
 
@@ -61,6 +61,7 @@ class SqliteBackend:
     batch_size = 30_000
     most_surveyed = 500_000
     batches_at_once = 1
+    counts_beside = True
 
     def __init__(self, location: str, path: Path, *, is_vacuumed: bool = False) -> None:
         self._location = location

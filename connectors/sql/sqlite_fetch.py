@@ -45,10 +45,11 @@ class Fetching:
         """Return all rows of a statement. Raises what the driver raises."""
         if not (isinstance(statement, Select) and any(isinstance(c, RowText) for c in statement.selected_columns)):
             return _lenient(connection, statement)
+        knew = self.has_blobs  # another thread may learn it meanwhile
         try:
             return self._versions(connection, statement)
         except DBAPIError as error:
-            if self.has_blobs or "BLOB" not in str(error.orig):
+            if knew or "BLOB" not in str(error.orig):
                 raise
         self.has_blobs = True
         return self._versions(connection, statement)

@@ -51,13 +51,17 @@ _KNOWN: dict[_Kind, _Compiled | None] = {}
 """A night asks with few different days."""
 
 
+def is_whole(selection: Selection) -> bool:
+    """Tell whether a listing asks for all records that are due, so that a plan will ask for the counts as well."""
+    asks_dates = selection.check_anchors and not selection.undated and bool(selection.before)
+    return selection.keys is None and selection.parents is None and asks_dates
+
+
 def survey(connection: Connection, selection: Selection, layout: Layout, backend: Backend) -> Tally | None:
     """Return what a listing would tell that finds nothing, where it is certain that it does and that no record is
     without a date either; None otherwise. Of tables of more than ``Backend.most_surveyed`` rows nothing is told."""
     declared = layout.declared(selection.dataset)
-    is_whole = selection.keys is None and selection.parents is None
-    asks_dates = selection.check_anchors and not selection.undated and selection.before
-    if not (backend.most_surveyed and is_whole and asks_dates and declared.is_key_unique):
+    if not (backend.most_surveyed and is_whole(selection) and declared.is_key_unique):
         return None
     found = _counts_of_plain(connection, selection, declared, backend)
     if found is None:

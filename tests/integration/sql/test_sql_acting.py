@@ -334,7 +334,8 @@ def test_errors_in_the_middle_carry_no_content(path):
     with opened(path, T) as crm:
         batches = crm.find(due("t"))
         next(batches)
-        path.write_bytes(b"canary" * 1000)
+        with path.open("r+b") as file:  # never empty, which would be a sound database without tables
+            file.write(b"canary" * 1000)
         with pytest.raises(LocationError) as caught:
             list(batches)
         assert caught.value.code in {"corrupt", "io"}
