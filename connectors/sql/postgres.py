@@ -47,7 +47,7 @@ _AFTER_PURGE = {"vacuum": "VACUUM", "vacuum full": "VACUUM (FULL)"}
 class PostgresBackend:
     """One schema of one database."""
 
-    batch_size = 30_000
+    batch_size = 20_000
     most_surveyed = 0
     """See ``Backend.batch_size``."""
     batches_at_once = 4
