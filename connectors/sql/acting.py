@@ -30,7 +30,8 @@ from connectors.sql.catalogue import columns_of
 from connectors.sql.conditions import ask, is_one_of, joined
 from connectors.sql.entries import Entries, Verdict, companions_of, spread
 from connectors.sql.faults import STOPPING, fault_code, location_error
-from connectors.sql.finding import Fetched, belongs, load, taker
+from connectors.sql.fetched import Fetched, taker
+from connectors.sql.finding import belongs, load
 from connectors.sql.keys import parse_keys
 from connectors.sql.layout import Declared, Layout
 from connectors.sql.relations import referring_rows

@@ -27,6 +27,8 @@ from ropa.connector import Before, Condition, Scalar, Selection
 from ropa.errors import LocationError
 
 _SOON = frozenset({Kind.NUMBER, Kind.DATE, Kind.NAIVE, Kind.INSTANT})
+"""Of these one statement soon tells whether any is no date, even where it must look at every entry of an index; of text
+it does not."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,6 @@ class Question:
         if self.selection.undated:
             parts = [part for _, parts in self.anchors for part in parts]
             may = may_be_undated([parts])
-            # Every entry may have to be looked at; of text that takes too long for one statement.
             return [may] if may is not None and all(self._is_indexed(part, _SOON) for part in parts) else []
         found = [part.may_be_before(before, None) for _, part, before in self.hints if self._is_indexed(part)]
         return [may for may in found if may is not None]

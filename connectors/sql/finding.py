@@ -2,8 +2,8 @@
 
 The table is walked in key order, a batch at a time, each starting after the last key of the one before; where an index
 on the anchor's column tells that few rows can be meant at all, they are looked up by it. What the database lets
-through is judged here (``conditions.Question``). Memory holds the content of ``AT_ONCE`` rows, and of a batch what
-is told of it.
+through is judged here (``conditions.Question``). Memory holds the content of two pages of ``AT_ONCE`` rows, one that
+is described and one that is fetched meanwhile, and of a batch what is told of it.
 
 Invariant: each key once, in key order; a key that does not tell its record apart from every other stops the listing
 (IncompleteListingError), because then neither a purge nor "nothing is due" would be true.
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from itertools import compress
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select, tuple_
@@ -24,83 +23,24 @@ from connectors.sql.anchors import anchored_day
 from connectors.sql.backend import Backend, KeyTable, Page, Row
 from connectors.sql.catalogue import Kind, bound, columns_of
 from connectors.sql.conditions import Question, ask, is_one_of, joined
+from connectors.sql.fetched import Fetched, taken, taker
 from connectors.sql.gathering import Gathered, ahead
 from connectors.sql.keys import Values, is_faithful, parse_keys, spell_key
 from connectors.sql.layout import Declared, Layout
 from connectors.sql.relations import References, count_referring, refers
 from connectors.sql.sparing import Sparing
+from connectors.sql.windows import Windows
 from ropa.clock import monotonic
 from ropa.connector import Batch, Key, Note, Selection
 from ropa.errors import IncompleteListingError
 
 AT_ONCE = 10_000
-"""Rows of a page: the content of two pages is in memory, one that is described and one that is fetched meanwhile."""
-_SLOW_SECONDS = 0.25
-"""A statement that takes longer than this looks at too much at once."""
+"""Rows of a page."""
 _FEW = 50_000
 """As many rows are rather looked up by an index than found by walking the whole table."""
 
-
 _Describing = Callable[[], Batch | None]
 """Tells what is found in a page that has been fetched."""
-
-
-class Windows:
-    """Windows over whole numbers, from the least to the greatest, each as wide as is looked through in good time."""
-
-    def __init__(self, low: int, high: int, width: int) -> None:
-        self._low = low
-        self._high = high
-        self._width = width
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all of the numbers were looked at."""
-        return self._low > self._high
-
-    def bounds(self) -> tuple[int, int]:
-        """Return the window to look at: first and last number."""
-        return self._low, min(self._low + self._width - 1, self._high)
-
-    def moved(self, last: int | None, started: float) -> None:
-        """Go on after ``last``, the last that was looked at where that was not the whole window."""
-        seconds = monotonic() - started
-        self._low = self.bounds()[1] + 1 if last is None else last + 1
-        if seconds > _SLOW_SECONDS:
-            self._width = max(1, self._width // 2)
-        elif seconds < _SLOW_SECONDS / 4 and last is None:
-            self._width *= 2
-
-
-class Fetched:
-    """What is fetched of the rows of a statement: every expression once, and where it stands."""
-
-    def __init__(self) -> None:
-        self.expressions: list[ColumnElement[Any]] = []
-        self._places: dict[int, int] = {}
-
-    def add(self, expressions: Sequence[ColumnElement[Any]]) -> tuple[int, ...]:
-        """Return the places of expressions, which are fetched from now on."""
-        for expression in expressions:
-            if id(expression) not in self._places:
-                self._places[id(expression)] = len(self.expressions)
-                self.expressions.append(expression)
-        return tuple(self._places[id(expression)] for expression in expressions)
-
-
-def taken(rows: list[Row], places: tuple[int, ...], width: int) -> list[Row]:
-    """Return these places of each row, of ``width`` places; the rows themselves where that is all of them."""
-    if places == tuple(range(width)):
-        return rows
-    return list(map(taker(places), rows))
-
-
-def taker(places: Sequence[int]) -> Any:
-    """Return the function that takes these places of a row, always as a tuple."""
-    if len(places) == 1:
-        only = places[0]
-        return lambda row: (row[only],)
-    return itemgetter(*places) if places else lambda _row: ()
 
 
 class Finder:
@@ -223,7 +163,7 @@ class Finder:
         for may in self._question.lookups:
             some: Select[Any] = select(literal_column("1").label("one")).select_from(self._question.own)
             some = some.where(may).limit(_FEW + 1)
-            count = int(connection.execute(select(func.count()).select_from(some.subquery())).scalar() or 0)
+            count = int(connection.execute(select(func.count()).select_from(some.subquery())).scalar_one())
             if count <= _FEW:
                 return count
         return None

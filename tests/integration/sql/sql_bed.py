@@ -58,8 +58,8 @@ def spec(path, *datasets, batch_size=2, **options):
     return LocationSpec("crm", "sql", ZONE, given, {d.name: d for d in datasets}, batch_size)
 
 
-def opened(path, *datasets, batch_size=2):
-    return closing(TYPE.open(spec(path, *datasets, batch_size=batch_size)))
+def opened(path, *datasets, batch_size=2, **options):
+    return closing(TYPE.open(spec(path, *datasets, batch_size=batch_size, **options)))
 
 
 def due(name, anchor="created", day=CUTOFF, **more):

@@ -167,6 +167,21 @@ def test_no_condition_leaves_out_a_row_that_is_meant(mariadb, declared):
                         assert dates.latest(everything[0][0]) == max(numbers.values())
 
 
+@pytest.mark.parametrize("declared", ["DATE", "DATETIME"])
+def test_of_dates_of_the_calendar_none_may_be_undated(mariadb, declared):
+    """Leap days among them; else the whole table would be listed, for what is none of it."""
+    days = [date(1999, 12, 31) + timedelta(days=number) for number in range(9_000)]
+    assert {date(2000, 2, 29), date(2024, 2, 29)} <= set(days)
+    with mariadb.create() as database:
+        database.execute(f"CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, at {declared})")
+        database.execute("INSERT INTO t (at) VALUES " + ", ".join(f"('{day}')" for day in days))
+        with backend(database) as made, made.reading() as connection:
+            table = made.read_catalogue(connection).tables["t"]
+            own, dating = table.plain(), Dating(BRUSSELS, None, BRUSSELS, NOW)
+            may = made.dates(table.columns[1], dating).may_be_undated(own.c.at)
+            assert made.fetch(connection, select(own.c.id).where(may)) == []
+
+
 @pytest.mark.parametrize(
     ("declared", "form"), [("DATETIME", None), ("TIMESTAMP NULL", None), ("DATE", None), ("BIGINT", "epoch")]
 )
