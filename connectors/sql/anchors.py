@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, exists, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, exists, not_, or_, select
 
 from connectors.sql.backend import Dating, Row
 from connectors.sql.catalogue import columns_of
@@ -98,6 +98,9 @@ class Part:
     """Of the column itself, or of what is put in its place."""
     is_likely_before: Callable[[Before, ColumnElement[Any] | None], ColumnElement[bool] | None]
     may_be_undated: ColumnElement[bool] | None
+    undated_ranges: Callable[[Connection], list[ColumnElement[bool]]]
+    """Conditions, none where there are none such, of which one at least holds for every row whose part has no date; by
+    an index on ``hint`` as soon as can be."""
     missing: ColumnElement[bool] | None
     """That the part has no date; None where that is not known."""
     hint: str | None
@@ -121,12 +124,20 @@ def _part(
     dates = backend.dates(column, Dating(other.spec.zone, part.form, selection.zone, selection.now))
     if other is declared:
         there = own.c[part.column]
+        may_be_undated = dates.may_be_undated(there)
+
+        def undated_ranges(connection: Connection) -> list[ColumnElement[bool]]:
+            if may_be_undated is None:
+                return []
+            return backend.undated_ranges(connection, own, there, dates) or [may_be_undated]
+
         return Part(
             value=dates.value(there),
             number=dates.number,
             may_be_before=lambda before, column: dates.may_be_before(there if column is None else column, before),
             is_likely_before=lambda before, column: dates.is_likely_before(there if column is None else column, before),
-            may_be_undated=dates.may_be_undated(there),
+            may_be_undated=may_be_undated,
+            undated_ranges=undated_ranges,
             missing=there.is_(None),
             hint=part.column,
         )
@@ -148,6 +159,7 @@ def _part(
         may_be_before=may_be_before,
         is_likely_before=may_be_before,
         may_be_undated=None,
+        undated_ranges=lambda _connection: [],
         missing=None,
         hint=None,
     )

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from sqlalchemy import ColumnElement, TableClause, and_, false, not_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, TableClause, and_, false, not_, or_, select, tuple_
 
 from connectors.sql.anchors import FUTURE, NO_DATE, Part, may_be_before, may_be_undated, numbers_of, parts_of
 from connectors.sql.backend import Backend, KeyTable, Row
@@ -66,17 +66,19 @@ class Question:
                 conditions.append(may)
         return conditions
 
-    @property
-    def lookups(self) -> list[ColumnElement[bool]]:
-        """Conditions that hold for every selected record, each answered by indexes alone, and soon."""
+    def lookups(self, connection: Connection) -> list[list[ColumnElement[bool]]]:
+        """Return ways to find the selected records by indexes alone, and soon: each as conditions, of which one or more
+        hold for every such record."""
         if not self.selection.check_anchors:
             return []
         if self.selection.undated:
             parts = [part for _, parts in self.anchors for part in parts]
-            may = may_be_undated([parts])
-            return [may] if may is not None and all(self._is_indexed(part, _SOON) for part in parts) else []
+            if not all(self._is_indexed(part, _SOON) for part in parts):
+                return []
+            ranges = [part.undated_ranges(connection) for part in parts]
+            return [[may for found in ranges for may in found]] if ranges and all(ranges) else []
         found = [part.may_be_before(before, None) for _, part, before in self.hints if self._is_indexed(part)]
-        return [may for may in found if may is not None]
+        return [[may] for may in found if may is not None]
 
     def _is_indexed(self, part: Part, kinds: frozenset[Kind] = frozenset(Kind)) -> bool:
         column = None if part.hint is None else self.declared.table.column(part.hint)

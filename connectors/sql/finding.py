@@ -17,7 +17,7 @@ from functools import partial
 from itertools import compress
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select, tuple_, union_all
 
 from connectors.sql.anchors import anchored_day
 from connectors.sql.backend import Backend, KeyTable, Page, Row
@@ -122,8 +122,8 @@ class Finder:
             .limit(self._at_once)
         )
         if self._pages is not None:
-            page = self._pages.found(connection, statement)
-            return partial(self._told, page), len(page.keys), page.last
+            answer = self._pages.found(connection, statement)
+            return (lambda: self._told(answer.read())), answer.count, answer.last
         rows = self._backend.fetch(connection, statement)
         last = tuple([rows[-1][place] for place in self._key_places]) if rows else None
         if self._has_notes:  # more has to be asked for them, of the same state of the database
@@ -160,9 +160,10 @@ class Finder:
 
     def _few(self, connection: Connection) -> int | None:
         """Return how many rows can be meant at all, where indexes tell that those are few; None elsewhere."""
-        for may in self._question.lookups:
-            some: Select[Any] = select(literal_column("1").label("one")).select_from(self._question.own)
-            some = some.where(may).limit(_FEW + 1)
+        one: Select[Any] = select(literal_column("1").label("one")).select_from(self._question.own)
+        for conditions in self._question.lookups(connection):
+            found = [one.where(may) for may in conditions]
+            some = (union_all(*found) if len(found) > 1 else found[0]).limit(_FEW + 1)
             count = int(connection.execute(select(func.count()).select_from(some.subquery())).scalar_one())
             if count <= _FEW:
                 return count

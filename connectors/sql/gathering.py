@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from threading import Event
 from typing import TypeVar
 
 from ropa.connector import Batch, Key, Note
@@ -47,8 +48,17 @@ class Gathered:
 
 def ahead(pages: Iterator[T]) -> Iterator[T]:
     """Yield what is fetched, while a thread is already at the next page."""
+    begun = Event()
+
+    def fetched() -> T | None:
+        begun.set()
+        return next(pages, None)
+
     with ThreadPoolExecutor(1, thread_name_prefix="next-page") as executor:
-        following = executor.submit(next, pages, None)
+        following = executor.submit(fetched)
         while (page := following.result()) is not None:
-            following = executor.submit(next, pages, None)
+            begun.clear()
+            following = executor.submit(fetched)
+            # Whoever goes on reckoning keeps Python to himself, and the statement would wait for that.
+            begun.wait()
             yield page

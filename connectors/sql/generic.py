@@ -322,6 +322,9 @@ class GenericBackend:
         """See ``Backend.dates``."""
         return GenericDates.of(column, dating, self._location)
 
+    def undated_ranges(self, *_: object) -> None:
+        """See ``Backend.undated_ranges``: the condition itself is a few ranges."""
+
     def versions(self, table: Table) -> ContentVersions:
         """See ``Backend.versions``: of the content of all columns."""
         return ContentVersions(table, self._salt)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Delete,
     Engine,
     Executable,
+    FromClause,
     Select,
     TableClause,
     Update,
@@ -315,6 +316,12 @@ class MariadbBackend:
     def dates(self, column: TableColumn, dating: Dating) -> Dates:
         """See ``Backend.dates``."""
         return MariadbDates.of(column, dating)
+
+    def undated_ranges(
+        self, connection: Connection, own: FromClause, column: ColumnElement[Any], dates: Dates
+    ) -> list[ColumnElement[bool]] | None:
+        """See ``Backend.undated_ranges``."""
+        return dates.undated_ranges(connection, own, column) if isinstance(dates, MariadbDates) else None
 
     def versions(self, table: Table) -> RowVersions:
         """See ``Backend.versions``."""

@@ -15,11 +15,12 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, case, func, literal_column, not_, or_
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, func, literal_column, not_, or_
 
 from connectors.sql.anchors import NO_DATE, UNREADABLE, Reader, remembering
 from connectors.sql.backend import Dating
 from connectors.sql.catalogue import Kind, TableColumn, bound
+from connectors.sql.mariadb_gaps import gaps_between_months
 from ropa.connector import Before
 
 _EPOCHS = {"epoch": 1, "epoch-ms": 1000}
@@ -128,16 +129,9 @@ class MariadbDates:
         """See ``Dates.may_be_undated``."""
         dating = self.dating
         try:
-            if self.kind is Kind.DATE:
-                today = dating.now.astimezone(dating.local).date() - timedelta(days=1)
-                return or_(
-                    column.is_(None), column > bound(today.isoformat()), column < bound(_SURE_DAY), _is_odd(column)
-                )
-            if self.kind in {Kind.NAIVE, Kind.INSTANT}:
-                latest = _spell(dating.now + _offset(dating.zone, dating.now, min) - timedelta(seconds=1))
-                low = "1970-01-01 00:00:01" if self.kind is Kind.INSTANT else _SURE_DAY
+            if self.kind in _DATED:
                 odd = [] if self.kind is Kind.INSTANT else [_is_odd(column)]
-                return or_(column.is_(None), column > bound(latest), column < bound(low), *odd)
+                return or_(*self._outside(column), *odd)
             if self.kind is Kind.NUMBER and dating.form in _EPOCHS:
                 unit = _EPOCHS[dating.form]
                 latest_number = math.floor(dating.now.timestamp() * unit)
@@ -158,6 +152,31 @@ class MariadbDates:
         except (OverflowError, ValueError):
             return None
         return None
+
+    def undated_ranges(
+        self, connection: Connection, own: FromClause, column: ColumnElement[Any]
+    ) -> list[ColumnElement[bool]] | None:
+        """See ``Backend.undated_ranges``: of dates of the calendar, where ``may_be_undated`` reads every one."""
+        if self.kind not in {Kind.DATE, Kind.NAIVE}:
+            return None
+        try:
+            outside, latest = self._outside(column), self._latest()
+        except (OverflowError, ValueError):
+            return None
+        gaps = gaps_between_months(connection, own, column, self.kind, (_SURE_DAY, latest))
+        return None if gaps is None else [*outside, *gaps]
+
+    def _outside(self, column: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+        """Return the conditions that a typed date is missing, may lie in the future, or before every sure one."""
+        low = "1970-01-01 00:00:01" if self.kind is Kind.INSTANT else _SURE_DAY
+        return [column.is_(None), column > bound(self._latest()), column < bound(low)]
+
+    def _latest(self) -> str:
+        """Return the last typed date, as it is written, that surely is none of the future."""
+        dating = self.dating
+        if self.kind is Kind.DATE:
+            return (dating.now.astimezone(dating.local).date() - timedelta(days=1)).isoformat()
+        return _spell(dating.now + _offset(dating.zone, dating.now, min) - timedelta(seconds=1))
 
     def _least(self, seconds: int, unit: int) -> int:
         return 0 if self.is_unsigned else seconds * unit

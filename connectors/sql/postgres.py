@@ -212,6 +212,9 @@ class PostgresBackend:
         """See ``Backend.dates``."""
         return dates_of(column, dating)
 
+    def undated_ranges(self, *_: object) -> None:
+        """See ``Backend.undated_ranges``: the condition itself is a few ranges."""
+
     def versions(self, table: Table) -> TupleVersions:
         """See ``Backend.versions``."""
         return TupleVersions(table)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from operator import itemgetter
+from struct import unpack
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Delete, FromClause, Select, Update, any_, func, literal_column, select
 from sqlalchemy.types import NullType
 
 from connectors.sql.anchors import is_own
-from connectors.sql.backend import Dating, Page, UnevenError
+from connectors.sql.backend import Answer, Dating, Page, UnevenError
 from connectors.sql.catalogue import bound
 from connectors.sql.postgres_columns import PostgresColumn
 from connectors.sql.postgres_keys import Named, typed
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 _NUMBERS = frozenset({"int2", "int4", "int8"})
 _SPELLED_NUMBERS = re.compile(r"(?:(?:0|-?[1-9]\d{0,17})(?:,(?!\Z)|\Z))+", re.ASCII)
 _SPELLED_UUIDS = re.compile(r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:,(?!\Z)|\Z))+", re.ASCII)
-_FIRST, _TEXT = itemgetter(0), Named("pg_catalog.text")
+_FIRST, _TEXT, _NUMBER = itemgetter(0), Named("pg_catalog.text"), Named("pg_catalog.int8")
 _DENSE = 8
 """A window of keys is worth while where at least one in so many is meant."""
 _OLDEST = 140_000
@@ -66,15 +68,16 @@ class Pages:
         ]
         """See ``Pages.columns``."""
 
-    def found(self, connection: Connection, statement: Select[Any]) -> Page:
+    def found(self, connection: Connection, statement: Select[Any]) -> Answer:
         """See ``Pages.found``."""
-        return self._page(connection, statement.subquery("page"), are_new=True)
+        return self._answer(connection, statement.subquery("page"), are_new=True)
 
     def touched(self, connection: Connection, statement: Delete | Update) -> Page:
         """See ``Pages.touched``."""
         rows = statement.returning(*self.columns).cte("touched")
         # They come back in the order in which they were met.
-        return self._page(connection, select(rows).order_by(rows.c.k).subquery("page"), are_new=False)
+        answer = self._answer(connection, select(rows).order_by(rows.c.k).subquery("page"), are_new=False)
+        return answer.read()
 
     def removed(self, connection: Connection, removal: Delete, planned: Sequence[str]) -> bool:  # noqa: ARG002 - the seam's
         """See ``Pages.removed``: what a DELETE gives back costs no more than having it proved."""
@@ -102,19 +105,23 @@ class Pages:
         joined = self._joined(keys)
         if joined is None:
             return None
-        literal, bounds = joined
-        column, where = self._key_column, list(conditions)
-        if bounds is not None and bounds[1] - bounds[0] < _DENSE * len(keys):
-            # The window is looked through once, and only what is there is compared, by a hash.
-            where += [column >= bound(bounds[0]), column <= bound(bounds[1])]
-            column = column.op("+")(literal_column("0"))
-        where.append(column == any_(literal))
-        text = self._key_column.cast(_TEXT).label("k")
-        return {(row[0],) for row in self._fetcher.rows(connection, select(text).where(*where))}
+        literal, numbers = joined
+        column = self._key_column
+        if numbers and max(numbers) - min(numbers) < _DENSE * len(numbers):
+            # To say what is in the window at all costs the server less than to look for each key.
+            window = column >= bound(min(numbers)), column <= bound(max(numbers))
+            sent = func.pg_catalog.int8send(column.cast(_NUMBER))
+            packed = func.pg_catalog.string_agg(sent, literal_column("''::pg_catalog.bytea"))
+            there = self._fetcher.rows(connection, select(packed).where(*window, *conditions))[0][0] or b""
+            return {(str(number),) for number in set(numbers).intersection(unpack(f">{len(there) // 8}q", there))}
+        text = column.cast(_TEXT).label("k")
+        return {
+            (row[0],)
+            for row in self._fetcher.rows(connection, select(text).where(*conditions, column == any_(literal)))
+        }
 
-    def _joined(self, keys: Sequence[Key]) -> tuple[ColumnElement[Any], tuple[int, int] | None] | None:
-        """Return keys as an array, and the least and the greatest of numbers; None where one is not as this key is
-        spelled."""
+    def _joined(self, keys: Sequence[Key]) -> tuple[ColumnElement[Any], list[int]] | None:
+        """Return keys as an array, and as numbers where they are such; None where one is not as this key is spelled."""
         if set(map(len, keys)) != {1}:
             return None
         texts = list(map(_FIRST, keys))
@@ -122,25 +129,29 @@ class Pages:
         spelling = _SPELLED_NUMBERS if self._is_number else _SPELLED_UUIDS
         if joined.count(",") != len(keys) - 1 or spelling.fullmatch(joined) is None:
             return None
-        bounds = None
-        if self._is_number:
-            numbers, (least, greatest) = list(map(int, texts)), self._key.bounds or (0, 0)
-            bounds = min(numbers), max(numbers)
-            if bounds[0] < least or greatest < bounds[1]:
-                return None
-        return typed(f"{{{joined}}}", f"{self._key.castable}[]"), bounds
+        numbers = list(map(int, texts)) if self._is_number else []
+        least, greatest = self._key.bounds or (0, 0)
+        if numbers and (min(numbers) < least or greatest < max(numbers)):
+            return None
+        return typed(f"{{{joined}}}", f"{self._key.castable}[]"), numbers
 
-    def _page(self, connection: Connection, rows: FromClause, *, are_new: bool) -> Page:
+    def _answer(self, connection: Connection, rows: FromClause, *, are_new: bool) -> Answer:
         """Return a page. ``are_new``: rows of which the numbers are not known yet."""
         key, writer, place, *dates = rows.c
         nothing: ColumnElement[Any] = literal_column("''::pg_catalog.bytea")
         joined = [func.pg_catalog.string_agg(column.cast(_TEXT), literal_column("','")) for column in (key, writer)]
         packed = [func.pg_catalog.string_agg(column, nothing) for column in (func.pg_catalog.tidsend(place), *dates)]
-        count, keys, writers, places, *days = self._fetcher.rows(
-            connection, select(func.count(), *joined, *packed).select_from(rows)
-        )[0]
+        count, *columns = self._fetcher.rows(connection, select(func.count(), *joined, *packed).select_from(rows))[0]
+        last: Any = None
+        if count:
+            last = columns[0].rpartition(",")[2]
+            last = (int(last) if self._is_number else last,)
+        return Answer(count, last, partial(self._page, count, columns, are_new=are_new))
+
+    def _page(self, count: int, columns: Sequence[Any], *, are_new: bool) -> Page:
         if not count:
-            return Page([], [], [[] for _ in self._anchors], None)
+            return Page([], [], [[] for _ in self._anchors])
+        keys, writers, places, *days = columns
         texts: list[str] = keys.split(",")
         waiting = iter(days)
         numbers = [
@@ -152,8 +163,7 @@ class Pages:
         versions = texts_of(writers.split(","), places)
         if {len(texts), len(versions), *(map(len, numbers) if are_new else ())} != {count}:
             raise UnevenError  # a value that is NULL in a column that has none
-        last = int(texts[-1]) if self._is_number else texts[-1]
-        return Page(list(zip(texts)), versions, numbers, (last,))
+        return Page(list(zip(texts)), versions, numbers)
 
 
 def pages_of(question: Question, fetcher: Fetcher, version: int) -> Pages | None:

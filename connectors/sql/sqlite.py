@@ -229,6 +229,9 @@ class SqliteBackend:
         """See ``Backend.dates``."""
         return SqliteDates.of(column, dating)
 
+    def undated_ranges(self, *_: object) -> None:
+        """See ``Backend.undated_ranges``: the condition itself is a few ranges."""
+
     def versions(self, table: Table) -> RowTextVersions:
         """See ``Backend.versions``."""
         return RowTextVersions(table, self._salt, lambda: self._fetching.has_blobs)

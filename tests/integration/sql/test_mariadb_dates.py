@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mariadb_bed import backend, twice
 from sql_bed import NOW
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from connectors.sql.anchors import FUTURE, NO_DATE, UNREADABLE, number_of
 from connectors.sql.backend import Dating
@@ -160,6 +160,10 @@ def test_no_condition_leaves_out_a_row_that_is_meant(mariadb, declared):
                             zone,
                             local,
                         )
+                    ranges = made.undated_ranges(connection, own, own.c.at, dates)
+                    if ranges is not None:
+                        found = {row[0] for row in made.fetch(connection, select(own.c.id).where(or_(*ranges)))}
+                        assert undated <= found, (zone, local)
                     if declared != "POINT":
                         grouped = select(own.c.id, dates.gathered(own.c.at)).group_by(own.c.id).order_by(own.c.id)
                         assert {row[0]: dates.latest(row[1]) for row in twice(made, connection, grouped)} == numbers
@@ -178,8 +182,33 @@ def test_of_dates_of_the_calendar_none_may_be_undated(mariadb, declared):
         with backend(database) as made, made.reading() as connection:
             table = made.read_catalogue(connection).tables["t"]
             own, dating = table.plain(), Dating(BRUSSELS, None, BRUSSELS, NOW)
-            may = made.dates(table.columns[1], dating).may_be_undated(own.c.at)
-            assert made.fetch(connection, select(own.c.id).where(may)) == []
+            dates = made.dates(table.columns[1], dating)
+            for may in (dates.may_be_undated(own.c.at), or_(*made.undated_ranges(connection, own, own.c.at, dates))):
+                assert made.fetch(connection, select(own.c.id).where(may)) == []
+
+
+@pytest.mark.parametrize("declared", ["DATE", "DATETIME", "DATETIME(6)"])
+def test_every_date_that_no_calendar_has_is_in_a_gap_between_months(mariadb, declared):
+    """Also where it is the first or the last of the table; and where one is too far from the others all are read."""
+    odd = [f"{year}-{month:02}-00" for year in (1970, 2000, 2023, 2024) for month in (0, 1, 2, 3, 12)]
+    odd += [f"{year}-{day}" for year in (2000, 2023, 2024) for day in ("02-30", "02-31", "04-31", "11-31", "00-31")]
+    odd += ["2023-02-29", "1970-02-29"]
+    moment = "" if declared == "DATE" else " 23:59:59.999999"
+    with mariadb.create() as database:
+        database.execute(f"CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, at {declared}, KEY (at))")
+        database.execute("INSERT INTO t (at) VALUES (%s), (%s), (NULL)", (f"2000-02-29{moment}", "2023-03-01"))
+        anything = "SET sql_mode = 'ALLOW_INVALID_DATES'; "
+        with backend(database) as made, made.reading() as connection:
+            table = made.read_catalogue(connection).tables["t"]
+            own, dates = table.plain(), made.dates(table.columns[1], Dating(BRUSSELS, None, BRUSSELS, NOW))
+            for value in odd:
+                database.execute(f"{anything}UPDATE t SET at = '{value}' WHERE id = 3")
+                ranges = made.undated_ranges(connection, own, own.c.at, dates)
+                assert made.fetch(connection, select(own.c.id).where(or_(*ranges))) == [(3,)], value
+            database.execute(f"{anything}UPDATE t SET at = '1850-00-00' WHERE id = 3")
+            assert made.undated_ranges(connection, own, own.c.at, dates) is None
+            database.execute("DELETE FROM t")
+            assert len(made.undated_ranges(connection, own, own.c.at, dates)) == 3
 
 
 @pytest.mark.parametrize(
