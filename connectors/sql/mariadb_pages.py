@@ -2,11 +2,11 @@
 
 The plain case: a key of one whole number or text, native dates of the table itself, nothing else to be looked at. The
 server puts key, version and dates of all rows of a page into one text, with the salt in its place, and that is split
-here; any other question is fetched row by row. A window of keys is deleted by one statement that chains the versions of
-what it takes, else rows are locked as they are read and deleted by the same conditions. Either way the caller's
-transaction is undone where it was not the planned rows, each with its planned version. Invariant: what is told of a
-record is what its row tells when it is fetched by itself; the text is believed only where it has exactly as many parts
-as the server counted rows times columns, else the rows are read one by one.
+here; any other question is fetched row by row. Rows are deleted by one statement that chains the versions of what it
+takes; where the server may not count as it goes, they are locked as they are read and deleted by the same conditions.
+Either way the caller's transaction is undone where it was not the planned rows, each with its planned version.
+Invariant: what is told of a record is what its row tells when it is fetched by itself; the text is believed only where
+it has exactly as many parts as the server counted rows times columns, else the rows are read one by one.
 """
 
 from __future__ import annotations
