@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-import os
 import re
 import resource
 import signal
@@ -38,7 +37,7 @@ from ropa.cli import schedule as schedule_command
 from ropa.cli import status as status_command
 from ropa.cli import worker as worker_command
 from ropa.cli.inputs import check_arguments
-from ropa.cli.output import SETTINGS, line, print_error, print_unexpected
+from ropa.cli.output import SETTINGS, last_line, leave_pipe, print_error, print_unexpected
 from ropa.errors import CallError, RopaError
 
 HELP = """\b
@@ -170,7 +169,8 @@ def _run(arguments: list[str]) -> int:
     except TyperException as error:
         return _print_usage(error)
     except BrokenPipeError:
-        return _leave_pipe()
+        leave_pipe()
+        return 1
     except SystemExit as stop:
         return _print_stop(stop)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback with data ever reaches a user
@@ -200,14 +200,8 @@ def _print_stop(stop: SystemExit) -> int:
     """A signal, outside of a run (``apply`` and ``sweep`` settle their batch first)."""
     code = stop.code if isinstance(stop.code, int) else 1
     if SETTINGS.is_json and code > 128:
-        line({"schema": "ropa.error/1", "exit_code": code, "code": "interrupted", "message": "interrupted", **_NOTHING})
+        last_line({"schema": "ropa.error/1", "exit_code": code, "code": "interrupted", **_INTERRUPTED})
     return code
 
 
-_NOTHING: dict[str, object] = {"next_step": "Run the command again.", "problems": []}
-
-
-def _leave_pipe() -> int:
-    """Whoever read our output has left; nothing more can be said there, and the interpreter must not try."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
+_INTERRUPTED: dict[str, object] = {"message": "interrupted", "next_step": "Run the command again.", "problems": []}

@@ -93,6 +93,19 @@ def line(document: dict[str, Any]) -> None:
     typer.echo(_json(document))
 
 
+def last_line(document: dict[str, Any]) -> None:
+    """Print the document that tells of an error; whoever read our output may have left by then."""
+    try:
+        line(document)
+    except BrokenPipeError:
+        leave_pipe()
+
+
+def leave_pipe() -> None:
+    """Whoever read our output has left; nothing more can be said there, and the interpreter must not try."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def document_of_many(schema: str, name: str, items: Iterable[dict[str, Any]]) -> None:
     """Print one document that is mostly a long list. Nothing is printed before the last item has been read."""
     listed = ",\n".join(_json(item) for item in items)
@@ -122,7 +135,7 @@ def print_error(error: RopaError) -> int:
     problems = error.problems if isinstance(error, ConfigurationError | RegisterError) else ()
     code = 128 + error.signum if hasattr(error, "signum") else error.exit_code
     if SETTINGS.is_json:
-        line(
+        last_line(
             {
                 "schema": "ropa.error/1",
                 "exit_code": code,

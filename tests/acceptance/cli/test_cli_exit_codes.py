@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import time_machine
-from cli_kit import DUE, Answer, Ropa, approved, call, ids, in_days
+from cli_kit import DUE, SCRIPT, Answer, Ropa, approved, call, ids, in_days, outside
 from sqlalchemy import create_engine
 
 
@@ -393,3 +395,15 @@ def test_every_command_works_in_the_folder_it_is_started_in(ready_world: Path, m
     monkeypatch.chdir(ready_world.parent)
     assert call("-C", ready_world.name, "hold", "list", "--json").code == 0
     assert call("-C", str(ready_world.parent), "-C", ready_world.name, "hold", "list").code == 0
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["status"], 2), (["no-such-command"], 2), (["--help"], 1)])
+def test_an_error_that_nobody_reads_has_its_exit_code_all_the_same(tmp_path, arguments, code):
+    """As where the other end of a pipe has gone: ``ropa … --json | head``."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody:
+        command = [str(SCRIPT), "-C", str(tmp_path), *arguments, *(["--json"] if code == 2 else [])]
+        done = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, env=outside(), timeout=60, check=False)
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == code
