@@ -6,7 +6,8 @@ quoted by SQLAlchemy; nothing that was configured is ever put into a statement a
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import re
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -91,6 +92,9 @@ class Table:
     """The primary key; empty where there is none."""
     uniques: tuple[frozenset[str], ...] = ()
     """Sets of columns that together are unique (the primary key included)."""
+    differing: frozenset[str] = frozenset()
+    """Columns that must differ from row to row as well, in some way: a unique index is about what is computed of them,
+    about some of the rows, or about the first characters."""
     indexed: frozenset[str] = frozenset()
     """Columns that an index over the whole table starts with."""
     foreign_keys: tuple[ForeignKey, ...] = ()
@@ -118,6 +122,10 @@ class Table:
         """Tell whether the column alone is unique."""
         return frozenset({name}) in self.uniques
 
+    def is_differing(self, name: str) -> bool:
+        """Tell whether two rows may have to differ in the column."""
+        return name in self.differing or any(name in unique for unique in self.uniques)
+
     def plain(self) -> TableClause:
         """Return the table for use in a statement, every identifier quoted, every value untyped."""
         names: list[ColumnClause[Any]] = [column(quoted_name(c.name, quote=True)) for c in self.columns]
@@ -136,6 +144,12 @@ class Catalogue:
     version: Hashable
     """Changes whenever the schema changes."""
     tables: Mapping[str, Table] = field(default_factory=dict)
+
+
+def named_in(sql: Iterable[str], names: Iterable[str]) -> frozenset[str]:
+    """Return which of some columns pieces of SQL may speak of; rather one too many: a word may mean something else."""
+    text = "\n".join(sql).lower()
+    return frozenset(name for name in names if text and re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", text))
 
 
 def bound(value: object) -> BindParameter[Any]:

@@ -180,7 +180,7 @@ class _Decision:
 
 def _fillers(table: Table, column: TableColumn, mask: Mask, layout: Layout) -> Iterator[Filler]:
     """Yield what may stand in a column afterwards, what is to be preferred first; CHECKs have yet to be tried."""
-    is_unique = any(column.name in unique for unique in table.uniques)
+    is_unique = table.is_differing(column.name)
     if mask is Mask.REDACT:
         yield from redactions(column)
         return
@@ -209,7 +209,8 @@ def refused(table: Table, column: TableColumn, field: FieldChange, layout: Layou
         return None
     if not _takes_mask(column, mask, is_loose=table.is_loose):
         return f"{what} is of type {column.type or 'any'!r}, so it cannot take the mask {mask.value!r}"
-    if mask in {Mask.REDACT, Mask.YEAR, Mask.TRUNCATE_IP} and table.is_unique(column.name):
+    is_unique = table.is_unique(column.name) or column.name in table.differing
+    if mask in {Mask.REDACT, Mask.YEAR, Mask.TRUNCATE_IP} and is_unique:
         return f'{what} is unique and cannot hold the same value twice; use mask "random" instead of {mask.value!r}'
     return None
 
@@ -232,10 +233,9 @@ def _takes_mask(column: TableColumn, mask: Mask, *, is_loose: bool) -> bool:
 def _nothing(table: Table, column: TableColumn, mask: Mask) -> str:
     what = named(table.name, column.name)
     if mask is Mask.CLEAR or mask in _KEEPING:
-        is_unique = any(column.name in unique for unique in table.uniques)
         why = (
             "is unique, and no random value fits"
-            if is_unique
+            if table.is_differing(column.name)
             else "has no value that stands for nothing, and none fits"
         )
         return f"{what} may not be NULL and {why} its type {column.type!r}, so it cannot be cleared"

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
-from connectors.sql.catalogue import Catalogue, Check, ForeignKey, Kind, Table, TableColumn
+from connectors.sql.catalogue import Catalogue, Check, ForeignKey, Kind, Table, TableColumn, named_in
 
 _KINDS = {
     Kind.NUMBER: "tinyint smallint mediumint int bigint decimal float double year bit",
@@ -66,6 +66,8 @@ class MariadbColumn(TableColumn):
     scale: int | None = None
     octets: int = 0
     """The most bytes of a text or binary value; 0 of others."""
+    expression: str = ""
+    """What a column is computed by."""
 
 
 def schema_version(connection: Connection, schemas: Sequence[str]) -> tuple[Any, ...]:
@@ -148,6 +150,7 @@ class _Reader:
                     columns=tuple(columns[place]),
                     key=next((index.columns for index in own if index.name == "PRIMARY"), ()),
                     uniques=tuple(dict.fromkeys(frozenset(index.columns) for index in own if index.is_unique)),
+                    differing=_differing(columns[place], own),
                     indexed=frozenset(index.columns[0] for index in own if index.is_usable),
                     foreign_keys=tuple(
                         replace(key, has_index=any(index.starts_with(key.columns) for index in own))
@@ -167,7 +170,7 @@ class _Reader:
         rows = self._all(
             "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE,"
             " CHARACTER_MAXIMUM_LENGTH, CHARACTER_OCTET_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, CHARACTER_SET_NAME,"
-            " COLLATION_NAME, EXTRA"
+            " COLLATION_NAME, EXTRA, GENERATION_EXPRESSION"
             " FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN :schemas ORDER BY TABLE_NAME, ORDINAL_POSITION"
         )
         found: dict[tuple[str, str], list[MariadbColumn]] = defaultdict(list)
@@ -185,6 +188,7 @@ class _Reader:
             charset,
             collation,
             extra,
+            expression,
         ) in rows:
             is_json = any(
                 (match := _JSON_CHECK.fullmatch(check.expression)) and _plain(match[1]) == name
@@ -205,6 +209,7 @@ class _Reader:
                     collation=collation,
                     scale=None if scale is None else int(scale),
                     octets=int(octets or 0),
+                    expression=expression or "",
                 )
             )
         return found
@@ -228,6 +233,7 @@ class _Reader:
                     name,
                     tuple(str(column) for _, column, _, _ in columns),
                     is_unique=is_whole and int(columns[0][0]) == 0,
+                    is_differing=not is_whole and int(columns[0][0]) == 0,
                     is_usable=columns[0][1] is not None and columns[0][2] is None and sort == "BTREE",
                 )
             )
@@ -305,10 +311,20 @@ class _Index:
     name: str
     columns: tuple[str, ...]
     is_unique: bool
+    is_differing: bool
+    """Unique, but not over whole values."""
     is_usable: bool
 
     def starts_with(self, columns: tuple[str, ...]) -> bool:
         return self.is_usable and set(self.columns[: len(columns)]) == set(columns)
+
+
+def _differing(columns: Sequence[MariadbColumn], indexes: Sequence[_Index]) -> frozenset[str]:
+    """See ``Table.differing``."""
+    cut = {name for index in indexes if index.is_differing for name in index.columns}
+    unique = {name for index in indexes if index.is_unique or index.is_differing for name in index.columns}
+    computed = [column.expression for column in columns if column.is_computed and column.name in unique]
+    return named_in(computed, [column.name for column in columns]) | cut
 
 
 def _rows(connection: Connection, statement: str, schemas: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from connectors.sql.catalogue import Catalogue, Check, ForeignKey, Table
+from connectors.sql.catalogue import Catalogue, Check, ForeignKey, Table, named_in
 from connectors.sql.postgres_columns import PostgresColumn, TypeInfo, column_of
 from connectors.sql.postgres_queries import (
     CHECKS,
@@ -80,6 +80,8 @@ class _Index:
     is_plain: bool
     """Without any expression."""
     method: str
+    made: str
+    """How, where it is about some of the rows or about something computed."""
 
 
 @dataclass
@@ -95,6 +97,8 @@ class _Read:
     heirs: dict[int, list[int]] = field(default_factory=dict)
     """Of a table, its children by INHERITS: what is read from it, or deleted, is also theirs."""
     columns: dict[int, dict[int, PostgresColumn]] = field(default_factory=dict)
+    computed: dict[int, dict[int, str]] = field(default_factory=dict)
+    """By what columns are computed."""
     indexes: dict[int, list[_Index]] = field(default_factory=dict)
     triggers: dict[int, list[tuple[str, bool]]] = field(default_factory=dict)
     """(name, whether it deletes)."""
@@ -203,15 +207,19 @@ def _read_details(connection: Connection, read: _Read, wanted: Sequence[int]) ->
         oid: TypeInfo(*[*details, tuple(json.loads(labels or "[]"))])
         for oid, *details, labels in _rows(connection, TYPES, these)
     }
-    for oid, number, name, shown, type_oid, modifier, is_required, is_computed in _rows(connection, COLUMNS, these):
+    for oid, number, name, shown, type_oid, modifier, is_required, is_computed, made in _rows(
+        connection, COLUMNS, these
+    ):
+        if is_computed:
+            read.computed.setdefault(oid, {})[number] = made or ""
         read.columns.setdefault(oid, {})[number] = column_of(
             name, shown, type_oid, modifier, types, is_nullable=not is_required, is_computed=is_computed
         )
-    for oid, numbers, count, is_unique, is_primary, is_whole, method in _rows(connection, INDEXES, these):
+    for oid, numbers, count, is_unique, is_primary, is_whole, method, made in _rows(connection, INDEXES, these):
         columns = _numbers(numbers)[:count]
         plain = columns[: columns.index(0)] if 0 in columns else columns
         read.indexes.setdefault(oid, []).append(
-            _Index(plain, is_unique, is_primary, is_whole, plain == columns, method)
+            _Index(plain, is_unique, is_primary, is_whole, plain == columns, method, made)
         )
     found = _rows(connection, TRIGGERS, these)
     functions = Functions(lambda statement: _rows(connection, statement)) if found else None
@@ -222,6 +230,17 @@ def _read_details(connection: Connection, read: _Read, wanted: Sequence[int]) ->
         read.triggers.setdefault(oid, []).append((f"rule {name}", is_instead or is_deleting(definition)))
     for oid, name, columns, expression in _rows(connection, CHECKS, these):
         read.checks.setdefault(oid, []).append((name, frozenset(_numbers(columns)), expression))
+
+
+def _differing(read: _Read, oid: int) -> frozenset[str]:
+    """See ``Table.differing``."""
+    unique = [index for index in read.indexes.get(oid, []) if index.is_unique]
+    names = {number: column.name for number, column in read.columns.get(oid, {}).items()}
+    found = named_in([index.made.partition("(")[2] for index in unique], names.values())
+    computed = read.computed.get(oid, {})
+    numbers = {number for index in unique for number in index.columns}
+    made = [made for number, made in computed.items() if number in numbers or names[number] in found]
+    return found | named_in(made, names.values())
 
 
 def _table(read: _Read, oid: int) -> Table:
@@ -244,6 +263,7 @@ def _table(read: _Read, oid: int) -> Table:
         columns=tuple(columns[number] for number in sorted(columns)),
         key=next((names(index.columns) for index in indexes if index.is_primary), ()),
         uniques=tuple(dict.fromkeys(uniques)),
+        differing=_differing(read, oid),
         indexed=frozenset(name for i in indexes if i.is_whole and i.method in _RANGED for name in names(i.columns[:1])),
         foreign_keys=tuple(dict.fromkeys(_foreign_key(read, key) for key in read.keys if key.source == oid)),
         deleting_triggers=tuple(name for name, deletes in triggers if deletes),

@@ -25,11 +25,13 @@ ORDER BY c.conrelid, c.conname, c.oid
 
 COLUMNS = """
 SELECT a.attrelid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod,
-       a.attnotnull, a.attgenerated <> ''
+       a.attnotnull, a.attgenerated <> '',
+       CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) ELSE '' END
 FROM pg_catalog.pg_attribute a
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY (%s::pg_catalog.oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 """
-"""table, number, name, type as shown, type, modifier, NOT NULL, generated."""
+"""table, number, name, type as shown, type, modifier, NOT NULL, generated, and by what."""
 
 TYPES = """
 WITH RECURSIVE used AS (
@@ -48,14 +50,16 @@ FROM pg_catalog.pg_type t JOIN used u ON u.oid = t.oid JOIN pg_catalog.pg_namesp
 
 INDEXES = """
 SELECT i.indrelid, i.indkey::text, i.indnkeyatts, i.indisunique, i.indisprimary,
-       i.indpred IS NULL AND i.indisvalid AND i.indisready, m.amname
+       i.indpred IS NULL AND i.indisvalid AND i.indisready, m.amname,
+       CASE WHEN i.indpred IS NULL AND i.indexprs IS NULL THEN '' ELSE pg_catalog.pg_get_indexdef(i.indexrelid) END
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_am m ON m.oid = c.relam
 WHERE i.indrelid = ANY (%s::pg_catalog.oid[])
 ORDER BY i.indrelid, i.indexrelid
 """
-"""table, columns (0: an expression), how many of them are its key, unique, primary, covers the whole table, method."""
+"""table, columns (0: an expression), how many of them are its key, unique, primary, covers the whole table, method,
+and how it was made where it is about some of the rows or something computed."""
 
 # tgtype: bit 3 is DELETE. Disabled triggers and those of a replica do not run for us; those made for foreign keys are
 # known as such; those a partition has from its table are told there.

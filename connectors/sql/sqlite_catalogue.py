@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from connectors.sql.catalogue import Catalogue, ForeignKey, Kind, Table, TableColumn
+from connectors.sql.catalogue import Catalogue, ForeignKey, Kind, Table, TableColumn, named_in
 from connectors.sql.sqlite_checks import read_checks
 
 _DELETES = re.compile(r"\bBEGIN\b.*\bDELETE\s+FROM\b", re.IGNORECASE | re.DOTALL)
@@ -39,7 +39,15 @@ def read_catalogue(connection: Connection) -> Catalogue:
             triggers.setdefault(of_table.lower(), []).append((name, sql))
     told = _Told.of_tables(connection)
     tables = [
-        _read_table(connection, name, _kind_of(kind, sql), triggers.get(name.lower(), []), sql=sql, told=told)
+        _read_table(
+            connection,
+            name,
+            _kind_of(kind, sql),
+            triggers.get(name.lower(), []),
+            sql=sql,
+            told=told,
+            made={index: text for sort, index, _, text in entries if sort == "index"},
+        )
         for kind, name, _, sql in entries
         if kind in {"table", "view"} and not name.lower().startswith("sqlite_")
     ]
@@ -98,7 +106,14 @@ def _by_table(connection: Connection, statement: str) -> dict[str, list[Sequence
 
 
 def _read_table(
-    connection: Connection, name: str, kind: str, triggers: list[tuple[str, str]], *, sql: str, told: _Told
+    connection: Connection,
+    name: str,
+    kind: str,
+    triggers: list[tuple[str, str]],
+    *,
+    sql: str,
+    told: _Told,
+    made: Mapping[str, str],
 ) -> Table:
     try:
         found = told.columns.get(name) or _rows(
@@ -127,23 +142,40 @@ def _read_table(
         for column, declared, not_null, _, hidden in found
     )
     whole = [columns for columns, _, is_whole in indexes if is_whole and columns] + ([key] if key else [])
+    uniques = tuple(
+        dict.fromkeys(
+            [frozenset(c) for c, is_unique, is_whole in indexes if is_unique and is_whole and c]
+            + [frozenset(key)] * bool(key)
+        )
+    )
     return Table(
         is_loose=True,
         name=name,
         kind=kind,
         columns=columns,
         key=key,
-        uniques=tuple(
-            dict.fromkeys(
-                [frozenset(c) for c, is_unique, _ in indexes if is_unique and c] + [frozenset(key)] * bool(key)
-            )
-        ),
+        uniques=uniques,
+        differing=_differing(columns, told.indexes.get(name, ()), made, sql),
         indexed=frozenset(columns[0] for columns in whole),
         foreign_keys=_read_foreign_keys(told.keys.get(name, ()), whole),
         deleting_triggers=tuple(trigger for trigger, sql in triggers if _DELETES.search(sql)),
         delete_triggers=tuple(trigger for trigger, _ in triggers),
         checks=read_checks(sql, [column.name for column in columns]) if kind == "table" else (),
     )
+
+
+def _differing(
+    columns: Sequence[TableColumn], indexes: Iterable[Sequence[Any]], made: Mapping[str, str], sql: str
+) -> frozenset[str]:
+    """See ``Table.differing``. ``made``: how indexes were made, by name; ``sql``: how the table was."""
+    names = [column.name for column in columns]
+    computed = {column.name for column in columns if column.is_computed}
+    unique = [(index, is_partial, name) for index, is_unique, is_partial, name in indexes if is_unique]
+    odd = {index for index, is_partial, name in unique if is_partial or name is None}
+    found = named_in([made.get(index, "").partition("(")[2] for index in odd], names)
+    # What a column is computed of stands somewhere in how the table was made: rather one too many.
+    is_computed = any(name in computed for *_, name in unique) or bool(computed & found)
+    return found | (named_in([sql], names) if is_computed else frozenset())
 
 
 def _read_indexes(rows: Iterable[Sequence[Any]]) -> list[tuple[tuple[str, ...], bool, bool]]:
