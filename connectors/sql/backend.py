@@ -239,6 +239,10 @@ class Backend(Protocol):
         """Return the column such that the planner does not look it up in an index; the column itself where it cannot
         be told."""
 
+    def ordered(self, column: TableColumn, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what stands for a key's column where rows are put in order and compared with a row that came before:
+        both in the same order; the column itself wherever that is so."""
+
     def dates(self, column: TableColumn, dating: Dating) -> Dates:
         """Return how the dates of a column are read. What has no date in it (a blob) is all unreadable."""
 

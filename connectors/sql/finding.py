@@ -17,7 +17,19 @@ from functools import partial
 from itertools import compress
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, or_, select, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 
 from connectors.sql.anchors import anchored_day
 from connectors.sql.backend import Backend, KeyTable, Page, Row
@@ -60,6 +72,7 @@ class Finder:
         self._is_referred_to = not selection.fields and bool(layout.links_to(self._declared.table.name))
         own, fetched = self._question.own, Fetched()
         self._key_places = fetched.add(self._question.key)
+        self._order = order_of(self._declared, own, backend)
         self._version_places = fetched.add(self._versions.columns(own))
         self._value_places = fetched.add(self._question.values())
         self._content_of = None
@@ -114,7 +127,7 @@ class Finder:
     ) -> tuple[_Describing, int, Values | None]:
         """Return what is found in one page, how many rows it had, and the key of the last of them."""
         # Without the hint the database would rather walk the whole table than sort the few keys.
-        key = self._question.key
+        key = self._order
         statement = (
             select(*(self._fetched if self._pages is None else self._pages.columns))
             .where(*self._question.hinted(None if is_few else self._backend), *self._question.conditions, *conditions)
@@ -135,7 +148,7 @@ class Finder:
         key = self._question.key
         if window is not None:
             return [key[0] >= bound(window[0]), key[0] <= bound(window[1])]
-        return after(key, last)
+        return after(self._order, last)
 
     def _windows(self, connection: Connection) -> Windows | None:
         """Return windows over the keys where those are whole numbers, so that no statement looks at all of a table."""
@@ -272,6 +285,11 @@ def spell_keys(rows: Sequence[Row], places: Sequence[int], kinds: tuple[Kind, ..
             return None
         keys.append(spell_key(values))
     return keys
+
+
+def order_of(declared: Declared, own: FromClause, backend: Backend) -> list[ColumnElement[Any]]:
+    """Return what the rows of a dataset are put in order by, and compared by with the one before (``after``)."""
+    return [backend.ordered(column, own.c[column.name]) for column in declared.key_columns]
 
 
 def after(key: list[ColumnElement[Any]], last: Values | None) -> list[ColumnElement[bool]]:

@@ -322,6 +322,10 @@ class GenericBackend:
         """See ``Backend.dates``."""
         return GenericDates.of(column, dating, self._location)
 
+    def ordered(self, column: TableColumn, value: ColumnElement[Any]) -> ColumnElement[Any]:  # noqa: ARG002
+        """See ``Backend.ordered``."""
+        return value
+
     def undated_ranges(self, *_: object) -> None:
         """See ``Backend.undated_ranges``: the condition itself is a few ranges."""
 

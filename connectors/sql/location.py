@@ -19,7 +19,7 @@ from connectors.sql.backend import Backend, Row
 from connectors.sql.catalogue import Kind, Table, columns_of
 from connectors.sql.conditions import ask, is_one_of, joined
 from connectors.sql.faults import translated
-from connectors.sql.finding import Finder, after, load
+from connectors.sql.finding import Finder, after, load, order_of
 from connectors.sql.keys import spell, spell_key
 from connectors.sql.layout import Declared, Layout, lay_out
 from connectors.sql.opening import open_backend
@@ -222,11 +222,12 @@ class SqlLocation:
         own = declared.table.plain()
         key, everything = columns_of(own, declared.key), columns_of(own, tuple(c.name for c in declared.table.columns))
         places = [everything.index(column) for column in key]
+        order = order_of(declared, own, self._backend)
         last: Row | None = None
         while True:
-            statement = select(*everything).where(*(column.is_not(None) for column in key), *after(key, last))
+            statement = select(*everything).where(*(column.is_not(None) for column in key), *after(order, last))
             with self._backend.snapshot(connection):
-                rows = self._backend.fetch(connection, statement.order_by(*key).limit(_PAGE))
+                rows = self._backend.fetch(connection, statement.order_by(*order).limit(_PAGE))
             yield from rows
             if len(rows) < _PAGE:
                 break

@@ -39,7 +39,7 @@ from connectors.sql.catalogue import Catalogue, Table, TableColumn, columns_of
 from connectors.sql.conditions import is_one_of
 from connectors.sql.faults import STOPPING, fault_code, location_error
 from connectors.sql.keys import Values
-from connectors.sql.mariadb_catalogue import UNDOABLE_NOT, read_catalogue, read_schemas, schema_version
+from connectors.sql.mariadb_catalogue import UNDOABLE_NOT, MariadbColumn, read_catalogue, read_schemas, schema_version
 from connectors.sql.mariadb_dates import MariadbDates
 from connectors.sql.mariadb_fetch import DECODERS, Fetcher
 from connectors.sql.mariadb_health import replica_lag, tell_health
@@ -316,6 +316,12 @@ class MariadbBackend:
     def dates(self, column: TableColumn, dating: Dating) -> Dates:
         """See ``Backend.dates``."""
         return MariadbDates.of(column, dating)
+
+    def ordered(self, column: TableColumn, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """See ``Backend.ordered``: ENUM and SET are put in the order of their declaration and compared as text."""
+        if not isinstance(column, MariadbColumn) or column.data_type not in {"enum", "set"}:
+            return value
+        return func.convert(value.op("USING")(literal_column("utf8mb4"))).op("COLLATE")(literal_column("utf8mb4_bin"))
 
     def undated_ranges(
         self, connection: Connection, own: FromClause, column: ColumnElement[Any], dates: Dates

@@ -28,6 +28,8 @@ _DIGITS = 20
 _LONG = 60_000
 """Bytes: a value that may be longer is hashed by itself, because what is put together must not pass
 ``max_allowed_packet``."""
+_WIDE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
+"""Character sets without ASCII in them."""
 _GEOMETRY = frozenset(
     [
         "geometry",
@@ -120,6 +122,8 @@ def _written(column: TableColumn, value: ColumnElement[Any]) -> ColumnElement[An
     word = _type(column)
     if word in _GEOMETRY or word in {"bit", "vector"}:
         return func.hex(value)
+    if isinstance(column, MariadbColumn) and column.charset in _WIDE:
+        return func.convert(value.op("USING")(literal_column("binary")))  # else it goes together with no other text
     if column.kind in {Kind.UUID, Kind.ADDRESS}:
         return func.convert(value.op("USING")(literal_column("utf8mb4")))
     return value

@@ -212,6 +212,10 @@ class PostgresBackend:
         """See ``Backend.dates``."""
         return dates_of(column, dating)
 
+    def ordered(self, column: TableColumn, value: ColumnElement[Any]) -> ColumnElement[Any]:  # noqa: ARG002
+        """See ``Backend.ordered``."""
+        return value
+
     def undated_ranges(self, *_: object) -> None:
         """See ``Backend.undated_ranges``: the condition itself is a few ranges."""
 

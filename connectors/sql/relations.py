@@ -11,11 +11,14 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, or_, select
 
 from connectors.sql.backend import Backend, KeyTable, Row
-from connectors.sql.catalogue import columns_of
+from connectors.sql.catalogue import Kind, columns_of
 from connectors.sql.conditions import joined
 from connectors.sql.keys import spell_key
 from connectors.sql.layout import Declared, Layout, Link
 from ropa.connector import Key, Reference, Referring
+
+_ONE_SPELLING = frozenset({Kind.NUMBER, Kind.UUID, Kind.BYTES, Kind.DATE, Kind.NAIVE, Kind.INSTANT, Kind.BOOLEAN})
+"""Kinds of which equal values have equal texts."""
 
 
 def refers(link: Link, child: FromClause, parent: FromClause) -> ColumnElement[bool]:
@@ -25,6 +28,13 @@ def refers(link: Link, child: FromClause, parent: FromClause) -> ColumnElement[b
     """
     pairs = zip(columns_of(parent, link.parent_columns), columns_of(child, link.child_columns), strict=True)
     return and_(*(target == source for target, source in pairs))
+
+
+def _is_told_by_key(target: Declared, link: Link) -> bool:
+    """Tell whether a row that refers to a record has its key, letter by letter: of text a collation may take others for
+    equal (``ab`` and ``AB``)."""
+    is_key = bool(target.key) and frozenset(target.key) == frozenset(link.parent_columns)
+    return is_key and set(target.kinds) <= _ONE_SPELLING
 
 
 class References:
@@ -38,7 +48,7 @@ class References:
         self._joined: list[tuple[Declared, Link]] = []
         for link in layout.links_from(declared.table.name):
             for target in layout.of_table(link.parent):
-                if target.key and frozenset(target.key) == frozenset(link.parent_columns):
+                if _is_told_by_key(target, link):
                     places = dict(zip(link.parent_columns, link.child_columns, strict=True))
                     self._direct.append((target.name, tuple(names.index(places[column]) for column in target.key)))
                 elif target.key:
@@ -75,7 +85,7 @@ class References:
 
     @property
     def needs_keys(self) -> bool:
-        """Whether some reference is not to the key of its target, so that the target must be looked up."""
+        """Whether some reference does not tell the key of its target, so that the target must be looked up."""
         return bool(self._joined)
 
     def _look_up(self, connection: Connection, keys: KeyTable | None, target: Declared, link: Link) -> list[Row]:

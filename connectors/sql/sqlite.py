@@ -229,6 +229,10 @@ class SqliteBackend:
         """See ``Backend.dates``."""
         return SqliteDates.of(column, dating)
 
+    def ordered(self, column: TableColumn, value: ColumnElement[Any]) -> ColumnElement[Any]:  # noqa: ARG002
+        """See ``Backend.ordered``."""
+        return value
+
     def undated_ranges(self, *_: object) -> None:
         """See ``Backend.undated_ranges``: the condition itself is a few ranges."""
 
