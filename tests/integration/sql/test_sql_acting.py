@@ -191,7 +191,7 @@ def test_an_index_that_forbids_the_cleared_value_fails_for_that_record_alone(tmp
         ("2", OutcomeWord.ANONYMISED, None),
         ("3", OutcomeWord.FAILED, "integrity"),
     ]
-    assert column(path, "SELECT a FROM t") == ["", "", "z"]
+    assert [len(text) for text in column(path, "SELECT a FROM t")] == [21, 21, 2]
 
 
 # --- trouble ------------------------------------------------------------------------------------------------------
