@@ -148,7 +148,7 @@ def _lenient(connection: Connection, statement: Executable) -> list[Row]:
     """Return rows; text that is no UTF-8 is read all the same, and is the same text again."""
     try:
         return rows_of(connection.execute(statement))
-    except (sqlite3.OperationalError, OperationalError) as error:
+    except OperationalError as error:
         if "decode to UTF-8" not in str(error):
             raise
     raw_of(connection).text_factory = _surrogates
@@ -158,7 +158,12 @@ def _lenient(connection: Connection, statement: Executable) -> list[Row]:
 def rows_of(result: CursorResult[Any]) -> list[Row]:
     """Return rows as the driver gives them; SQLAlchemy's own row objects would cost as much as reading the row."""
     cursor = result.cursor
-    return [] if cursor is None else list(cursor.fetchall())
+    if cursor is None:
+        return []
+    try:
+        return list(cursor.fetchall())
+    except sqlite3.Error as error:  # of a later row; of the first one SQLAlchemy says it
+        raise DBAPIError.instance("", None, error, sqlite3.Error, hide_parameters=True) from None
 
 
 def _surrogates(text: bytes) -> str:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sql_bed import act, ask, dataset, due, make, opened, undated, whole, words
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from connectors.sql import alteration, removal, sqlite_fetch
 from connectors.sql.catalogue import columns_of
@@ -261,3 +262,28 @@ def test_a_batch_changed_in_parts_is_undone_as_a_whole_where_one_row_changed(tmp
         assert [outcome.word.value for outcome in done] == ["anonymised"] * 7
         assert len({outcome.version for outcome in done}) == 7
     assert ask(path, "SELECT count(*) FROM contact WHERE b IS NULL") == [(7,)]
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_blob_in_any_row_of_a_page_that_is_fetched_row_by_row_stops_nothing(tmp_path, at, is_late):
+    """SQLite says of it when it comes to that row, past SQLAlchemy. ``is_late``: it came after the plan."""
+    script = "CREATE TABLE t (id INTEGER PRIMARY KEY, created TEXT, photo BLOB, up INTEGER REFERENCES t (id));"
+    rows = [(number, DUE, None) for number in range(1, 6)]
+    path = make(tmp_path / "crm.sqlite", script, [("INSERT INTO t VALUES (?, ?, ?, NULL)", rows)])
+    blob = "UPDATE t SET photo = x'ff00' WHERE id = ?"
+    if not is_late:
+        ask(path, blob, at)
+    with opened(path, dataset("t"), batch_size=10) as crm:
+        batch = whole(crm, due("t"))
+        if is_late:
+            ask(path, blob, at)
+        outcomes = words(act(crm, due("t"), batch=batch))
+    assert outcomes == {str(n): "changed" if is_late and n == at else "purged" for n in range(1, 6)}
+    assert ask(path, "SELECT id FROM t") == ([(at,)] if is_late else [])
+
+
+def test_an_error_that_a_later_row_meets_is_told_as_one_of_the_database(tmp_path):
+    backend = SqliteBackend("crm", make(tmp_path / "crm.sqlite", "CREATE TABLE t (a TEXT);"))
+    with closing(backend), backend.reading() as connection, pytest.raises(DBAPIError):
+        backend.fetch(connection, text("SELECT json_array(1) UNION ALL SELECT json_array(x'00')"))
