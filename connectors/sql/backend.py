@@ -7,7 +7,7 @@ of others. What is meant is decided above, in Python, from what was read, in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -90,6 +90,8 @@ class Page:
     numbers: list[list[int]]
     """Of each anchor of the question, the number of each row; of rows that were removed or changed in any order, and
     only some, by which any that is not in time is known."""
+    last: Values | None
+    """The key of the last row, as the database takes it; None where there are no rows."""
 
     def in_order_of(self, keys: list[Key]) -> Page | None:
         """Return a page of rows that were removed or changed with them in the order of these keys, None where it does
@@ -99,19 +101,7 @@ class Page:
         places = {key: place for place, key in enumerate(self.keys)}
         if len(keys) != len(self.keys) or places.keys() != set(keys):
             return None
-        return Page(keys, [self.versions[places[key]] for key in keys], self.numbers)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A page that was fetched and is not taken apart yet."""
-
-    count: int
-    """Of its rows."""
-    last: Values | None
-    """The key of the last row, as the database takes it; None where there are no rows."""
-    read: Callable[[], Page]
-    """Takes it apart, in any thread and without the connection. Raises UnevenError where it is not whole."""
+        return Page(keys, [self.versions[places[key]] for key in keys], self.numbers, self.last)
 
 
 class Pages(Protocol):
@@ -120,7 +110,7 @@ class Pages(Protocol):
     columns: list[ColumnElement[Any]]
     """What the statement selects; the first is the key."""
 
-    def found(self, connection: Connection, statement: Select[Any]) -> Answer:
+    def found(self, connection: Connection, statement: Select[Any]) -> Page:
         """Run a statement that selects ``columns``, in the order of keys, and return what it finds."""
 
     def touched(self, connection: Connection, statement: Delete | Update) -> Page:

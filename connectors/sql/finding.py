@@ -135,8 +135,8 @@ class Finder:
             .limit(self._at_once)
         )
         if self._pages is not None:
-            answer = self._pages.found(connection, statement)
-            return (lambda: self._told(answer.read())), answer.count, answer.last
+            page = self._pages.found(connection, statement)
+            return partial(self._told, page), len(page.keys), page.last
         rows = self._backend.fetch(connection, statement)
         last = tuple([rows[-1][place] for place in self._key_places]) if rows else None
         if self._has_notes:  # more has to be asked for them, of the same state of the database

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from threading import Event
 from typing import TypeVar
 
 from ropa.connector import Batch, Key, Note
@@ -48,17 +47,8 @@ class Gathered:
 
 def ahead(pages: Iterator[T]) -> Iterator[T]:
     """Yield what is fetched, while a thread is already at the next page."""
-    begun = Event()
-
-    def fetched() -> T | None:
-        begun.set()
-        return next(pages, None)
-
     with ThreadPoolExecutor(1, thread_name_prefix="next-page") as executor:
-        following = executor.submit(fetched)
+        following = executor.submit(next, pages, None)
         while (page := following.result()) is not None:
-            begun.clear()
-            following = executor.submit(fetched)
-            # Whoever goes on reckoning keeps Python to himself, and the statement would wait for that.
-            begun.wait()
+            following = executor.submit(next, pages, None)
             yield page

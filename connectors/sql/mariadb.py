@@ -45,6 +45,7 @@ from connectors.sql.mariadb_fetch import DECODERS, Fetcher
 from connectors.sql.mariadb_health import replica_lag, tell_health
 from connectors.sql.mariadb_keys import load_keys
 from connectors.sql.mariadb_pages import pages_of
+from connectors.sql.mariadb_text import as_text
 from connectors.sql.mariadb_turns import in_turns, links_to_itself, names_needed
 from connectors.sql.mariadb_versions import HashVersions
 from connectors.sql.versions import new_salt
@@ -321,7 +322,7 @@ class MariadbBackend:
         """See ``Backend.ordered``: ENUM and SET are put in the order of their declaration and compared as text."""
         if not isinstance(column, MariadbColumn) or column.data_type not in {"enum", "set"}:
             return value
-        return func.convert(value.op("USING")(literal_column("utf8mb4"))).op("COLLATE")(literal_column("utf8mb4_bin"))
+        return as_text(value)
 
     def undated_ranges(
         self, connection: Connection, own: FromClause, column: ColumnElement[Any], dates: Dates

@@ -21,6 +21,7 @@ from connectors.sql.anchors import NO_DATE, UNREADABLE, Reader, remembering
 from connectors.sql.backend import Dating
 from connectors.sql.catalogue import Kind, TableColumn, bound
 from connectors.sql.mariadb_gaps import gaps_between_months
+from connectors.sql.mariadb_text import WHOLE, as_text, converted
 from ropa.connector import Before
 
 _EPOCHS = {"epoch": 1, "epoch-ms": 1000}
@@ -139,11 +140,8 @@ class MariadbDates:
                     column.is_(None), column > bound(latest_number), column < bound(self._least(_SURE_SECOND, unit))
                 )
             if self.kind is Kind.TEXT and dating.form is None:
-                as_written = func.convert(column.op("USING")(literal_column("utf8mb4"))).op("COLLATE")(
-                    literal_column("utf8mb4_bin")
-                )
                 is_plain = and_(
-                    as_written.op("REGEXP")(bound(_PLAIN_ISO)),
+                    as_text(column).op("REGEXP")(bound(_PLAIN_ISO)),
                     # The pattern's end also holds before a last line break.
                     func.char_length(column).in_([literal_column("10"), literal_column("16"), literal_column("19")]),
                 )
@@ -187,7 +185,7 @@ class MariadbDates:
         A list that was cut (``group_concat_max_len``, ``max_allowed_packet``) has too few of them, which shows.
         """
         if self.kind is Kind.TEXT:
-            each: ColumnElement[Any] = func.hex(func.convert(column.op("USING")(literal_column("utf8mb4"))))
+            each: ColumnElement[Any] = func.hex(converted(column, WHOLE))
         else:
             each = self.value(column)
         count = func.count(column)

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Executable, Select, func, literal_column, select
 
 from connectors.sql.backend import Row
+from connectors.sql.mariadb_text import as_text
 
 MANY = 200
 """From this many rows on one text is faster."""
@@ -163,11 +164,7 @@ def _part(column: ColumnElement[Any], code: int, charset: int) -> tuple[ColumnEl
         mark: ColumnElement[Any] = literal_column("'='")
         if charset == _BINARY and code != _JSON:
             return func.ifnull(func.concat(mark, func.hex(column)), nothing), _read_bytes
-        # A collation of its own, because those of several columns may not go together.
-        as_text = func.convert(column.op("USING")(literal_column("utf8mb4"))).op("COLLATE")(
-            literal_column("utf8mb4_bin")
-        )
-        return func.ifnull(func.concat(mark, as_text), nothing), _read_texts
+        return func.ifnull(func.concat(mark, as_text(column)), nothing), _read_texts
     if code in _DATES:
         return func.ifnull(column, nothing), _read_dates
     written = column.op("+")(literal_column("0")) if code == _BIT else column

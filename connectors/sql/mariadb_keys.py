@@ -25,10 +25,10 @@ from connectors.sql.backend import KeyTable
 from connectors.sql.catalogue import Kind, TableColumn, bound
 from connectors.sql.keys import Values
 from connectors.sql.mariadb_catalogue import MariadbColumn
+from connectors.sql.mariadb_text import WHOLE, as_text, converted
 
 _LONGEST = 16_000
 """Characters: more do not fit into a VARCHAR of four bytes each; no key is longer (InnoDB: 3,072 bytes)."""
-_WHOLE = "utf8mb4"
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,19}")
 
 
@@ -146,9 +146,9 @@ class _Floats(_Sort):
 
 
 class _Texts(_Sort):
-    def __init__(self, charset: str = _WHOLE, collation: str | None = None) -> None:
+    def __init__(self, charset: str = WHOLE, collation: str | None = None) -> None:
         self._charset, self._collation = charset, collation
-        if charset != _WHOLE:
+        if charset != WHOLE:
             self.is_plain, self.is_whole = False, self._survives
 
     def write(self, value: object) -> object:
@@ -159,17 +159,17 @@ class _Texts(_Sort):
         longest = max(map(len, written), default=0)
         size = next(size for size in (36, 64, 255, 768, 3072, _LONGEST) if longest <= size)
         own = f" COLLATE {self._collation}" if self.is_plain and self._collation else ""
-        return f"VARCHAR({size}) CHARACTER SET {_WHOLE}{own}"
+        return f"VARCHAR({size}) CHARACTER SET {WHOLE}{own}"
 
     def part(self, given: ColumnElement[Any]) -> ColumnElement[Any]:
         if self.is_plain:
             return given
-        converted = _convert(given, self._charset)
-        return converted.op("COLLATE")(literal_column(self._collation)) if self._collation else converted
+        text = converted(given, self._charset)
+        return text.op("COLLATE")(literal_column(self._collation)) if self._collation else text
 
     def _survives(self, given: ColumnElement[Any]) -> ColumnElement[bool]:
         """Tell that the column's character set can spell it: else a question mark stands in its place."""
-        back = _convert(_convert(given, self._charset), _WHOLE).op("COLLATE")(literal_column("utf8mb4_bin"))
+        back = as_text(converted(given, self._charset))
         return _cast(back, "BINARY") == _cast(given, "BINARY")
 
 
@@ -220,11 +220,6 @@ class _Moments(_Sort):
     def declare(self, written: Sequence[Any]) -> str:
         del written
         return self._word
-
-
-def _convert(given: ColumnElement[Any], charset: str) -> ColumnElement[Any]:
-    converted: ColumnElement[Any] = func.convert(given.op("USING")(literal_column(charset)))
-    return converted
 
 
 def _cast(given: ColumnElement[Any], word: str) -> ColumnElement[Any]:

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Connection, Delete, Select, Update, func, literal_column, select
 
 from connectors.sql.anchors import Reader, is_own
-from connectors.sql.backend import Answer, Dating, Page, UnevenError
+from connectors.sql.backend import Dating, Page, UnevenError
 from connectors.sql.catalogue import Kind, TableColumn, bound
 from connectors.sql.keys import parse_keys
 from connectors.sql.mariadb_catalogue import MariadbColumn
 from connectors.sql.mariadb_dates import MariadbDates
+from connectors.sql.mariadb_text import as_text
 from connectors.sql.mariadb_versions import HashVersions, unlike
 from ropa.connector import AnchorPart, Key
 
@@ -61,15 +62,13 @@ class Pages:
         self.columns: list[ColumnElement[Any]] = [column.label(f"c{place}") for place, column in enumerate(self._plain)]
         """See ``Pages.columns``."""
 
-    def found(self, connection: Connection, statement: Select[Any]) -> Answer:
+    def found(self, connection: Connection, statement: Select[Any]) -> Page:
         """See ``Pages.found``."""
         inner = statement.subquery("ropa_page")
         columns = list(inner.c)
         # A derived table keeps no order: numbers are put in order here, texts as their collation has them.
-        together: Select[Any] = select(func.count(), self._joined(columns, columns[0])).select_from(inner)
-        if self._is_number:
-            together = together.add_columns(func.max(columns[0]))
-        return self._answer(connection, together, statement)
+        together = select(func.count(), self._joined(columns, columns[0])).select_from(inner)
+        return self._page(connection, together, statement)
 
     def touched(self, connection: Connection, statement: Delete | Update) -> Page:
         """See ``Pages.touched``: the rows are read and locked, then deleted by the same conditions. Raises
@@ -81,7 +80,7 @@ class Pages:
             select(*what).where(*conditions).with_for_update()
             for what in ((func.count(), self._joined(self._plain, self._key)), self.columns)
         )
-        page = self._answer(connection, together, alone.order_by(self._key)).read()
+        page = self._page(connection, together, alone.order_by(self._key))
         if connection.execute(statement).rowcount != len(page.keys):
             raise UnevenError
         return page
@@ -141,10 +140,7 @@ class Pages:
         mark: ColumnElement[Any] = literal_column(f"'{_BREAK}'")
         written = columns[0]
         if not self._is_number:
-            # A collation of its own, because that of the key may not go together with ours.
-            written = func.convert(written.op("USING")(literal_column("utf8mb4"))).op("COLLATE")(
-                literal_column("utf8mb4_bin")
-            )
+            written = as_text(written)
         listed: list[ColumnElement[Any]] = [written, bound(f"{_BREAK}{self._salt}.")]
         for column in columns[1:]:
             listed += [func.ifnull(column, nothing), mark]
@@ -154,38 +150,37 @@ class Pages:
         listed[-1] = listed[-1].op("SEPARATOR")(mark)
         return func.group_concat(*listed)
 
-    def _answer(self, connection: Connection, together: Select[Any], alone: Select[Any]) -> Answer:
+    def _page(self, connection: Connection, together: Select[Any], alone: Select[Any]) -> Page:
         """Return the rows of the first statement, or of the other one, where a key has the mark between texts in it."""
-        count, text, *greatest = connection.execute(together).one()
+        count, text = connection.execute(together).one()
         width = len(self.columns)
+        pieces = text.split(_BREAK) if isinstance(text, str) else []
+        columns = [pieces[place::width] for place in range(width)]
+        if len(pieces) != count * width:
+            rows = [
+                (str(key), f"{self._salt}.{hashed or ''}", *dates) for key, hashed, *dates in connection.execute(alone)
+            ]
+            count, columns = (
+                len(rows),
+                [["" if value is None else value for value in column] for column in zip(*rows, strict=True)],
+            )
         if not count:
-            return Answer(0, None, lambda: Page([], [], [[] for _ in self._anchors]))
-        if isinstance(text, str) and text.count(_BREAK) == count * width - 1:
-            last = greatest[0] if greatest else text.rsplit(_BREAK, width)[-width]
-            return Answer(count, (last,), lambda: self._page(_columns(text.split(_BREAK), width)))
-        rows = [(str(key), f"{self._salt}.{hashed or ''}", *dates) for key, hashed, *dates in connection.execute(alone)]
-        told = [["" if value is None else value for value in row] for row in rows]
-        page = self._page(list(map(list, zip(*told, strict=True))))
-        last = int(page.keys[-1][0]) if self._is_number else page.keys[-1][0]
-        return Answer(len(told), (last,), lambda: page)
-
-    def _page(self, columns: list[list[str]]) -> Page:
+            return Page([], [], [[] for _ in self._anchors], None)
+        texts = columns[0]
+        last: Any = texts[-1]
         if self._is_number:
-            numbers = list(map(int, columns[0]))
+            numbers = list(map(int, texts))
             if not all(map(le, numbers, numbers[1:])):
-                order = sorted(range(len(numbers)), key=numbers.__getitem__)
+                order = sorted(range(count), key=numbers.__getitem__)
                 columns = [list(itemgetter(*order)(column)) for column in columns]
-        keys: list[Key] = list(zip(columns[0]))
+                texts = columns[0]
+            last = int(texts[-1])
         versions, nothing = columns[1], f"{self._salt}."
         if nothing in versions:
             versions = [version if version != nothing else nothing + unlike() for version in versions]
         waiting = iter(columns[2:])
         told = [_latest([_numbers(dates, next(waiting)) for dates in parts]) for parts in self._anchors]
-        return Page(keys, versions, told)
-
-
-def _columns(pieces: list[str], width: int) -> list[list[str]]:
-    return [pieces[place::width] for place in range(width)]
+        return Page(list(zip(texts)), versions, told, (last,))
 
 
 def pages_of(question: Question, versions: HashVersions, planned: Sequence[str], *, may_chain: bool) -> Pages | None:

@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, FromClause, func, literal_column
 from connectors.sql.backend import Row
 from connectors.sql.catalogue import Kind, Table, TableColumn, bound
 from connectors.sql.mariadb_catalogue import MariadbColumn
+from connectors.sql.mariadb_text import WHOLE, converted
 from connectors.sql.versions import ContentVersions, are_same, salt_of
 
 _BREAK: ColumnElement[Any] = literal_column("X'2C'")
@@ -123,7 +124,7 @@ def _written(column: TableColumn, value: ColumnElement[Any]) -> ColumnElement[An
     if word in _GEOMETRY or word in {"bit", "vector"}:
         return func.hex(value)
     if isinstance(column, MariadbColumn) and column.charset in _WIDE:
-        return func.convert(value.op("USING")(literal_column("binary")))  # else it goes together with no other text
+        return converted(value, "binary")  # else it goes together with no other text
     if column.kind in {Kind.UUID, Kind.ADDRESS}:
-        return func.convert(value.op("USING")(literal_column("utf8mb4")))
+        return converted(value, WHOLE)
     return value

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
 from operator import itemgetter
 from struct import unpack
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Delete, FromClause, Select, Up
 from sqlalchemy.types import NullType
 
 from connectors.sql.anchors import is_own
-from connectors.sql.backend import Answer, Dating, Page, UnevenError
+from connectors.sql.backend import Dating, Page, UnevenError
 from connectors.sql.catalogue import bound
 from connectors.sql.postgres_columns import PostgresColumn
 from connectors.sql.postgres_keys import Named, typed
@@ -68,16 +67,15 @@ class Pages:
         ]
         """See ``Pages.columns``."""
 
-    def found(self, connection: Connection, statement: Select[Any]) -> Answer:
+    def found(self, connection: Connection, statement: Select[Any]) -> Page:
         """See ``Pages.found``."""
-        return self._answer(connection, statement.subquery("page"), are_new=True)
+        return self._page(connection, statement.subquery("page"), are_new=True)
 
     def touched(self, connection: Connection, statement: Delete | Update) -> Page:
         """See ``Pages.touched``."""
         rows = statement.returning(*self.columns).cte("touched")
         # They come back in the order in which they were met.
-        answer = self._answer(connection, select(rows).order_by(rows.c.k).subquery("page"), are_new=False)
-        return answer.read()
+        return self._page(connection, select(rows).order_by(rows.c.k).subquery("page"), are_new=False)
 
     def removed(self, connection: Connection, removal: Delete, planned: Sequence[str]) -> bool:  # noqa: ARG002 - the seam's
         """See ``Pages.removed``: what a DELETE gives back costs no more than having it proved."""
@@ -135,23 +133,17 @@ class Pages:
             return None
         return typed(f"{{{joined}}}", f"{self._key.castable}[]"), numbers
 
-    def _answer(self, connection: Connection, rows: FromClause, *, are_new: bool) -> Answer:
+    def _page(self, connection: Connection, rows: FromClause, *, are_new: bool) -> Page:
         """Return a page. ``are_new``: rows of which the numbers are not known yet."""
         key, writer, place, *dates = rows.c
         nothing: ColumnElement[Any] = literal_column("''::pg_catalog.bytea")
         joined = [func.pg_catalog.string_agg(column.cast(_TEXT), literal_column("','")) for column in (key, writer)]
         packed = [func.pg_catalog.string_agg(column, nothing) for column in (func.pg_catalog.tidsend(place), *dates)]
-        count, *columns = self._fetcher.rows(connection, select(func.count(), *joined, *packed).select_from(rows))[0]
-        last: Any = None
-        if count:
-            last = columns[0].rpartition(",")[2]
-            last = (int(last) if self._is_number else last,)
-        return Answer(count, last, partial(self._page, count, columns, are_new=are_new))
-
-    def _page(self, count: int, columns: Sequence[Any], *, are_new: bool) -> Page:
+        count, keys, writers, places, *days = self._fetcher.rows(
+            connection, select(func.count(), *joined, *packed).select_from(rows)
+        )[0]
         if not count:
-            return Page([], [], [[] for _ in self._anchors])
-        keys, writers, places, *days = columns
+            return Page([], [], [[] for _ in self._anchors], None)
         texts: list[str] = keys.split(",")
         waiting = iter(days)
         numbers = [
@@ -163,7 +155,8 @@ class Pages:
         versions = texts_of(writers.split(","), places)
         if {len(texts), len(versions), *(map(len, numbers) if are_new else ())} != {count}:
             raise UnevenError  # a value that is NULL in a column that has none
-        return Page(list(zip(texts)), versions, numbers)
+        last = int(texts[-1]) if self._is_number else texts[-1]
+        return Page(list(zip(texts)), versions, numbers, (last,))
 
 
 def pages_of(question: Question, fetcher: Fetcher, version: int) -> Pages | None:

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, or_, select
 
 from connectors.sql.backend import Backend, KeyTable, Row
-from connectors.sql.catalogue import Kind, columns_of
+from connectors.sql.catalogue import Kind, TableColumn, columns_of
 from connectors.sql.conditions import joined
 from connectors.sql.keys import spell_key
 from connectors.sql.layout import Declared, Layout, Link
 from ropa.connector import Key, Reference, Referring
 
-_ONE_SPELLING = frozenset({Kind.NUMBER, Kind.UUID, Kind.BYTES, Kind.DATE, Kind.NAIVE, Kind.INSTANT, Kind.BOOLEAN})
-"""Kinds of which equal values have equal texts."""
+_ONE_SPELLING = frozenset({Kind.UUID, Kind.BYTES, Kind.DATE, Kind.NAIVE, Kind.INSTANT, Kind.BOOLEAN})
+"""Kinds of which equal values have equal texts in columns of one type."""
 
 
 def refers(link: Link, child: FromClause, parent: FromClause) -> ColumnElement[bool]:
@@ -30,11 +30,21 @@ def refers(link: Link, child: FromClause, parent: FromClause) -> ColumnElement[b
     return and_(*(target == source for target, source in pairs))
 
 
-def _is_told_by_key(target: Declared, link: Link) -> bool:
-    """Tell whether a row that refers to a record has its key, letter by letter: of text a collation may take others for
-    equal (``ab`` and ``AB``)."""
-    is_key = bool(target.key) and frozenset(target.key) == frozenset(link.parent_columns)
-    return is_key and set(target.kinds) <= _ONE_SPELLING
+def _is_told_by_key(declared: Declared, target: Declared, link: Link) -> bool:
+    """Tell whether a row that refers to a record has its key, letter by letter: ``ab`` may be equal to ``AB`` by a
+    collation, and 1 is equal to 1.0."""
+    if not target.key or frozenset(target.key) != frozenset(link.parent_columns):
+        return False
+    pairs = zip(link.child_columns, link.parent_columns, strict=True)
+    return all(_is_spelled_alike(declared.table.column(own), target.table.column(other)) for own, other in pairs)
+
+
+def _is_spelled_alike(one: TableColumn | None, other: TableColumn | None) -> bool:
+    if one is None or other is None:
+        return False
+    if one.kind is other.kind is Kind.NUMBER:
+        return one.bounds is not None and other.bounds is not None  # whole numbers both
+    return one.kind in _ONE_SPELLING and one.type == other.type
 
 
 class References:
@@ -48,7 +58,7 @@ class References:
         self._joined: list[tuple[Declared, Link]] = []
         for link in layout.links_from(declared.table.name):
             for target in layout.of_table(link.parent):
-                if _is_told_by_key(target, link):
+                if _is_told_by_key(declared, target, link):
                     places = dict(zip(link.parent_columns, link.child_columns, strict=True))
                     self._direct.append((target.name, tuple(names.index(places[column]) for column in target.key)))
                 elif target.key:

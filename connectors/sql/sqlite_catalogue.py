@@ -37,17 +37,9 @@ def read_catalogue(connection: Connection) -> Catalogue:
         # The words before BEGIN say when a trigger runs.
         if kind == "trigger" and _ON_DELETE.search(re.split(r"\bBEGIN\b", sql, maxsplit=1, flags=re.IGNORECASE)[0]):
             triggers.setdefault(of_table.lower(), []).append((name, sql))
-    told = _Told.of_tables(connection)
+    told = _Told.of_tables(connection, {name: sql for kind, name, _, sql in entries if kind == "index"})
     tables = [
-        _read_table(
-            connection,
-            name,
-            _kind_of(kind, sql),
-            triggers.get(name.lower(), []),
-            sql=sql,
-            told=told,
-            made={index: text for sort, index, _, text in entries if sort == "index"},
-        )
+        _read_table(connection, name, _kind_of(kind, sql), triggers.get(name.lower(), []), sql=sql, told=told)
         for kind, name, _, sql in entries
         if kind in {"table", "view"} and not name.lower().startswith("sqlite_")
     ]
@@ -74,9 +66,11 @@ class _Told:
     """name, unique, partial, name of a column: a row for each column"""
     keys: Mapping[str, list[Sequence[Any]]]
     """id, table, from, to, on_delete: a row for each column"""
+    made: Mapping[str, str]
+    """How each index was made, by its own name"""
 
     @classmethod
-    def of_tables(cls, connection: Connection) -> _Told:
+    def of_tables(cls, connection: Connection, made: Mapping[str, str]) -> _Told:
         """Ask."""
         return cls(
             _by_table(
@@ -95,6 +89,7 @@ class _Told:
                 f'SELECT m.name, x.id, x."table", x."from", x."to", x.on_delete {_TABLES} '
                 f"JOIN pragma_foreign_key_list(m.name, 'main') AS x {_ORDINARY} ORDER BY m.name, x.id, x.seq",
             ),
+            made,
         )
 
 
@@ -106,14 +101,7 @@ def _by_table(connection: Connection, statement: str) -> dict[str, list[Sequence
 
 
 def _read_table(
-    connection: Connection,
-    name: str,
-    kind: str,
-    triggers: list[tuple[str, str]],
-    *,
-    sql: str,
-    told: _Told,
-    made: Mapping[str, str],
+    connection: Connection, name: str, kind: str, triggers: list[tuple[str, str]], *, sql: str, told: _Told
 ) -> Table:
     try:
         found = told.columns.get(name) or _rows(
@@ -155,7 +143,7 @@ def _read_table(
         columns=columns,
         key=key,
         uniques=uniques,
-        differing=_differing(columns, told.indexes.get(name, ()), made, sql),
+        differing=_differing(columns, told.indexes.get(name, ()), told.made, sql),
         indexed=frozenset(columns[0] for columns in whole),
         foreign_keys=_read_foreign_keys(told.keys.get(name, ()), whole),
         deleting_triggers=tuple(trigger for trigger, sql in triggers if _DELETES.search(sql)),

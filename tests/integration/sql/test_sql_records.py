@@ -450,3 +450,19 @@ def test_two_places_in_a_table_need_no_index_to_be_counted(tmp_path):
     with opened(path, dataset("p")) as crm:
         counts = {r.key[0]: sum(x.count for x in r.referred_by) for r in found(crm, due("p"))}
     assert counts == {str(n): sum(p == n for _, p in rows) for n in range(10)}
+
+
+def test_a_number_that_is_spelled_in_another_way_refers_to_the_same_parent(tmp_path):
+    """In a column of real numbers 1 is told as 1.0."""
+    path = make(
+        tmp_path / "crm.sqlite",
+        "CREATE TABLE customer (code REAL PRIMARY KEY, created TEXT);"
+        'CREATE TABLE "order" (id INTEGER PRIMARY KEY, code INTEGER REFERENCES customer (code));'
+        "INSERT INTO customer VALUES (1, '2020-01-02'), (2.5, '2020-01-02');"
+        'INSERT INTO "order" VALUES (10, 1), (11, 2.5);',
+    )
+    child = dataset("orders", "order", anchors=(), parent=Parent("customers", ("code",), with_parent=True))
+    with opened(path, dataset("customers", "customer"), child) as crm:
+        parents = {record.key for record in found(crm, due("customers"))}
+        children = found(crm, every("orders", parents=("customers", tuple(parents))))
+        assert {ref.key for record in children for ref in record.refers_to} == parents == {("1.0",), ("2.5",)}

@@ -268,9 +268,11 @@ def test_a_batch_changed_in_parts_is_undone_as_a_whole_where_one_row_changed(tmp
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_blob_in_any_row_of_a_page_that_is_fetched_row_by_row_stops_nothing(tmp_path, at, is_late):
     """SQLite says of it when it comes to that row, past SQLAlchemy. ``is_late``: it came after the plan."""
-    script = "CREATE TABLE t (id INTEGER PRIMARY KEY, created TEXT, photo BLOB, up INTEGER REFERENCES t (id));"
-    rows = [(number, DUE, None) for number in range(1, 6)]
-    path = make(tmp_path / "crm.sqlite", script, [("INSERT INTO t VALUES (?, ?, ?, NULL)", rows)])
+    script = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, created TEXT, name TEXT, photo BLOB, up INTEGER REFERENCES t (id));"
+    )
+    rows = [(number, DUE, "x") for number in range(1, 6)]
+    path = make(tmp_path / "crm.sqlite", script, [("INSERT INTO t VALUES (?, ?, ?, NULL, NULL)", rows)])
     blob = "UPDATE t SET photo = x'ff00' WHERE id = ?"
     if not is_late:
         ask(path, blob, at)
