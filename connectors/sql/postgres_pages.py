@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from operator import itemgetter
-from struct import unpack
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Delete, FromClause, Select, Update, any_, func, literal_column, select
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 _NUMBERS = frozenset({"int2", "int4", "int8"})
 _SPELLED_NUMBERS = re.compile(r"(?:(?:0|-?[1-9]\d{0,17})(?:,(?!\Z)|\Z))+", re.ASCII)
 _SPELLED_UUIDS = re.compile(r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:,(?!\Z)|\Z))+", re.ASCII)
-_FIRST, _TEXT, _NUMBER = itemgetter(0), Named("pg_catalog.text"), Named("pg_catalog.int8")
+_FIRST, _TEXT = itemgetter(0), Named("pg_catalog.text")
 _DENSE = 8
 """A window of keys is worth while where at least one in so many is meant."""
 _OLDEST = 140_000
@@ -103,23 +102,19 @@ class Pages:
         joined = self._joined(keys)
         if joined is None:
             return None
-        literal, numbers = joined
-        column = self._key_column
-        if numbers and max(numbers) - min(numbers) < _DENSE * len(numbers):
-            # To say what is in the window at all costs the server less than to look for each key.
-            window = column >= bound(min(numbers)), column <= bound(max(numbers))
-            sent = func.pg_catalog.int8send(column.cast(_NUMBER))
-            packed = func.pg_catalog.string_agg(sent, literal_column("''::pg_catalog.bytea"))
-            there = self._fetcher.rows(connection, select(packed).where(*window, *conditions))[0][0] or b""
-            return {(str(number),) for number in set(numbers).intersection(unpack(f">{len(there) // 8}q", there))}
-        text = column.cast(_TEXT).label("k")
-        return {
-            (row[0],)
-            for row in self._fetcher.rows(connection, select(text).where(*conditions, column == any_(literal)))
-        }
+        literal, bounds = joined
+        column, where = self._key_column, list(conditions)
+        if bounds is not None and bounds[1] - bounds[0] < _DENSE * len(keys):
+            # The window is looked through once, and only what is there is compared, by a hash.
+            where += [column >= bound(bounds[0]), column <= bound(bounds[1])]
+            column = column.op("+")(literal_column("0"))
+        where.append(column == any_(literal))
+        text = self._key_column.cast(_TEXT).label("k")
+        return {(row[0],) for row in self._fetcher.rows(connection, select(text).where(*where))}
 
-    def _joined(self, keys: Sequence[Key]) -> tuple[ColumnElement[Any], list[int]] | None:
-        """Return keys as an array, and as numbers where they are such; None where one is not as this key is spelled."""
+    def _joined(self, keys: Sequence[Key]) -> tuple[ColumnElement[Any], tuple[int, int] | None] | None:
+        """Return keys as an array, and the least and the greatest of numbers; None where one is not as this key is
+        spelled."""
         if set(map(len, keys)) != {1}:
             return None
         texts = list(map(_FIRST, keys))
@@ -127,11 +122,13 @@ class Pages:
         spelling = _SPELLED_NUMBERS if self._is_number else _SPELLED_UUIDS
         if joined.count(",") != len(keys) - 1 or spelling.fullmatch(joined) is None:
             return None
-        numbers = list(map(int, texts)) if self._is_number else []
-        least, greatest = self._key.bounds or (0, 0)
-        if numbers and (min(numbers) < least or greatest < max(numbers)):
-            return None
-        return typed(f"{{{joined}}}", f"{self._key.castable}[]"), numbers
+        bounds = None
+        if self._is_number:
+            numbers, (least, greatest) = list(map(int, texts)), self._key.bounds or (0, 0)
+            bounds = min(numbers), max(numbers)
+            if bounds[0] < least or greatest < bounds[1]:
+                return None
+        return typed(f"{{{joined}}}", f"{self._key.castable}[]"), bounds
 
     def _page(self, connection: Connection, rows: FromClause, *, are_new: bool) -> Page:
         """Return a page. ``are_new``: rows of which the numbers are not known yet."""
