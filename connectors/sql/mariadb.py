@@ -46,7 +46,7 @@ from connectors.sql.mariadb_health import replica_lag, tell_health
 from connectors.sql.mariadb_keys import load_keys
 from connectors.sql.mariadb_pages import pages_of
 from connectors.sql.mariadb_text import as_text
-from connectors.sql.mariadb_turns import in_turns, links_to_itself, names_needed
+from connectors.sql.mariadb_turns import cut_loose, in_turns, links_to_itself, names_needed
 from connectors.sql.mariadb_versions import HashVersions
 from connectors.sql.versions import new_salt
 from ropa.connector import Health, LocationSpec
@@ -289,16 +289,21 @@ class MariadbBackend:
         if table is None or not table.key:
             return None
         names = names_needed(table)
-        turns = in_turns(table, self.fetch(connection, select(*(own.c[name] for name in names)).where(*conditions)))
-        if len(turns) < 2:
+        rows = self.fetch(connection, select(*(own.c[name] for name in names)).where(*conditions))
+        turns, tied = in_turns(table, rows)
+        if len(turns) < 2 and not tied:
             return None
-        width, gone = len(table.key), 0
+        key, gone = columns_of(own, table.key), 0
         key_columns = [column for name in table.key if (column := table.column(name)) is not None]
+
+        def are(name: str, rows: Sequence[Row]) -> ColumnElement[bool]:
+            keys = [(pos, row[: len(key)]) for pos, row in enumerate(rows)]
+            return is_one_of(key, self.load_keys(connection, name, key_columns, keys))
+
+        if tied:
+            cut_loose(connection, table, own, are("tied", tied))
         for turn in turns:
-            keys = self.load_keys(connection, "turn", key_columns, [(pos, row[:width]) for pos, row in enumerate(turn)])
-            gone += connection.execute(
-                delete(own).where(*conditions, is_one_of(columns_of(own, table.key), keys))
-            ).rowcount
+            gone += connection.execute(delete(own).where(*conditions, are("turn", turn))).rowcount
         return gone
 
     def pages(self, question: Question, planned: Sequence[str] = ()) -> Pages | None:

@@ -1,15 +1,22 @@
 """The order in which rows of a table that refers to itself can go: InnoDB checks every row as it goes, not at the end.
 
-Invariant: this only orders; whether a row goes is decided elsewhere, and what refers from outside is the server's to
+A row that refers to itself, and rows that refer to each other in a circle, have no such order: InnoDB refuses them in
+one statement, too. They go once they are cut loose, in the transaction that deletes them. Invariant: this only orders
+and cuts loose what goes; whether a row goes is decided elsewhere, and what refers from outside is the server's to
 refuse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, TableClause, Update, bindparam, null, text, update
+from sqlalchemy.exc import DBAPIError
 
 from connectors.sql.backend import Row
 from connectors.sql.catalogue import Table
+from connectors.sql.faults import fault_code
 
 Link = tuple[tuple[str, ...], tuple[str, ...]]
 """The columns that refer, and those that are referred to."""
@@ -26,18 +33,22 @@ def names_needed(table: Table) -> list[str]:
     return list(dict.fromkeys([*table.key, *linked]))
 
 
-def in_turns(table: Table, rows: Sequence[Row]) -> list[list[Row]]:
+def in_turns(table: Table, rows: Sequence[Row]) -> tuple[list[list[Row]], list[Row]]:
     """Return rows of ``names_needed`` in turns: in each, rows to which no row of the same or a later turn refers. Those
-    that refer to each other in a circle come last, together."""
+    that refer to each other in a circle come last, together; they, and those that refer to themselves, are returned
+    beside them: they have to be cut loose first."""
     names = names_needed(table)
     above: list[set[int]] = [set() for _ in rows]
     below = [0] * len(rows)
+    tied = set[int]()
     for columns, to_columns in links_to_itself(table):
         own, other = ([names.index(name) for name in each] for each in (columns, to_columns))
         places = {_folded(row, other): place for place, row in enumerate(rows)}
         for place, row in enumerate(rows):
             found = places.get(_folded(row, own))
-            if found is not None and found != place and found not in above[place]:
+            if found == place:
+                tied.add(place)
+            elif found is not None and found not in above[place]:
                 above[place].add(found)
                 below[found] += 1
     turns, left = [], set(range(len(rows)))
@@ -54,7 +65,42 @@ def in_turns(table: Table, rows: Sequence[Row]) -> list[list[Row]]:
         turn = following
     if left:
         turns.append([rows[place] for place in sorted(left)])
-    return turns
+    return turns, [rows[place] for place in sorted(tied | left)]
+
+
+def cut_loose(connection: Connection, table: Table, own: TableClause, where: ColumnElement[bool]) -> None:
+    """Empty what rows that are about to go refer to their own table by, as far as it can be: what cannot be stays, and
+    the server refuses those rows.
+
+    It cannot where the columns take no NULL, where a trigger would run for the change, where something else refers by
+    those columns, and where it is not allowed.
+    """
+    names = {name for columns, _ in links_to_itself(table) for name in columns}
+    empty = [c.name for c in table.columns if c.name in names and c.is_nullable and c.name not in table.key]
+    if not empty or connection.execute(_FOLLOWERS, {"schema": own.schema, "name": own.name, "columns": empty}).scalar():
+        return
+    statement: Update = update(own).where(where).values({own.c[name]: null() for name in empty})
+    try:
+        connection.execute(statement.values(_as_they_are(table, own)))
+    except DBAPIError as error:
+        if fault_code(error) not in {"denied", "integrity", "trigger"}:  # only that statement was refused
+            raise
+
+
+_FOLLOWERS = text(
+    "SELECT (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE EVENT_MANIPULATION = 'UPDATE'"
+    " AND EVENT_OBJECT_SCHEMA = COALESCE(:schema, DATABASE()) AND EVENT_OBJECT_TABLE = :name)"
+    " + (SELECT COUNT(*) FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_NAME = :name"
+    " AND REFERENCED_TABLE_SCHEMA = COALESCE(:schema, DATABASE()) AND REFERENCED_COLUMN_NAME IN :columns)"
+).bindparams(bindparam("columns", expanding=True))
+"""How many would do something else when those columns change."""
+
+
+def _as_they_are(table: Table, own: TableClause) -> dict[Any, Any]:
+    """Return that moments stay, also where they tell when a row was changed: the limit may run from one
+    (https://mariadb.com/kb/en/timestamp/#automatic-values)."""
+    moments = [c.name for c in table.columns if c.type.startswith(("timestamp", "datetime")) and not c.is_computed]
+    return {own.c[name]: own.c[name] for name in moments}
 
 
 def _folded(row: Row, places: Sequence[int]) -> tuple[object, ...] | None:

@@ -190,18 +190,61 @@ def test_rows_that_refer_to_each_other_go_together(mariadb, action):
         assert database.execute("SELECT boss FROM staff ORDER BY id") == [(None,), (1,), (2,), (1,), (None,)]
 
 
-def test_rows_that_refer_to_each_other_in_a_circle_stay(mariadb):
+TIED = (
+    "CREATE TABLE staff (id INT PRIMARY KEY, boss INT{null}, seen TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP"
+    " ON UPDATE CURRENT_TIMESTAMP, FOREIGN KEY (boss) REFERENCES staff (id));"
+    "INSERT INTO staff VALUES (1, 1, '2020-01-01'), (2, 2, '2020-01-01'), (3, 2, '2020-01-01'), (9, 9, '2020-01-01');"
+    "UPDATE staff SET boss = 3, seen = '2020-01-01' WHERE id = 2"
+)
+"""1 refers to itself, 2 and 3 to each other."""
+
+
+def remove_tied(database, made, connection):
+    """Remove 1, 2 and 3 as what was seen before a day."""
+    own = made.read_catalogue(connection).tables["staff"].plain()
+    with made.transaction(connection):
+        conditions = [own.c.id < bound(9), own.c.seen < bound("2021-01-01")]
+        return sorted(made.remove(connection, own, conditions, [own.c.id]))
+
+
+def test_a_row_that_refers_to_itself_and_rows_in_a_circle_go(mariadb):
+    """Also where their being cut loose would count as a change, from which the limit runs."""
     with mariadb.create() as database:
-        database.execute(
-            "CREATE TABLE staff (id INT PRIMARY KEY, boss INT, FOREIGN KEY (boss) REFERENCES staff (id));"
-            "INSERT INTO staff VALUES (1, NULL), (2, 1); UPDATE staff SET boss = 2 WHERE id = 1"
-        )
+        database.execute(TIED.format(null=""))
         with backend(database) as made, made.writing() as connection:
-            own = made.read_catalogue(connection).tables["staff"].plain()
-            with pytest.raises(DBAPIError) as caught, made.transaction(connection):
-                made.remove(connection, own, [own.c.id < bound(9)], [own.c.id])
+            assert remove_tied(database, made, connection) == [(1,), (2,), (3,)]
+        assert [row[:2] for row in database.execute("SELECT * FROM staff")] == [(9, 9)]
+
+
+@pytest.mark.parametrize(
+    ("null", "more"),
+    [
+        (" NOT NULL", ""),
+        ("", ";CREATE TRIGGER told AFTER UPDATE ON staff FOR EACH ROW SET @told = OLD.boss"),
+        ("", ";CREATE TABLE cars (boss INT, FOREIGN KEY (boss) REFERENCES staff (boss) ON UPDATE CASCADE)"),
+        ("", ";ALTER TABLE staff ADD CHECK (boss IS NOT NULL)"),
+    ],
+    ids=["no-null", "trigger", "referred-to", "check"],
+)
+def test_rows_that_cannot_be_cut_loose_stay(mariadb, null, more):
+    with mariadb.create() as database:
+        database.execute(TIED.format(null=null) + more)
+        with backend(database) as made, made.writing() as connection:
+            with pytest.raises(DBAPIError) as caught:
+                remove_tied(database, made, connection)
             assert fault_code(caught.value) == "integrity"
-        assert len(database.execute("SELECT * FROM staff")) == 2
+        assert [row[1] for row in database.execute("SELECT * FROM staff ORDER BY id")] == [1, 3, 2, 9]
+
+
+def test_rows_are_not_cut_loose_by_one_who_may_not_change_them(mariadb):
+    with mariadb.create() as database:
+        database.execute(TIED.format(null=""))
+        eraser = database.role("eraser", "SELECT, DELETE")
+        with backend(database, url=eraser) as made, made.writing() as connection:
+            with pytest.raises(DBAPIError) as caught:
+                remove_tied(database, made, connection)
+            assert fault_code(caught.value) == "integrity"
+        assert len(database.execute("SELECT * FROM staff")) == 4
 
 
 # --- faults -------------------------------------------------------------------------------------------------------
