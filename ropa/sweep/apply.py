@@ -9,7 +9,7 @@ planned records; between two units a signal, a halt, a clock that jumped and a l
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -111,20 +111,23 @@ class Applier:
         self.run.check(self.interruption)
 
     def _lane(self, plan: PlanRow, families: Sequence[list[TargetRow]]) -> Lane[bool]:
-        """Carry out the targets of one place, one after the other. Returns whether one was refused."""
-        was_refused = False
-        for family in families:
+        """Carry out the targets of one place, one after the other, turn by turn. Returns whether one was refused."""
+        refused = set[int | None]()
+        for family, stop in _in_turns(families):
             row = family[0]
             if self._is_stopping:
                 raise GivenUpError
+            if row.id in refused:
+                continue
             if self._is_spent(row):
                 yield from self._follow_up(family)  # a run was cut off between the last receipt and this
                 continue
             self._in_hand[row.id or 0] = family
             with _span(row):
-                was_refused |= yield from self._carry_out_family(plan, family)
+                if (yield from self._carry_out_family(plan, family, stop)):
+                    refused.add(row.id)
             del self._in_hand[row.id or 0]
-        return was_refused
+        return bool(refused)
 
     def _expect_credentials(self, plan: PlanRow, mains: Sequence[TargetRow]) -> None:
         """Look up what ``[location.X.apply]`` names for every place that is about to be acted on, before the first is.
@@ -142,8 +145,9 @@ class Applier:
     def _is_spent(self, row: TargetRow) -> bool:
         return sum(row.outcomes.values()) >= row.records and (row.records > 0 or bool(row.outcomes))
 
-    def _carry_out_family(self, plan: PlanRow, family: list[TargetRow]) -> Lane[bool]:
-        """Act on one target and what rides with it. Returns whether it was refused."""
+    def _carry_out_family(self, plan: PlanRow, family: list[TargetRow], stop: int | None) -> Lane[bool]:
+        """Act on one target and what rides with it, up to the record with the number ``stop``. Returns whether it was
+        refused."""
         code = yield from self._refusal(plan, family)
         if code == "unreachable":
             self._postpone(family)
@@ -155,18 +159,19 @@ class Applier:
             self.is_unreachable |= code == "incomplete-listing"
             return code == "incomplete-listing" or any(row.records for row in family)
         try:
-            yield from self._carry_out_units(plan, family)
+            yield from self._carry_out_units(plan, family, stop)
         except LocationError as error:
             say_why(error)
             self._postpone(family)
             return True
-        yield from self._follow_up(family)
+        if stop is None:
+            yield from self._follow_up(family)
         return False
 
-    def _carry_out_units(self, plan: PlanRow, family: list[TargetRow]) -> Lane[None]:
+    def _carry_out_units(self, plan: PlanRow, family: list[TargetRow], stop: int | None) -> Lane[None]:
         """Write intents, let the units be acted on, write their receipts in the order of the intents."""
         width = self._width(family)
-        waiting = units.to_do(self.site, plan, family, self.run.id)
+        waiting = units.to_do(self.site, plan, family, self.run.id, stop=stop)
         in_hand: deque[tuple[list[Portion], Future[Told]]] = deque()
         following = next(waiting, None)
         try:
@@ -295,6 +300,16 @@ def _targets(session: Session, plan_id: int) -> list[TargetRow]:
     """Return a plan's targets in the order of acting."""
     query = select(TargetRow).where(col(TargetRow.plan_id) == plan_id).order_by(col(TargetRow.position))
     return list(session.scalars(query).all())
+
+
+def _in_turns(families: Sequence[list[TargetRow]]) -> Iterator[tuple[list[TargetRow], int | None]]:
+    """Yield targets, with what rides with each, in the order of acting, and the number that a turn of it stops before;
+    None: the last turn of that target."""
+    for turn in range(1 + max((len(family[0].turns) for family in families), default=0)):
+        for family in families:
+            stops = [*family[0].turns, None]
+            if turn < len(stops):
+                yield family, stops[turn]
 
 
 def _riders(rows: Sequence[TargetRow], parent: TargetRow) -> list[TargetRow]:

@@ -126,8 +126,8 @@ def write_keys(session: Session, target_id: int, keys: Mapping[int, str]) -> Non
         col(PlannedKey.target_id) == target_id, col(PlannedKey.seq).between(min(keys), max(keys))
     )
     known = set(session.scalars(query))
-    rows = [{"target_id": target_id, "seq": seq, "key": key, "rank": 0, "place": 0} for seq, key in keys.items()]
-    rows = [row for row in rows if row["seq"] not in known]
+    first = {"target_id": target_id, "rank": 0, "turn": 0, "place": 0}
+    rows = [{**first, "seq": seq, "key": key} for seq, key in keys.items() if seq not in known]
     if rows:
         session.execute(insert(PlannedKey), rows)
 
@@ -209,13 +209,14 @@ class Reader:
         self._has_stays: bool | None = None
         self._columns = Columns((), [], [])
 
-    def take(self, session: Session, start: int, limit: int) -> Columns:
-        """Return up to ``limit`` planned records from a number on."""
+    def take(self, session: Session, start: int, limit: int, *, stop: int | None = None) -> Columns:
+        """Return up to ``limit`` planned records from a number on, and before another."""
         parts: list[Columns] = []
         missing = limit
-        while missing > 0 and self._load(session, start):
-            at = bisect_left(self._columns.seqs, start)
-            part = self._columns.part(at, at + missing)
+        while missing > 0 and (stop is None or start < stop) and self._load(session, start):
+            seqs = self._columns.seqs
+            at, end = bisect_left(seqs, start), len(seqs) if stop is None else bisect_left(seqs, stop)
+            part = self._columns.part(at, min(at + missing, end))
             if len(part):
                 parts.append(part)
             missing -= len(part)

@@ -66,7 +66,7 @@ def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str
         "tool": plan.tool,
         "approvals": plan.approvals_needed,
         "forecast": plan.is_forecast,
-        "targets": [{name: _said(getattr(row, name)) for name in _DECIDING} for row in rows],
+        "targets": [_header_of(row) for row in rows],
     }
     state = hashlib.sha256(canonical(header) + b"\n")
     kept = blocks.kept(session, plan.id or 0)
@@ -91,6 +91,11 @@ def digest_of(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> str
         if row.rides_with is not None:
             _add_references(state, session, row)
     return state.hexdigest()
+
+
+def _header_of(row: TargetRow) -> dict[str, Any]:
+    said = {name: _said(getattr(row, name)) for name in _DECIDING}
+    return said | {"turns": row.turns} if row.turns else said  # most have none, as those of plans before there were any
 
 
 def _said(value: Any) -> Any:

@@ -328,7 +328,7 @@ class PlanAtPlace:
     def _clear(self, session: Session) -> None:
         for row in self._rows(session, also_riders=True):
             blocks.discard(session, row.id or 0)
-            row.already_flagged = 0
+            row.already_flagged, row.turns = 0, []
             if row.rides_with is not None:
                 session.delete(row)
         session.commit()

@@ -1,4 +1,5 @@
-"""Records of a dataset that refers to itself, numbered anew in the order in which they can go.
+"""Records of a target that refer to one another, or in turns to those of other targets, numbered anew in the order in
+which they can go.
 
 Invariant: each record keeps its version, its last day, its references and its reason to stay; only its number changes.
 """
@@ -19,14 +20,17 @@ from ropa.sweep.tables import PlannedBlock, PlannedKey
 _NUMBERED = ("planned_reference", "planned_referring", "planned_key", "planned_stay")
 _PLACES = text("""
     UPDATE planned_key SET place = n.place
-    FROM (SELECT seq, row_number() OVER (ORDER BY rank, seq) - 1 AS place FROM planned_key WHERE target_id = :target) n
+    FROM (
+        SELECT seq, row_number() OVER (ORDER BY turn, rank, seq) - 1 AS place
+        FROM planned_key WHERE target_id = :target
+    ) n
     WHERE planned_key.target_id = :target AND planned_key.seq = n.seq
 """)
 
 
 def put_in_order(session: Session, target_id: int) -> None:
-    """Number the records of a target anew, by ``planned_key.rank``, and write its blocks in that order. Every record
-    must be findable by key."""
+    """Number the records of a target anew, by ``planned_key.turn`` and ``rank``, and write its blocks in that order.
+    Every record must be findable by key."""
     session.execute(_PLACES, {"target": target_id})
     # First as negatives, so that no two rows meet on the way.
     for name in ("planned_reference", "planned_referring", "planned_stay"):

@@ -119,6 +119,8 @@ class TargetRow(Row, table=True):
     """Reason to number of records."""
     rides_with: int | None = None
     """Target of the parent records that these go with."""
+    turns: list[int] = Field(default_factory=list, sa_column=Column(JSON))
+    """Number of the first record of each turn but the first; empty where all go in one (``ropa.sweep.turns``)."""
     refused_by: str | None = None
     """Why it was left out when the plan was applied."""
     outcomes: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))
@@ -167,8 +169,10 @@ class PlannedKey(Row, table=True):
     """JSON array of text."""
     rank: int = 0
     """Within a dataset that refers to itself: records that are referred to come after those that refer to them."""
+    turn: int = 0
+    """Where targets refer to each other both ways: how often they are gone through before this record can go."""
     place: int = 0
-    """Its number in that order, while the records are numbered anew."""
+    """Its number in the order of turns and ranks, while the records are numbered anew."""
 
 
 class PlannedVersion(Row, table=True):

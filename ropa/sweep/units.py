@@ -56,16 +56,20 @@ class Portion:
         return Batch(self.row.dataset, columns.keys, columns.versions, notes=self.notes, companions=companions)
 
 
-def to_do(site: Site, plan: PlanRow, family: list[TargetRow], run_id: str) -> Iterator[list[Portion]]:
+def to_do(
+    site: Site, plan: PlanRow, family: list[TargetRow], run_id: str, *, stop: int | None = None
+) -> Iterator[list[Portion]]:
     """Yield the units still to do of one target and what rides with it: companions first, the deepest descendants
-    before their parents, the main batch last. The next one is looked up when the one before has been written."""
+    before their parents, the main batch last. The next one is looked up when the one before has been written.
+
+    ``stop``: the number before which the target's turn ends."""
     main = family[0]
     size = _batch_size(site, main.location)
     reader = Reader(main.id or 0)
     start = _next_seq(site, main)
     while True:
         with Session(site.engine, expire_on_commit=False) as session:
-            records = reader.take(session, start, size)
+            records = reader.take(session, start, size, stop=stop)
             if not records:
                 return
             start = records.seqs[-1] + 1

@@ -18,7 +18,7 @@ from ropa.connector import Selection
 from ropa.errors import IncompleteListingError, LedgerError, RefusedError, RopaError
 from ropa.retention import compile as compiling
 from ropa.retention import covering, targets
-from ropa.sweep import apply, blocking, blocks, hand, holds, mandates, review, safety, units
+from ropa.sweep import apply, blocks, hand, holds, mandates, review, safety, turns, units
 from ropa.sweep.acting import Actor
 from ropa.sweep.hand import Hand
 from ropa.sweep.place import PlaceWriter
@@ -377,12 +377,12 @@ def riders_left_behind(patch):
 
 
 def blocking_not_spread(patch):
-    changed = blocking._changed
+    changed = turns.changed
 
     def once(session, statement, values):
         return min(changed(session, statement, values), 0)
 
-    patch.setattr(blocking, "_changed", once)
+    patch.setattr(turns, "changed", once)
 
 
 def a_broken_listing_is_a_short_one(patch):

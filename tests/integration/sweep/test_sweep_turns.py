@@ -1,0 +1,273 @@
+"""Records that refer to each other across targets go in turns (``ropa.sweep.turns``): two rules for one table that refers
+to itself, tables that refer to each other."""
+
+import os
+import random
+
+import pytest
+from sweep_kit import CAPS, FRESH, OLD, PROSPECTS
+
+from ropa.errors import RefusedError
+
+SEEDS = 1000 if "ROPA_CAMPAIGN" in os.environ else 20
+COLUMNS = ("to_staff", "to_teams", "to_notes")
+TABLES = ("staff", "teams", "notes")
+HEAD = CAPS + '[location.crm]\nconnector = "memory"\nbatch_size = 2\n'
+BOTH_WAYS = [("staff", "to_teams", "teams"), ("teams", "to_staff", "staff")]
+
+
+def dataset(name, *, rides_with=None, kinds=()):
+    """Return the text of a dataset, with a rule of six months, or one for each of some kinds of rows."""
+    said = f'\n[location.crm.dataset.{name}]\nsource = "{name}"\nkey = ["id"]\nanchor.sent = "sent"\n'
+    said += 'data.correspondence = ["text"]\n'
+    if rides_with:
+        said += f'parent = {{ dataset = "crm.{rides_with}", via = ["to_{rides_with}"], with_parent = true }}\n'
+        return said
+    rule = PROSPECTS.replace("crm.contacts", f"crm.{name}").replace("created", "sent")
+    for kind in kinds or ("",):
+        said += rule.replace("rule.prospects", f"rule.{name}{kind}")
+        said += f'where = {{ kind = "{kind}" }}\n' if kind else ""
+    return said
+
+
+def row(key, sent=OLD, kind="x", **references):
+    return {"id": key, "sent": sent, "text": f"tekst {key}", "kind": kind} | dict.fromkeys(COLUMNS) | references
+
+
+def build(make, kind, config, rows, links):
+    """Return a world whose rows refer to each other both ways: they are put in first, and bound afterwards."""
+    bare = {name: [item | dict.fromkeys(COLUMNS) for item in items] for name, items in rows.items()}
+    world = make(config, bare, kind=kind, relations=links)
+    for name, items in rows.items():
+        for item in items:
+            if bound := {column: item[column] for column in COLUMNS if item[column] is not None}:
+                world.update(item["id"], name, **bound)
+    return world
+
+
+def zigzag(length):
+    """Return staff and teams of which each refers to the next of the other table: 1 may go first, the last one last."""
+    staff = [row(key, to_teams=key + 1 if key < length else None) for key in range(1, length + 1, 2)]
+    teams = [row(key, to_staff=key + 1 if key < length else None) for key in range(2, length + 1, 2)]
+    return {"staff": staff, "teams": teams}
+
+
+def left(world):
+    return {name: world.ids(name) for name in world.data}
+
+
+@pytest.mark.parametrize("length", [2, 3, 7])
+def test_two_tables_that_refer_to_each_other_are_emptied_in_one_run(make, kind, length):
+    world = build(make, kind, HEAD + dataset("staff") + dataset("teams"), zigzag(length), BOTH_WAYS)
+    plan = world.plan()
+    world.approve(plan)
+    result = world.apply(plan)
+    assert result.document["outcomes"] == {"purged": length}
+    assert result.exit_code == 0
+    assert left(world) == {"staff": [], "teams": []}
+    assert world.state(plan) == "applied"
+
+
+def test_two_rules_for_a_table_that_refers_to_itself_take_turns(make, kind):
+    rows = [row(key, kind="xy"[key % 2], to_staff=key + 1 if key < 6 else None) for key in range(1, 7)]
+    world = build(
+        make, kind, HEAD + dataset("staff", kinds=("x", "y")), {"staff": rows}, [("staff", "to_staff", "staff")]
+    )
+    assert world.purge().document["outcomes"] == {"purged": 6}
+    assert left(world) == {"staff": []}
+
+
+def test_a_target_without_such_references_keeps_the_order_of_its_keys(make, kind):
+    """One turn, and no number changed."""
+    rows = {"staff": [row(key, to_teams=1) for key in (1, 2, 3)], "teams": [row(1)]}
+    world = build(make, kind, HEAD + dataset("staff") + dataset("teams"), rows, BOTH_WAYS)
+    plan = world.plan()
+    assert [target.turns for target in world.targets(plan)] == [[], []]
+    assert world.planned(plan) == [("crm.staff", "1"), ("crm.staff", "2"), ("crm.staff", "3"), ("crm.teams", "1")]
+
+
+def test_a_circle_through_two_tables_is_blocked_when_it_is_planned_with_all_that_it_refers_to(make, kind):
+    rows = {
+        "staff": [row(1, to_teams=1), row(2, to_teams=2), row(3, to_teams=1), row(4)],
+        "teams": [row(1, to_staff=2), row(2, to_staff=1), row(3, to_staff=4)],
+    }
+    rows["staff"][1]["to_notes"] = 1
+    rows["notes"] = [row(1), row(2)]
+    config = HEAD + "".join(map(dataset, TABLES))
+    world = build(make, kind, config, rows, [*BOTH_WAYS, ("staff", "to_notes", "notes")])
+    plan = world.plan()
+    told = world.disposition(plan)
+    assert {f"{name}/{key}": reason for (name, key), (word, reason) in told.items() if word == "blocked"} == {
+        "crm.staff/1": "referred-to-by:teams",
+        "crm.staff/2": "referred-to-by:teams",
+        "crm.teams/1": "referred-to-by:staff",
+        "crm.teams/2": "referred-to-by:staff",
+        "crm.notes/1": "referred-to-by:staff",
+    }
+    world.approve(plan)
+    assert world.apply(plan).document["outcomes"] == {"purged": 4}
+    assert left(world) == {"staff": [1, 2], "teams": [1, 2], "notes": [1]}
+
+
+def test_children_that_go_along_go_in_the_turn_of_their_parent(make, kind):
+    """A note goes with its member of staff, and may itself be referred to by a team, and refer to one."""
+    rows = {
+        "staff": [row(1), row(2)],
+        "teams": [row(1, to_notes=1), row(2, to_staff=2)],
+        "notes": [row(1, to_staff=1, to_teams=2), row(2, to_staff=2)],
+    }
+    config = HEAD + dataset("staff") + dataset("notes", rides_with="staff") + dataset("teams")
+    links = [("teams", "to_notes", "notes"), ("teams", "to_staff", "staff")]
+    links += [("notes", "to_staff", "staff"), ("notes", "to_teams", "teams")]
+    world = build(make, kind, config, rows, links)
+    assert world.purge().document["outcomes"] == {"purged": 6}
+    assert left(world) == {"staff": [], "teams": [], "notes": []}
+
+
+def test_a_run_that_was_halted_between_two_turns_is_finished_by_the_next(make, kind):
+    world = build(make, kind, HEAD + dataset("staff") + dataset("teams"), zigzag(7), BOTH_WAYS)
+    plan = world.plan()
+    world.approve(plan)
+    acts = []
+
+    def after(_selection, batch):
+        acts.append(batch.dataset)
+        if len(acts) == 3:
+            world.halt()
+
+    world.crm.after_act = after
+    with pytest.raises(RefusedError):
+        world.apply(plan)
+    assert 0 < sum(len(ids) for ids in left(world).values()) < 7
+    world.crm.after_act = None
+    world.resume()
+    world.apply(plan)
+    assert left(world) == {"staff": [], "teams": []}
+    assert world.state(plan) == "applied"
+
+
+def test_a_place_that_goes_away_between_two_turns_refuses_each_record_once(make, kind):
+    world = build(make, kind, HEAD + dataset("staff") + dataset("teams"), zigzag(7), BOTH_WAYS)
+    plan = world.plan()
+    world.approve(plan)
+    acts = []
+
+    def before(_selection, batch):
+        acts.append(batch.dataset)
+        if len(acts) == 3:
+            world.crm.away_for = {"*"}
+
+    world.crm.before_act = before
+    assert world.apply(plan).document["outcomes"] == {"purged": 2, "refused": 4}, (
+        "one was reached, and is not known yet"
+    )
+    world.crm.before_act, world.crm.away_for = None, set()
+    assert world.apply(plan).exit_code == 0
+    assert left(world) == {"staff": [], "teams": []}
+
+
+def test_a_child_that_changed_after_the_plan_keeps_what_waits_for_it_in_later_turns(make, kind):
+    world = build(make, kind, HEAD + dataset("staff") + dataset("teams"), zigzag(7), BOTH_WAYS)
+    plan = world.plan()
+    world.approve(plan)
+    world.update(3, "staff", text="nieuw")
+    outcomes = world.apply(plan).document["outcomes"]
+    assert outcomes == {"purged": 2, "changed": 1, "blocked": 4}
+    assert left(world) == {"staff": [3, 5, 7], "teams": [4, 6]}
+
+
+def test_a_plan_that_was_approved_before_there_were_turns_is_applied_in_one(make):
+    """Its digest was made without them; what waits for another target is blocked, as it was then."""
+    world = build(make, "sqlite", HEAD + dataset("staff") + dataset("teams"), zigzag(2), BOTH_WAYS)
+    plan = world.plan()
+    world.execute("UPDATE plan_target SET turns = '[]'")
+    world.approve(plan)
+    assert sum(world.apply(plan).document["outcomes"].values()) == 2
+
+
+def test_turns_are_part_of_what_was_approved(make):
+    world = build(make, "sqlite", HEAD + dataset("staff") + dataset("teams"), zigzag(5), BOTH_WAYS)
+    plan = world.plan()
+    world.approve(plan)
+    world.execute("UPDATE plan_target SET turns = '[3]' WHERE dataset = 'staff'")
+    with pytest.raises(RefusedError):
+        world.apply(plan)
+    assert world.crm.acts == []
+
+
+# --- any graph -------------------------------------------------------------------------------------------------------
+
+
+def scene(seed, *, rides):
+    """Return random rows of three tables that refer to each other in any way but in a circle within one target, whose
+    members could only go in one batch."""
+    draw = random.Random(seed)
+    rows = {name: [row(key, kind=draw.choice("xy")) for key in range(1, draw.randint(2, 9))] for name in TABLES}
+    if rides:
+        for item in rows["notes"]:
+            item["to_staff"] = draw.choice([None, *(one["id"] for one in rows["staff"])])
+
+    def place(name, item):
+        """Where a row stands in its target: only what stands before it is referred to within."""
+        if rides and name in {"staff", "notes"}:
+            main = item["id"] if name == "staff" else item["to_staff"]
+            return "family", (main or 99, name == "staff", item["id"])
+        return name, (item["id"],)
+
+    for name, items in rows.items():
+        for item in items:
+            item["sent"] = FRESH if draw.random() < 0.05 else OLD
+            for column in COLUMNS:
+                there = column.removeprefix("to_")
+                target, mine = place(name, item)
+                choice = [
+                    one["id"] for one in rows[there] if place(there, one)[0] != target or place(there, one)[1] < mine
+                ]
+                if draw.random() < 0.35 and choice and not (rides and (name, there) == ("notes", "staff")):
+                    item[column] = draw.choice(choice)
+    return rows
+
+
+def what_goes(rows, *, rides):
+    """Return the (table, id) that can go: every record of which each that refers to it goes before it, or with it.
+    Found by trying, record by record."""
+    nodes = {(name, item["id"]): item for name, items in rows.items() for item in items}
+    referring = {node: set() for node in nodes}
+    for node, item in nodes.items():
+        for column in COLUMNS:
+            if item[column] is not None:
+                referring[column.removeprefix("to_"), item[column]].add(node)
+    family = {node: node for node in nodes}
+    if rides:
+        family |= {("notes", item["id"]): ("staff", item["to_staff"]) for item in rows["notes"] if item["to_staff"]}
+    going = {node for node, item in nodes.items() if not (rides and node[0] == "notes") and item["sent"] == OLD}
+    members = {main: {node for node in nodes if family[node] == main} for main in going}
+    gone = set()
+    while ready := [
+        main
+        for main in members
+        if main not in gone
+        and all(other in gone for node in members[main] for other in referring[node] - members[main])
+    ]:
+        for main in ready:
+            gone |= members[main]
+    return gone
+
+
+@pytest.mark.parametrize("rides", [False, True], ids=["rules", "riders"])
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_whatever_refers_to_whatever_all_that_can_go_goes_in_one_run_and_nothing_else(make, seed, rides):
+    rows = scene(seed, rides=rides)
+    links = [(name, column, column.removeprefix("to_")) for name in TABLES for column in COLUMNS]
+    config = HEAD + dataset("staff", kinds=() if rides else ("x", "y")) + dataset("teams")
+    config += dataset("notes", rides_with="staff" if rides else None)
+    world = build(make, "sqlite", config, rows, links)
+    expected = what_goes(rows, rides=rides)
+    plan = world.plan()
+    world.approve(plan)
+    outcomes = world.apply(plan).document["outcomes"]
+    there = {(name, item["id"]) for name, items in rows.items() for item in items}
+    assert {(name, key) for name, keys in left(world).items() for key in keys} == there - expected
+    assert outcomes == ({"purged": len(expected)} if expected else {}), "nothing was found to be blocked only then"
+    world.clock.forward(days=1)
+    assert world.target(world.plan(), "crm.teams").records == 0, "and nothing is left that could go"
