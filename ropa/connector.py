@@ -253,6 +253,8 @@ class Selection:
     undated: bool = False
     check_anchors: bool = True
     """False: report anchors that can be read and select the record whatever they say (``explain``)."""
+    tells_versions: bool = True
+    """Whether ``act`` should tell ``Outcome.version``: another change of the same records follows in this plan."""
 
 
 # --- what is found and what became of it --------------------------------------------------------------------------
@@ -373,7 +375,7 @@ class Outcome:
     """Set for a companion's record; None: the batch's own dataset."""
     version: str | None = None
     """For ``anonymised``: the record's version after our own change, read in the same transaction, so that another
-    change of the same plan does not take ours for somebody else's. None where it cannot be told."""
+    change of the same plan does not take ours for somebody else's. None where it cannot be told, or need not be."""
 
 
 class Outcomes(Sequence[Outcome]):

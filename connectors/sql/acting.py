@@ -305,7 +305,7 @@ class Actor:
         """Read the changed rows once more, still in the transaction that changed them."""
         own = self._question.own
         by_pos = {entry.pos: entry.found for entry in entries.of_dataset(declared.name)}
-        if not any(found.version for found in by_pos.values()):
+        if not self._selection.tells_versions or not any(found.version for found in by_pos.values()):
             return
         versions = self._backend.versions(declared.table)
         table = load(connection, "noted", declared, list(going.values()), self._backend)

@@ -4,7 +4,9 @@ Design. Where every field becomes a constant the database can change the rows by
 of the batch are read and locked by the window of keys from the first to the last where they lie close together, else by
 their keys, under the selection's conditions; they must be exactly the planned ones, each as planned, still
 selected, none to be spared. Then one UPDATE with the same window and conditions must change as many rows as were read.
-Anything else raises UnevenError, all is undone, and the careful way of ``acting.py`` decides record by record.
+Anything else raises UnevenError, all is undone, and the careful way of ``acting.py`` decides record by record. Where
+the database can say itself which rows a statement changed, or prove that they were the planned ones, that is one
+statement.
 
 Invariant: a record that was not planned, or that changed, is never changed by us after the transaction.
 """
@@ -31,7 +33,7 @@ class Alteration(Swift):
     def __init__(self, question: Question, batch: Batch, layout: Layout, backend: Backend, sparing: Sparing) -> None:
         super().__init__(question, batch, layout, backend, sparing)
         self.versions: list[str] = []
-        """Of the batch's records after the change, once it is carried out."""
+        """Of the batch's records after the change, once it is carried out; none where they are not asked for."""
 
     @property
     def is_possible(self) -> bool:
@@ -62,18 +64,23 @@ class Alteration(Swift):
         # A row that came to meet the conditions since they were read is one too many.
         if connection.execute(change).rowcount != len(keys):
             raise UnevenError
-        return self._noted(connection, where, keys)
+        return self._noted(connection, where, keys) if question.selection.tells_versions else []
 
     def _change_pages(self, connection: Connection, pages: Pages) -> bool:
         """Change the batch by statements that name every record and its planned version. Returns whether they can."""
         question, noted = self._question, list[str]()
         for start in range(0, len(self._batch), AT_ONCE):
             keys = list(self._batch.keys[start : start + AT_ONCE])
-            unchanged = pages.unchanged(keys, self._batch.versions[start : start + AT_ONCE])
+            planned = self._batch.versions[start : start + AT_ONCE]
+            change = update(question.own).values(question.changes.expressions(question.own))
+            if not question.selection.tells_versions:
+                meant = change.where(*self._meant(connection, keys, ()), *self._selected())
+                if pages.proved(connection, meant, planned):
+                    continue
+            unchanged = pages.unchanged(keys, planned)
             if unchanged is None:
                 return False
-            change = update(question.own).where(*self._window(keys), *unchanged, *self._selected())
-            page = pages.touched(connection, change.values(question.changes.expressions(question.own)))
+            page = pages.touched(connection, change.where(*self._window(keys), *unchanged, *self._selected()))
             noted += self._compare_page(page, keys, None).versions
         self.versions = noted
         return True

@@ -116,10 +116,10 @@ class Pages(Protocol):
     def touched(self, connection: Connection, statement: Delete | Update) -> Page:
         """Run a statement that removes or changes rows of the question's table, and return which they are."""
 
-    def removed(self, connection: Connection, removal: Delete, planned: Sequence[str]) -> bool:
-        """Remove rows, by a window of keys or a list of them in order, where the server can prove by itself that they
-        are the planned ones: in time, and these versions, in the order of keys. Returns False, and nothing is done,
-        where it cannot; raises UnevenError where others have gone."""
+    def proved(self, connection: Connection, statement: Delete | Update, planned: Sequence[str]) -> bool:
+        """Remove or change rows, by a window of keys or a list of them in order, where the server can prove by itself
+        that they are the planned ones: in time, and these versions before, in the order of keys. Returns False, and
+        nothing is done, where it cannot; raises UnevenError where it were others."""
 
     def unchanged(self, keys: Sequence[Key], versions: Sequence[str]) -> list[ColumnElement[bool]] | None:
         """Return the condition that a row is one of these records and still has its version; None for odd keys."""

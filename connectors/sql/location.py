@@ -188,19 +188,20 @@ class SqlLocation:
             own, changes = question.own, question.changes
             pages = self._backend.pages(question)
             with self._backend.snapshot(connection):
-                if pages is not None:
-                    pending = [changes.may_be_pending(own)] if changes else []
-                    if (left := pages.remaining(connection, keys, pending)) is not None:
-                        return left
+                pending = [changes.may_be_pending(own)] if changes else []
+                if pages is not None and (left := pages.remaining(connection, keys, pending)) is not None:
+                    return left
                 table = load(connection, "remaining", declared, keys, self._backend)
                 key, content = columns_of(own, declared.key), columns_of(own, changes.columns)
                 if declared.kinds == (Kind.NUMBER,):
                     # A number has one spelling, so which key it was need not be asked.
-                    rows = self._backend.fetch(connection, select(*key, *content).where(is_one_of(key, table)))
+                    asked = select(*key, *content).where(is_one_of(key, table), *pending)
+                    rows = self._backend.fetch(connection, asked)
                     there = {spell_key(row[:1]) for row in rows if not changes or changes.is_pending(row[1:])}
                     return there.intersection(keys)
                 joined_rows = select(table.pos, *content).select_from(table.source)
-                rows = self._backend.fetch(connection, joined_rows.join(own, joined(key, table, self._backend)))
+                asked = joined_rows.join(own, joined(key, table, self._backend)).where(*pending)
+                rows = self._backend.fetch(connection, asked)
         return {keys[row[0]] for row in rows if not changes or changes.is_pending(row[1:])}
 
     def read(self, dataset: str, subject: str) -> Iterator[Record]:

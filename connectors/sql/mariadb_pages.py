@@ -2,8 +2,9 @@
 
 The plain case: a key of one whole number or text, native dates of the table itself, nothing else to be looked at. The
 server puts key, version and dates of all rows of a page into one text, with the salt in its place, and that is split
-here; any other question is fetched row by row. Rows are deleted by one statement that chains the versions of what it
-takes; where the server may not count as it goes, they are locked as they are read and deleted by the same conditions.
+here; any other question is fetched row by row. Rows are deleted, or cleared, by one statement that chains the versions
+of what it takes; where the server may not count as it goes, they are locked as they are read and deleted by the same
+conditions.
 Either way the caller's transaction is undone where it was not the planned rows, each with its planned version.
 Invariant: what is told of a record is what its row tells when it is fetched by itself; the text is believed only where
 it has exactly as many parts as the server counted rows times columns, else the rows are read one by one.
@@ -85,21 +86,21 @@ class Pages:
             raise UnevenError
         return page
 
-    def removed(self, connection: Connection, removal: Delete, planned: Sequence[str]) -> bool:
-        """See ``Pages.removed``: the DELETE itself chains the versions of the rows it takes, each hashed together with
-        all before it, and what comes out must be what the planned ones give."""
+    def proved(self, connection: Connection, statement: Delete | Update, planned: Sequence[str]) -> bool:
+        """See ``Pages.proved``: the statement itself chains the versions of the rows it takes, as they are before, each
+        hashed together with all before it, and what comes out must be what the planned ones give."""
         if self._in_time is None:
             return False
         seen: ColumnElement[Any] = literal_column("@ropa_seen")
         chained = seen.op(":=")(func.sha1(func.concat(seen, self._plain[1])))
         # The link comes last: it is made of rows for which all the rest is true.
-        statement = removal.where(*self._in_time).where(func.char_length(chained) > literal_column("0"))
+        proving = statement.where(*self._in_time).where(func.char_length(chained) > literal_column("0"))
         with ThreadPoolExecutor(1, thread_name_prefix="chain") as executor:
             expected = executor.submit(_chained, planned)
             connection.exec_driver_sql("SET @ropa_seen = ''")
-            gone = connection.execute(statement).rowcount
+            taken = connection.execute(proving).rowcount
             found = connection.exec_driver_sql("SELECT @ropa_seen").scalar()
-            if gone != len(planned) or found != expected.result():
+            if taken != len(planned) or found != expected.result():
                 raise UnevenError
         return True
 
@@ -220,7 +221,7 @@ def _in_time(
 
 
 def _chained(planned: Sequence[str]) -> str:
-    """Return what the server makes of rows of these versions, in ``Pages.removed``."""
+    """Return what the server makes of rows of these versions, in ``Pages.proved``."""
     seen = ""
     for version in planned:
         seen = sha1((seen + version.partition(".")[2]).encode(), usedforsecurity=False).hexdigest()

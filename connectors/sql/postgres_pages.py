@@ -76,8 +76,8 @@ class Pages:
         # They come back in the order in which they were met.
         return self._page(connection, select(rows).order_by(rows.c.k).subquery("page"), are_new=False)
 
-    def removed(self, connection: Connection, removal: Delete, planned: Sequence[str]) -> bool:  # noqa: ARG002 - the seam's
-        """See ``Pages.removed``: what a DELETE gives back costs no more than having it proved."""
+    def proved(self, connection: Connection, statement: Delete | Update, planned: Sequence[str]) -> bool:  # noqa: ARG002 - the seam's
+        """See ``Pages.proved``: what a statement gives back costs no more than having it proved."""
         return False
 
     def unchanged(self, keys: Sequence[Key], versions: Sequence[str]) -> list[ColumnElement[bool]] | None:

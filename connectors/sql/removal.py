@@ -60,7 +60,7 @@ class Removal(Swift):
 
     def _remove_page(self, connection: Connection, pages: Pages, keys: list[Key], planned: Sequence[str]) -> None:
         removal = delete(self._question.own).where(*self._meant(connection, keys, planned), *self._selected())
-        if not pages.removed(connection, removal, planned):
+        if not pages.proved(connection, removal, planned):
             self._compare_page(pages.touched(connection, removal), keys, planned)
 
     def _remove(self, connection: Connection, keys: list[Key], planned: Sequence[str]) -> list[Row]:

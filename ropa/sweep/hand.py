@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
+from sqlalchemy.orm import Session
+
 from ropa.connector import Action, Connector, Key, Outcome, Outcomes, OutcomeWord, Selection
 from ropa.errors import LocationError
 from ropa.retention import Target
 from ropa.retention import select as select_due
-from ropa.sweep import holds, outcomes, review
+from ropa.sweep import holds, outcomes, own_changes, review
 from ropa.sweep.site import Site
 from ropa.sweep.tables import PlanRow, TargetRow
 from ropa.sweep.units import Portion
@@ -42,6 +44,7 @@ class Hand:
         self.site = site
         self._holding = holding
         self._plans: dict[int, PlanRow] = {}
+        self._followed: dict[int, bool] = {}
 
     def act(self, portions: Sequence[Portion], *, is_again: bool = False) -> Told:
         """Steps 3 to 5 for one unit; the main batch is the last portion.
@@ -52,7 +55,8 @@ class Hand:
         main = portions[-1]
         coverage = holds.coverage(self.site, main.row.location)
         connector = self.place_of(main.target)
-        selection = replace(self._selection(main.target), spare=coverage.spare(main.row.location))
+        spare, is_followed = coverage.spare(main.row.location), self._is_followed(main.target)
+        selection = replace(self._selection(main.target), spare=spare, tells_versions=is_followed)
         is_held = coverage.holders(self._target(main.target)) or any(
             coverage.companion_holders(f"{p.row.location}.{p.row.dataset}") for p in portions[:-1]
         )
@@ -141,6 +145,13 @@ class Hand:
         if plan_id not in self._plans:
             self._plans[plan_id] = review.get_plan(self.site, plan_id)
         return self._plans[plan_id]
+
+    def _is_followed(self, row: TargetRow) -> bool:
+        target_id = row.id or 0
+        if target_id not in self._followed:
+            with Session(self.site.engine) as session:
+                self._followed[target_id] = own_changes.is_followed(session, row)
+        return self._followed[target_id]
 
     def place_of(self, row: TargetRow) -> Connector:
         """Return the place that a target is acted on at; with the credentials that plan, where it is only flagged on

@@ -26,8 +26,8 @@ def _of(target: TargetRow) -> tuple[Any, ...]:
     )
 
 
-def note(session: Session, target: TargetRow, versions: Mapping[str, str]) -> None:
-    """Let the other field targets of the plan know how records read after our own change (key text to version)."""
+def is_followed(session: Session, target: TargetRow) -> bool:
+    """Tell whether another field target of the plan may have records of this one."""
     others = select(col(TargetRow.id)).where(
         col(TargetRow.plan_id) == target.plan_id,
         col(TargetRow.location) == target.location,
@@ -36,7 +36,12 @@ def note(session: Session, target: TargetRow, versions: Mapping[str, str]) -> No
         col(TargetRow.id) != target.id,
         col(TargetRow.records) > 0,
     )
-    if not versions or session.scalar(others.limit(1)) is None:
+    return session.scalar(others.limit(1)) is not None
+
+
+def note(session: Session, target: TargetRow, versions: Mapping[str, str]) -> None:
+    """Let the other field targets of the plan know how records read after our own change (key text to version)."""
+    if not versions or not is_followed(session, target):
         return
     texts = list(versions)
     for i in range(0, len(texts), CHUNK):

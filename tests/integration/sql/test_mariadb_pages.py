@@ -1,4 +1,4 @@
-"""Rows of MariaDB as columns, and the DELETE that proves by itself what it takes: the same as row by row, or nothing."""
+"""Rows of MariaDB as columns, and statements that prove by themselves what they take: the same as row by row, or nothing."""
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +14,7 @@ from connectors.sql.mariadb_dates import MariadbDates
 from connectors.sql.mariadb_versions import HashVersions
 from connectors.sql.versions import new_salt
 from ropa.clock import start_of_day
-from ropa.connector import Before
+from ropa.connector import Action, Before, FieldChange, Mask
 
 OLD, NEW = "2020-01-02 10:00:00", "2026-11-01 10:00:00"
 T = dataset("t")
@@ -66,22 +66,23 @@ def test_a_batch_goes_by_one_delete_that_reads_nothing_first(database, request):
     assert left(database) == [4]
 
 
-@pytest.mark.parametrize(
-    ("change", "changed"),
-    [
-        ("UPDATE t SET name = 'other' WHERE id = 3", {"3"}),
-        ("UPDATE t SET email = NULL WHERE id = 3", {"3"}),
-        ("UPDATE t SET note = NULL WHERE id = 3", {"3"}),
-        ("UPDATE t SET amount = amount + 0.01 WHERE id = 8", {"8"}),
-        ("UPDATE t SET name = 'n3 ' WHERE id = 3", {"3"}),
-        ("UPDATE t SET name = 'N3' WHERE id = 3", {"3"}),
-        ("UPDATE t SET name = CONCAT(name, email), email = '' WHERE id = 1", {"1"}),
-        ("UPDATE t SET created = created - INTERVAL 1 SECOND WHERE id = 1", {"1"}),
-        ("UPDATE t SET name = IF(id = 2, 'n3', 'n2') WHERE id IN (2, 3)", {"2", "3"}),
-        (f"UPDATE t SET {SWAPPED} WHERE id IN (2, 3)", {"2", "3"}),
-        ("UPDATE t SET id = IF(id = 2, 20, 2) WHERE id IN (2, 3) ORDER BY id", {"3"}),
-    ],
-)
+CHANGES = [
+    ("UPDATE t SET name = 'other' WHERE id = 3", {"3"}),
+    ("UPDATE t SET email = NULL WHERE id = 3", {"3"}),
+    ("UPDATE t SET note = NULL WHERE id = 3", {"3"}),
+    ("UPDATE t SET amount = amount + 0.01 WHERE id = 8", {"8"}),
+    ("UPDATE t SET name = 'n3 ' WHERE id = 3", {"3"}),
+    ("UPDATE t SET name = 'N3' WHERE id = 3", {"3"}),
+    ("UPDATE t SET name = CONCAT(name, email), email = '' WHERE id = 1", {"1"}),
+    ("UPDATE t SET created = created - INTERVAL 1 SECOND WHERE id = 1", {"1"}),
+    ("UPDATE t SET name = IF(id = 2, 'n3', 'n2') WHERE id IN (2, 3)", {"2", "3"}),
+    (f"UPDATE t SET {SWAPPED} WHERE id IN (2, 3)", {"2", "3"}),
+    ("UPDATE t SET id = IF(id = 2, 20, 2) WHERE id IN (2, 3) ORDER BY id", {"3"}),
+]
+"""What somebody else does after the plan, and whose rows are not as they were."""
+
+
+@pytest.mark.parametrize(("change", "changed"), CHANGES)
 def test_whatever_changes_of_a_row_it_stays_and_the_others_go(database, change, changed):
     with opened(database, T) as crm:
         batch = whole(crm, due("t"))
@@ -91,6 +92,43 @@ def test_whatever_changes_of_a_row_it_stays_and_the_others_go(database, change, 
     assert outcomes == dict.fromkeys("1235678", "purged") | expected
     rows = {str(number) for number in left(database)}
     assert rows == {"4"} | ({"2", "20"} if "SET id" in change else changed)
+
+
+CLEARED = due("t", fields=(FieldChange("name", Mask.CLEAR), FieldChange("amount", Mask.CLEAR)))
+LAST = replace(CLEARED, tells_versions=False)
+
+
+@pytest.mark.parametrize("selection", [CLEARED, LAST], ids=["followed", "last"])
+def test_a_batch_is_cleared_and_told_how_it_reads_where_that_is_asked(database, selection):
+    with opened(database, T) as crm:
+        batch = whole(crm, selection)
+        with statements(crm) as seen:
+            told = crm.act(selection, batch, Action.ANONYMISE)
+        assert {one.word.value for one in told} == {"anonymised"}
+        assert sum("UPDATE `t`" in each for each in seen) == 1
+        assert any("FOR UPDATE" in each for each in seen) is selection.tells_versions
+        assert [one.version is None for one in told] == [not selection.tells_versions] * 7
+        assert crm.remaining(selection, batch) == set()
+        assert found(crm, selection) == []
+    rows = database.execute("SELECT id, name, email, amount FROM t ORDER BY id")
+    assert [row[2] for row in rows] == [f"{number}@x" for number in range(1, 9)]
+    assert [row[0] for row in rows if row[1] is not None or row[3] is not None] == [4]
+
+
+@pytest.mark.parametrize(("change", "changed"), CHANGES)
+def test_whatever_changes_of_a_row_nothing_of_it_is_cleared(database, change, changed):
+    with opened(database, T) as crm:
+        batch = whole(crm, LAST)
+        database.execute(change)
+        before = {row[0]: row for row in database.execute("SELECT * FROM t")}
+        outcomes = words(act(crm, LAST, Action.ANONYMISE, batch=batch))
+    expected = {"2": "changed", "3": "absent"} if "SET id" in change else dict.fromkeys(changed, "changed")
+    assert outcomes == dict.fromkeys("1235678", "anonymised") | expected
+    for row in database.execute("SELECT * FROM t"):
+        if outcomes.get(str(row[0])) == "anonymised":
+            assert row == (row[0], None, *before[row[0]][2:4], None, before[row[0]][5])
+        else:
+            assert row == before[row[0]]
 
 
 def test_a_row_that_was_not_planned_and_lies_between_stays(database):
