@@ -682,8 +682,8 @@ def make(run_state):
     home = Path(tempfile.mkdtemp(dir=_folder()))
     made = []
 
-    def build(config=SIMPLE, tables=None, **more):
-        made.append(World(home / f"world{len(made)}", config, tables, state=run_state, **more))
+    def build(config=SIMPLE, tables=None, *, cls=World, **more):
+        made.append(cls(home / f"world{len(made)}", config, tables, state=run_state, **more))
         return made[-1]
 
     yield build

@@ -28,7 +28,7 @@ from connectors.sql.alteration import Alteration
 from connectors.sql.backend import Backend, KeyTable, Row, UnevenError
 from connectors.sql.catalogue import columns_of
 from connectors.sql.conditions import ask, is_one_of, joined
-from connectors.sql.entries import Entries, Verdict, companions_of, spread
+from connectors.sql.entries import Entries, Verdict, companions_of, in_order, spread
 from connectors.sql.faults import STOPPING, fault_code, location_error
 from connectors.sql.fetched import Fetched, taker
 from connectors.sql.finding import belongs, load
@@ -157,27 +157,27 @@ class Actor:
     def _attempt(self, connection: Connection, entries: Entries) -> dict[int, Verdict]:
         """Judge every record and act on those that may go; return why the others stay."""
         expect_schema(connection, self._layout, self._backend)
-        members: list[tuple[Declared, KeyTable]] = []
+        members, tables = [self._layout.declared(name) for name in entries.by_dataset], list[KeyTable]()
         verdicts: dict[int, Verdict] = {}
         present: dict[int, Row] = {}
-        for number, name in enumerate(entries.by_dataset):
-            declared = self._layout.declared(name)
-            table = self._backend.load_keys(
-                connection, f"batch{number}", declared.key_columns, entries.parsed(name, declared)
-            )
-            members.append((declared, table))
+        for number, declared in enumerate(members):
+            parsed = entries.parsed(declared.name, declared)
+            table = self._backend.load_keys(connection, f"batch{number}", declared.key_columns, parsed)
+            tables.append(table)
             judged, seen = self._judge(connection, declared, table, entries)
             verdicts |= judged
             present |= seen
         if self._is_purge:
-            known = {d.name: entries.by_key(d.name, d) for d, _ in members}
+            known = {d.name: entries.by_key(d.name, d) for d in members}
             references = [
                 pair
-                for declared, table in members
+                for declared, table in zip(members, tables, strict=True)
                 for pair in referring_rows(connection, declared, self._layout, table, known, backend=self._backend)
             ]
             spread(entries, verdicts, references, set(present), REFERRED_TO)
-        for number, (declared, _) in enumerate(members):
+            if len(members) > 1:
+                members = self._in_order(connection, entries, verdicts, references)
+        for number, declared in enumerate(members):
             going = {pos: key for key, pos in entries.by_dataset[declared.name].items() if pos not in verdicts}
             if not going:
                 continue
@@ -190,6 +190,34 @@ class Actor:
                 self._update(connection, table, keys, present)
                 self._note_versions(connection, declared, entries, going)
         return verdicts
+
+    def _in_order(
+        self,
+        connection: Connection,
+        entries: Entries,
+        verdicts: dict[int, Verdict],
+        references: Sequence[tuple[int, int | None]],
+    ) -> list[Declared]:
+        """Return the datasets of a batch such that records go before those that they refer to; where records refer to
+        each other both ways, those that would go later are cut loose first."""
+        named = {pos: name for name, keys in entries.by_dataset.items() for pos in keys.values()}
+        refers: dict[tuple[str, str], set[int]] = {}
+        for pos, other in references:
+            if other is not None and not {pos, other} & verdicts.keys() and named[other] != named[pos]:
+                refers.setdefault((named[other], named[pos]), set()).add(other)
+        names = in_order(entries.by_dataset, refers)
+        for (name, above), places in refers.items():
+            if names.index(name) < names.index(above):
+                continue
+            declared, parent = self._layout.declared(name), self._layout.declared(above)
+            columns = {
+                c for key in declared.table.foreign_keys if key.to_table == parent.table.name for c in key.columns
+            }
+            keys = [key for key, pos in entries.by_dataset[name].items() if pos in places]
+            table, own = load(connection, "loose", declared, keys, self._backend), declared.table.plain()
+            where = is_one_of(columns_of(own, declared.key), table)
+            self._backend.cut_loose(connection, declared.table, own, where, columns)
+        return [self._layout.declared(name) for name in names]
 
     def _judge(
         self, connection: Connection, declared: Declared, table: KeyTable, entries: Entries

@@ -7,7 +7,7 @@ of others. What is meant is decided above, in Python, from what was read, in the
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -220,6 +220,14 @@ class Backend(Protocol):
         """Delete the rows that meet the conditions and return those columns of each, as they were. Within a
         ``transaction``; nothing between the reading and the deleting can change what goes. Raises UnevenError where
         not exactly the rows that were read have gone."""
+
+    def cut_loose(
+        self, connection: Connection, table: Table, own: TableClause, where: ColumnElement[bool], names: Collection[str]
+    ) -> None:
+        """Empty columns of rows that are about to go, by which they refer to rows that go before them or with them;
+        within a ``transaction``. Nothing where the engine checks references at its end, and nothing where it cannot
+        be: the columns take no NULL, a trigger would run or another reference would follow, it is not allowed. Then
+        the engine refuses those rows."""
 
     def pages(self, question: Question, planned: Sequence[str] = ()) -> Pages | None:
         """Return how rows come as columns for a question, from whatever thread has the connection; None where rows

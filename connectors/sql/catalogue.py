@@ -7,7 +7,7 @@ quoted by SQLAlchemy; nothing that was configured is ever put into a statement a
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -117,6 +117,10 @@ class Table:
     def column(self, name: str) -> TableColumn | None:
         """Return the column of that name, None where there is none."""
         return next((c for c in self.columns if c.name == name), None)
+
+    def to_be_emptied(self, names: Collection[str]) -> list[str]:
+        """Return those of some columns that can be NULL in a row that stays findable."""
+        return [c.name for c in self.columns if c.name in names and c.is_nullable and c.name not in self.key]
 
     def is_unique(self, name: str) -> bool:
         """Tell whether the column alone is unique."""

@@ -39,6 +39,8 @@ _SENTENCES = {
 }
 STOPPING = frozenset({"unreachable", "denied", "corrupt"})
 """Codes that concern the whole location, not one batch."""
+REFUSING = frozenset({"denied", "integrity", "trigger"})
+"""Codes of what a database would not have, whatever the moment."""
 
 
 def fault_code(error: BaseException) -> str:

@@ -9,7 +9,7 @@ that writes. Correct before fast: engines with a file of their own (PostgreSQL, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -295,6 +295,11 @@ class GenericBackend:
                 row = tuple([guid(value) if place in guids else value for place, value in enumerate(row)])
             rows.append(row)
         return rows
+
+    def cut_loose(
+        self, connection: Connection, table: Table, own: TableClause, where: ColumnElement[bool], names: Collection[str]
+    ) -> None:
+        """See ``Backend.cut_loose``: nothing, because how to undo a single statement is not known of every database."""
 
     def remove(
         self, connection: Connection, own: TableClause, conditions: Sequence[Any], columns: Sequence[ColumnElement[Any]]

@@ -8,7 +8,7 @@ undone where not exactly those rows went. A session's time zone is UTC, its mode
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -301,10 +301,17 @@ class MariadbBackend:
             return is_one_of(key, self.load_keys(connection, name, key_columns, keys))
 
         if tied:
-            cut_loose(connection, table, own, are("tied", tied))
+            links = {name for columns, _ in links_to_itself(table) for name in columns}
+            self.cut_loose(connection, table, own, are("tied", tied), links)
         for turn in turns:
             gone += connection.execute(delete(own).where(*conditions, are("turn", turn))).rowcount
         return gone
+
+    def cut_loose(
+        self, connection: Connection, table: Table, own: TableClause, where: ColumnElement[bool], names: Collection[str]
+    ) -> None:
+        """See ``Backend.cut_loose``: InnoDB checks references row by row."""
+        cut_loose(connection, table, own, where, names)
 
     def pages(self, question: Question, planned: Sequence[str] = ()) -> Pages | None:
         """See ``Backend.pages``; not of tables that need the care of ``remove``."""

@@ -8,7 +8,7 @@ refuse.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, TableClause, Update, bindparam, null, text, update
@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from connectors.sql.backend import Row
 from connectors.sql.catalogue import Table
-from connectors.sql.faults import fault_code
+from connectors.sql.faults import REFUSING, fault_code
 
 Link = tuple[tuple[str, ...], tuple[str, ...]]
 """The columns that refer, and those that are referred to."""
@@ -68,22 +68,18 @@ def in_turns(table: Table, rows: Sequence[Row]) -> tuple[list[list[Row]], list[R
     return turns, [rows[place] for place in sorted(tied | left)]
 
 
-def cut_loose(connection: Connection, table: Table, own: TableClause, where: ColumnElement[bool]) -> None:
-    """Empty what rows that are about to go refer to their own table by, as far as it can be: what cannot be stays, and
-    the server refuses those rows.
-
-    It cannot where the columns take no NULL, where a trigger would run for the change, where something else refers by
-    those columns, and where it is not allowed.
-    """
-    names = {name for columns, _ in links_to_itself(table) for name in columns}
-    empty = [c.name for c in table.columns if c.name in names and c.is_nullable and c.name not in table.key]
+def cut_loose(
+    connection: Connection, table: Table, own: TableClause, where: ColumnElement[bool], names: Collection[str]
+) -> None:
+    """See ``Backend.cut_loose``."""
+    empty = table.to_be_emptied(names)
     if not empty or connection.execute(_FOLLOWERS, {"schema": own.schema, "name": own.name, "columns": empty}).scalar():
         return
     statement: Update = update(own).where(where).values({own.c[name]: null() for name in empty})
     try:
         connection.execute(statement.values(_as_they_are(table, own)))
     except DBAPIError as error:
-        if fault_code(error) not in {"denied", "integrity", "trigger"}:  # only that statement was refused
+        if fault_code(error) not in REFUSING:  # only that statement was refused
             raise
 
 

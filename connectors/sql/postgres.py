@@ -9,7 +9,7 @@ table until VACUUM, and in the write-ahead log after that.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from connectors.sql.postgres_catalogue import read_catalogue, schema_version
 from connectors.sql.postgres_dates import dates_of
 from connectors.sql.postgres_health import has_delete_of, identity_of, lag_of, notes_of, rights_of
 from connectors.sql.postgres_keys import key_table
+from connectors.sql.postgres_loosening import cut_loose
 from connectors.sql.postgres_pages import pages_of
 from connectors.sql.postgres_session import (
     LOCK_SECONDS,
@@ -199,6 +200,12 @@ class PostgresBackend:
     ) -> list[Row]:
         """See ``Backend.remove``: RETURNING gives each row as it was when it was deleted."""
         return self._fetcher.rows(connection, delete(own).where(*conditions).returning(*columns))
+
+    def cut_loose(
+        self, connection: Connection, table: Table, own: TableClause, where: ColumnElement[bool], names: Collection[str]
+    ) -> None:
+        """See ``Backend.cut_loose``: references that are not deferrable are checked at the end of a statement."""
+        cut_loose(connection, table, own, where, names)
 
     def pages(self, question: Question, planned: Sequence[str] = ()) -> Pages | None:  # noqa: ARG002 - the seam's
         """See ``Backend.pages``."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -216,6 +216,11 @@ class SqliteBackend:
         if connection.execute(delete(own).where(*conditions)).rowcount != len(rows):
             raise UnevenError
         return rows
+
+    def cut_loose(
+        self, connection: Connection, table: Table, own: TableClause, where: ColumnElement[bool], names: Collection[str]
+    ) -> None:
+        """See ``Backend.cut_loose``: nothing, because references are checked at the end of the transaction."""
 
     def pages(self, question: object, planned: Sequence[str] = ()) -> None:
         """See ``Backend.pages``: rows come one by one."""

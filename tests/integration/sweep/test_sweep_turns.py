@@ -1,37 +1,12 @@
 """Records that refer to each other across targets go in turns (``ropa.sweep.turns``): two rules for one table that refers
 to itself, tables that refer to each other."""
 
-import os
-import random
-
 import pytest
-from sweep_kit import CAPS, FRESH, OLD, PROSPECTS
+from turns_kit import COLUMNS, HEAD, SEEDS, TABLES, configured, dataset, links, row, scene, what_goes
 
 from ropa.errors import RefusedError
 
-SEEDS = 1000 if "ROPA_CAMPAIGN" in os.environ else 20
-COLUMNS = ("to_staff", "to_teams", "to_notes")
-TABLES = ("staff", "teams", "notes")
-HEAD = CAPS + '[location.crm]\nconnector = "memory"\nbatch_size = 2\n'
 BOTH_WAYS = [("staff", "to_teams", "teams"), ("teams", "to_staff", "staff")]
-
-
-def dataset(name, *, rides_with=None, kinds=()):
-    """Return the text of a dataset, with a rule of six months, or one for each of some kinds of rows."""
-    said = f'\n[location.crm.dataset.{name}]\nsource = "{name}"\nkey = ["id"]\nanchor.sent = "sent"\n'
-    said += 'data.correspondence = ["text"]\n'
-    if rides_with:
-        said += f'parent = {{ dataset = "crm.{rides_with}", via = ["to_{rides_with}"], with_parent = true }}\n'
-        return said
-    rule = PROSPECTS.replace("crm.contacts", f"crm.{name}").replace("created", "sent")
-    for kind in kinds or ("",):
-        said += rule.replace("rule.prospects", f"rule.{name}{kind}")
-        said += f'where = {{ kind = "{kind}" }}\n' if kind else ""
-    return said
-
-
-def row(key, sent=OLD, kind="x", **references):
-    return {"id": key, "sent": sent, "text": f"tekst {key}", "kind": kind} | dict.fromkeys(COLUMNS) | references
 
 
 def build(make, kind, config, rows, links):
@@ -198,70 +173,11 @@ def test_turns_are_part_of_what_was_approved(make):
 # --- any graph -------------------------------------------------------------------------------------------------------
 
 
-def scene(seed, *, rides):
-    """Return random rows of three tables that refer to each other in any way but in a circle within one target, whose
-    members could only go in one batch."""
-    draw = random.Random(seed)
-    rows = {name: [row(key, kind=draw.choice("xy")) for key in range(1, draw.randint(2, 9))] for name in TABLES}
-    if rides:
-        for item in rows["notes"]:
-            item["to_staff"] = draw.choice([None, *(one["id"] for one in rows["staff"])])
-
-    def place(name, item):
-        """Where a row stands in its target: only what stands before it is referred to within."""
-        if rides and name in {"staff", "notes"}:
-            main = item["id"] if name == "staff" else item["to_staff"]
-            return "family", (main or 99, name == "staff", item["id"])
-        return name, (item["id"],)
-
-    for name, items in rows.items():
-        for item in items:
-            item["sent"] = FRESH if draw.random() < 0.05 else OLD
-            for column in COLUMNS:
-                there = column.removeprefix("to_")
-                target, mine = place(name, item)
-                choice = [
-                    one["id"] for one in rows[there] if place(there, one)[0] != target or place(there, one)[1] < mine
-                ]
-                if draw.random() < 0.35 and choice and not (rides and (name, there) == ("notes", "staff")):
-                    item[column] = draw.choice(choice)
-    return rows
-
-
-def what_goes(rows, *, rides):
-    """Return the (table, id) that can go: every record of which each that refers to it goes before it, or with it.
-    Found by trying, record by record."""
-    nodes = {(name, item["id"]): item for name, items in rows.items() for item in items}
-    referring = {node: set() for node in nodes}
-    for node, item in nodes.items():
-        for column in COLUMNS:
-            if item[column] is not None:
-                referring[column.removeprefix("to_"), item[column]].add(node)
-    family = {node: node for node in nodes}
-    if rides:
-        family |= {("notes", item["id"]): ("staff", item["to_staff"]) for item in rows["notes"] if item["to_staff"]}
-    going = {node for node, item in nodes.items() if not (rides and node[0] == "notes") and item["sent"] == OLD}
-    members = {main: {node for node in nodes if family[node] == main} for main in going}
-    gone = set()
-    while ready := [
-        main
-        for main in members
-        if main not in gone
-        and all(other in gone for node in members[main] for other in referring[node] - members[main])
-    ]:
-        for main in ready:
-            gone |= members[main]
-    return gone
-
-
 @pytest.mark.parametrize("rides", [False, True], ids=["rules", "riders"])
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_whatever_refers_to_whatever_all_that_can_go_goes_in_one_run_and_nothing_else(make, seed, rides):
     rows = scene(seed, rides=rides)
-    links = [(name, column, column.removeprefix("to_")) for name in TABLES for column in COLUMNS]
-    config = HEAD + dataset("staff", kinds=() if rides else ("x", "y")) + dataset("teams")
-    config += dataset("notes", rides_with="staff" if rides else None)
-    world = build(make, "sqlite", config, rows, links)
+    world = build(make, "sqlite", configured(rides=rides), rows, links())
     expected = what_goes(rows, rides=rides)
     plan = world.plan()
     world.approve(plan)
