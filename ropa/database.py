@@ -30,7 +30,7 @@ NAMING = {
 """Names of constraints, so that migrations can name them on every engine."""
 
 
-NEWEST = "0009"
+NEWEST = "0010"
 """The schema that this version works with: the newest revision in ``ropa/migrations/versions``."""
 
 
