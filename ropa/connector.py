@@ -262,10 +262,13 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A record belongs to (refers to) another record of the same location that is in a declared dataset."""
+    """A record refers to another record of the same location that is in a declared dataset."""
 
     dataset: str
     key: Key
+    is_parent: bool = True
+    """Whether it belongs to that record, and goes along with it where that is configured (``Parent.via``); a record may
+    refer to others of its parent's dataset as well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,8 +168,9 @@ class TableItem:
         return self._view.moments(self._spec, anchor, self.row)
 
     def is_child_of(self, dataset: str, keys: frozenset[Key]) -> bool:
-        """Tell whether the row refers to one of these records."""
-        return any(r.dataset == dataset and r.key in keys for r in self._view.refers_to(self._spec.name, self.row))
+        """Tell whether the row belongs to one of these records."""
+        references = self._view.refers_to(self._spec.name, self.row)
+        return any(r.is_parent and r.dataset == dataset and r.key in keys for r in references)
 
 
 class View:
@@ -215,11 +216,17 @@ class View:
 
     def refers_to(self, table: str, row: Row) -> tuple[Reference, ...]:
         """Return the declared records that a row refers to."""
-        found: dict[Reference, None] = {}
-        for parent, parent_row in self._parents(table, row):
-            if parent in self._datasets:
-                found[Reference(parent, TableItem(self, self._datasets[parent], parent_row).key)] = None
-        return tuple(found)
+        spec = self._datasets.get(table)
+        declared = None if spec is None else spec.parent
+        found: dict[tuple[str, Key], bool] = {}
+        for edge in self._tables.edges:
+            if edge.child != table or edge.parent not in self._datasets:
+                continue
+            is_parent = declared is not None and edge.parent == declared.dataset and edge.columns == declared.via
+            for other in self._matching(edge.parent, edge.to_columns, row, edge.columns):
+                name = edge.parent, TableItem(self, self._datasets[edge.parent], other).key
+                found[name] = found.get(name, False) or is_parent
+        return tuple(Reference(dataset, key, is_parent) for (dataset, key), is_parent in found.items())
 
     def referring(self, table: str, row: Row) -> list[tuple[str, Row]]:
         """Return the rows that refer to a row and are not removed, each once."""

@@ -315,7 +315,7 @@ def belongs(
     keys = load(connection, "parents", parent, parents[1], backend)
     child, above = question.declared.table.aliased("child"), parent.table.aliased("above")
     conditions = []
-    for link in layout.links_between(question.declared, parent):
+    for link in layout.links_to_parent(question.declared, parent):
         children = (
             select(*columns_of(child, question.declared.key))
             .select_from(keys.source)

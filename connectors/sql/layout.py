@@ -96,6 +96,14 @@ class Layout:
                 found.setdefault(link.child, []).append(link)
         return dict(sorted(found.items()))
 
+    def links_to_parent(self, child: Declared, parent: Declared) -> list[Link]:
+        """Return how one dataset's rows belong to another's: as it is configured, else by every reference."""
+        declared, links = child.spec.parent, self.links_between(child, parent)
+        if declared is None:
+            return links
+        via = set(declared.via) if declared.dataset == parent.name else None
+        return [link for link in links if set(link.child_columns) == via]
+
     def links_between(self, child: Declared, parent: Declared) -> list[Link]:
         """Return how one dataset's rows refer to another's."""
         return [link for link in self.links_from(child.table.name) if link.parent == parent.table.name]
@@ -118,6 +126,12 @@ def lay_out(spec: LocationSpec, catalogue: Catalogue) -> Layout:
         target = datasets.get(parent.dataset) if parent else None
         if parent is None or target is None or len(parent.via) != len(target.key):
             continue
+        if any(
+            (link.child, link.parent) == (child.table.name, target.table.name)
+            and set(link.child_columns) == set(parent.via)
+            for link in links
+        ):
+            continue  # a foreign key says to which columns these refer
         if all(child.table.column(name) for name in parent.via) and all(
             target.table.column(name) for name in target.key
         ):

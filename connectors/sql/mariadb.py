@@ -46,7 +46,7 @@ from connectors.sql.mariadb_health import replica_lag, tell_health
 from connectors.sql.mariadb_keys import load_keys
 from connectors.sql.mariadb_pages import pages_of
 from connectors.sql.mariadb_text import as_text
-from connectors.sql.mariadb_turns import cut_loose, in_turns, links_to_itself, names_needed
+from connectors.sql.mariadb_turns import cut_loose, in_turns, key_of, links_to_itself, names_needed
 from connectors.sql.mariadb_versions import HashVersions
 from connectors.sql.versions import new_salt
 from ropa.connector import Health, LocationSpec
@@ -286,15 +286,15 @@ class MariadbBackend:
         """Delete rows that refer to each other, those first to which none refers: a row that goes before one that
         refers to it is refused, or takes that one with it. None, and nothing done, where there are none."""
         table = self._selves.get((own.schema, own.name))
-        if table is None or not table.key:
+        if table is None or not key_of(table):
             return None
         names = names_needed(table)
         rows = self.fetch(connection, select(*(own.c[name] for name in names)).where(*conditions))
         turns, tied = in_turns(table, rows)
         if len(turns) < 2 and not tied:
             return None
-        key, gone = columns_of(own, table.key), 0
-        key_columns = [column for name in table.key if (column := table.column(name)) is not None]
+        key, gone = columns_of(own, key_of(table)), 0
+        key_columns = [column for name in key_of(table) if (column := table.column(name)) is not None]
 
         def are(name: str, rows: Sequence[Row]) -> ColumnElement[bool]:
             keys = [(pos, row[: len(key)]) for pos, row in enumerate(rows)]

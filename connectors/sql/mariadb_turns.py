@@ -27,10 +27,19 @@ def links_to_itself(table: Table) -> list[Link]:
     return [(key.columns, key.to_columns) for key in table.foreign_keys if key.to_table == table.name]
 
 
+def key_of(table: Table) -> tuple[str, ...]:
+    """Return the primary key, else columns that are unique together and never NULL; nothing where there are none."""
+    if table.key:
+        return table.key
+    never_null = {column.name for column in table.columns if not column.is_nullable}
+    others = sorted(tuple(sorted(unique)) for unique in table.uniques if unique <= never_null)
+    return min(others, key=len, default=())
+
+
 def names_needed(table: Table) -> list[str]:
-    """Return the columns that ``in_turns`` reads: the key first."""
+    """Return the columns that ``in_turns`` reads: those of ``key_of`` first."""
     linked = [name for link in links_to_itself(table) for names in link for name in names]
-    return list(dict.fromkeys([*table.key, *linked]))
+    return list(dict.fromkeys([*key_of(table), *linked]))
 
 
 def in_turns(table: Table, rows: Sequence[Row]) -> tuple[list[list[Row]], list[Row]]:

@@ -54,15 +54,17 @@ class References:
         self._declared = declared
         self._backend = backend
         names = [column.name for column in declared.table.columns]
-        self._direct: list[tuple[str, tuple[int, ...]]] = []
-        self._joined: list[tuple[Declared, Link]] = []
+        self._direct: list[tuple[str, tuple[int, ...], bool]] = []
+        self._joined: list[tuple[Declared, Link, bool]] = []
         for link in layout.links_from(declared.table.name):
             for target in layout.of_table(link.parent):
+                is_parent = link in layout.links_to_parent(declared, target)
                 if _is_told_by_key(declared, target, link):
                     places = dict(zip(link.parent_columns, link.child_columns, strict=True))
-                    self._direct.append((target.name, tuple(names.index(places[column]) for column in target.key)))
+                    columns = tuple(names.index(places[column]) for column in target.key)
+                    self._direct.append((target.name, columns, is_parent))
                 elif target.key:
-                    self._joined.append((target, link))
+                    self._joined.append((target, link, is_parent))
 
     def of_rows(
         self, connection: Connection, keys: KeyTable | None, rows: Mapping[int, Row]
@@ -71,22 +73,24 @@ class References:
 
         ``keys``: the keys of those positions; needed where ``needs_keys``.
         """
-        found: dict[int, dict[Reference, None]] = {}
-        known: dict[tuple[str, Row], Reference] = {}
-        for name, places in self._direct:
+        found: dict[int, dict[tuple[str, Key], bool]] = {}
+        known: dict[tuple[str, Row], tuple[str, Key]] = {}
+        for name, places, is_parent in self._direct:
             for pos, row in rows.items():
                 values = tuple([row[place] for place in places])
                 if None in values:
                     continue
-                reference = known.get((name, values))
-                if reference is None:
-                    reference = known[name, values] = Reference(name, spell_key(values))
-                found.setdefault(pos, {})[reference] = None
-        for target, link in self._joined if keys is not None else []:
+                named = known.get((name, values))
+                if named is None:
+                    named = known[name, values] = name, spell_key(values)
+                own = found.setdefault(pos, {})
+                own[named] = is_parent or own.get(named, False)
+        for target, link, is_parent in self._joined if keys is not None else []:
             for pos, *parts in self._look_up(connection, keys, target, link):
                 if pos in rows and None not in parts:
-                    found.setdefault(pos, {})[Reference(target.name, spell_key(tuple(parts)))] = None
-        return {pos: sorted(refs, key=lambda ref: (ref.dataset, ref.key)) for pos, refs in found.items()}
+                    named, own = (target.name, spell_key(tuple(parts))), found.setdefault(pos, {})
+                    own[named] = is_parent or own.get(named, False)
+        return {pos: [Reference(*named, own[named]) for named in sorted(own)] for pos, own in found.items()}
 
     @property
     def is_any(self) -> bool:

@@ -50,7 +50,7 @@ _LEFT_BEHIND = text("""
         SELECT 1 FROM planned_reference r
         JOIN plan_target pt ON pt.id = ct.rides_with AND pt.dataset = r.parent_dataset
         JOIN planned_key p ON p.target_id = pt.id AND p.key = r.parent_key
-        WHERE r.target_id = c.target_id AND r.seq = c.seq
+        WHERE r.target_id = c.target_id AND r.seq = c.seq AND r.is_parent
           AND NOT EXISTS (SELECT 1 FROM planned_stay s WHERE s.target_id = p.target_id AND s.seq = p.seq))
 """)
 """A child that goes with its parent, when the parent stays; each child in the plan refers to one."""
@@ -90,10 +90,10 @@ _CARRY = text(f"""
         JOIN plan_target pt ON pt.id = m.target_id
         JOIN plan_target ct ON ct.rides_with = m.target_id
         JOIN planned_reference r ON r.plan_id = :plan AND r.location = :location AND r.parent_dataset = pt.dataset
-          AND r.parent_key = k.key AND r.target_id = ct.id
+          AND r.parent_key = k.key AND r.target_id = ct.id AND r.is_parent
     )
-    INSERT INTO planned_reference (target_id, seq, parent_dataset, parent_key, plan_id, location)
-    SELECT DISTINCT :target, c.main, :dataset, above.key, :plan, :carried
+    INSERT INTO planned_reference (target_id, seq, parent_dataset, parent_key, plan_id, location, is_parent)
+    SELECT DISTINCT :target, c.main, :dataset, above.key, :plan, :carried, false
     FROM member c
     JOIN planned_reference r ON r.target_id = c.target_id AND r.seq = c.seq
     JOIN plan_target t ON t.id IN (SELECT target_id FROM member) AND t.dataset = r.parent_dataset
@@ -109,10 +109,11 @@ _FORGET_CARRIED = text("DELETE FROM planned_reference WHERE target_id = :target 
 
 
 _REFERRING = text("""
-    SELECT DISTINCT r.target_id, r.parent_dataset FROM planned_reference r JOIN plan_target t ON t.id = r.target_id
+    SELECT DISTINCT r.target_id, r.parent_dataset, r.is_parent
+    FROM planned_reference r JOIN plan_target t ON t.id = r.target_id
     WHERE t.plan_id = :plan AND t.location = :location
 """)
-"""Which target's records refer to which dataset."""
+"""Which target's records refer to which dataset, and whether as to what they belong to."""
 
 
 def settle(session: Session, plan_id: int, location: str) -> None:
@@ -120,7 +121,8 @@ def settle(session: Session, plan_id: int, location: str) -> None:
     order that works. No record refers to one of another location."""
     here = {"plan": plan_id, "location": location}
     _block(session, here)
-    referring = {(row[0], row[1]) for row in session.execute(_REFERRING, here)}
+    found = session.execute(_REFERRING, here).all()
+    referring, loosely = {(row[0], row[1]) for row in found}, {(row[0], row[1]) for row in found if not row[2]}
     if not referring:
         return
     late = turns.arrange(session, here, referring)
@@ -131,7 +133,7 @@ def settle(session: Session, plan_id: int, location: str) -> None:
     ).all()
     for row in rows:
         if row.rides_with is None:
-            _order(session, _family(row, rows), referring, is_late=row.id in late)
+            _order(session, _family(row, rows), referring, loosely, is_late=row.id in late)
     session.commit()
 
 
@@ -150,17 +152,25 @@ def _family(main: TargetRow, rows: Sequence[TargetRow]) -> list[TargetRow]:
     return found
 
 
-def _order(session: Session, family: list[TargetRow], referring: set[tuple[int, str]], *, is_late: bool) -> None:
+def _order(
+    session: Session,
+    family: list[TargetRow],
+    referring: set[tuple[int, str]],
+    loosely: set[tuple[int, str]],
+    *,
+    is_late: bool,
+) -> None:
     """Number the records of a target anew where the order in which they were listed is not one in which they can go.
 
-    ``is_late``: some may go in a later turn.
+    ``referring``: targets, each with a dataset that its records refer to; ``loosely``: those of them of which some do
+    not belong to what they refer to; ``is_late``: some may go in a later turn.
     """
     main = family[0]
     target_id = main.id or 0
     is_own = (target_id, main.dataset) in referring
     rides = {(row.id, parent.dataset) for row in family for parent in family if row.rides_with == parent.id}
     within = {(row.id, other.dataset) for row in family for other in family} & referring
-    carries = bool(within - rides - {(target_id, main.dataset)})
+    carries = bool(within - (rides - loosely) - {(target_id, main.dataset)})
     if not (is_own or carries or is_late):
         return
     blocks.write_all_keys(session, target_id)

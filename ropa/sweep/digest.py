@@ -107,7 +107,7 @@ def _add_references(state: hashlib._Hash, session: Session, row: TargetRow) -> N
     """With which record each child goes decides what happens to it."""
     query = (
         select(col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key))
-        .where(col(PlannedReference.target_id) == row.id)
+        .where(col(PlannedReference.target_id) == row.id, col(PlannedReference.is_parent))
         .order_by(col(PlannedReference.seq))
         .execution_options(yield_per=5000)
     )

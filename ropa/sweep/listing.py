@@ -120,6 +120,7 @@ class Listing:
             seq = self.written + pos
             for reference in note.refers_to:
                 parent = key_text(reference.key)
+                known = references.get((seq, reference.dataset, parent), {})
                 references[seq, reference.dataset, parent] = {
                     "target_id": self._id,
                     "seq": seq,
@@ -127,6 +128,7 @@ class Listing:
                     "parent_key": parent,
                     "plan_id": self.plan.id,
                     "location": self.row.location,
+                    "is_parent": reference.is_parent or known.get("is_parent", False),
                 }
             for place in note.referred_by:
                 told = {"source": place.source, "is_declared": place.is_declared, "count": place.count}

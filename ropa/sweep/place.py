@@ -367,7 +367,7 @@ class _Family:
             note, found = batch.notes[pos], []
             for reference in note.refers_to:
                 text = key_text(reference.key)
-                if reference.dataset == self._dataset and text in self._order:
+                if reference.is_parent and reference.dataset == self._dataset and text in self._order:
                     found.append(self._order[text])
             self.parents |= {seq: text for seq, _, text in found}
             if found:

@@ -199,6 +199,8 @@ class PlannedReference(Row, table=True):
     parent_key: str = Field(primary_key=True)
     plan_id: int
     location: str
+    is_parent: bool = True
+    """``Reference.is_parent``: of a child that goes along, with which record it does."""
 
 
 class PlannedReferring(Row, table=True):

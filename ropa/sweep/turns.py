@@ -43,9 +43,9 @@ _PUT_OFF_RIDERS = text(f"""
         SELECT 1 FROM planned_reference r
         JOIN planned_key p ON p.target_id = :parent AND p.key = r.parent_key
         WHERE r.target_id = planned_key.target_id AND r.seq = planned_key.seq AND r.parent_dataset = :dataset
-          AND p.turn < :turn AND NOT EXISTS ({_STAYS.format("p")}))
+          AND r.is_parent AND p.turn < :turn AND NOT EXISTS ({_STAYS.format("p")}))
 """)  # noqa: S608 - all parts stand above
-"""What rides goes with the first of its parents: it is late when all of them are."""
+"""What rides goes with its parent: it is late when that is."""
 
 _IN_TURN = text("""
     SELECT count(*) FROM planned_key k JOIN plan_target t ON t.id = k.target_id

@@ -144,7 +144,11 @@ def _references(session: Session, rider: TargetRow, seqs: Sequence[int]) -> dict
     for i in range(0, len(seqs), CHUNK):
         query = select(
             col(PlannedReference.seq), col(PlannedReference.parent_dataset), col(PlannedReference.parent_key)
-        ).where(col(PlannedReference.target_id) == rider.id, col(PlannedReference.seq).in_(seqs[i : i + CHUNK]))
+        ).where(
+            col(PlannedReference.target_id) == rider.id,
+            col(PlannedReference.seq).in_(seqs[i : i + CHUNK]),
+            col(PlannedReference.is_parent),
+        )
         for seq, dataset, key in session.execute(query):
             found.setdefault(seq, []).append(Reference(dataset, tuple(json.loads(key))))
     return {pos: Note(refers_to=tuple(found[seq])) for pos, seq in enumerate(seqs) if seq in found}
@@ -165,6 +169,7 @@ def _companions(
                 col(PlannedReference.location) == rider.location,
                 col(PlannedReference.parent_dataset) == parent.dataset,
                 col(PlannedReference.parent_key).in_(texts[i : i + CHUNK]),
+                col(PlannedReference.is_parent),
             )
             children |= set(session.scalars(query))
         children = _without_taken(session, rider, children)  # of two parents it goes with the first

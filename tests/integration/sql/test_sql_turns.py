@@ -136,3 +136,33 @@ OBSTACLES = {
     ("referred-to", "postgresql"): REFERRED_TO,
     ("referred-to", "mariadb"): REFERRED_TO,
 }
+
+
+def test_one_that_is_refused_alone_does_not_change_what_is_told_of_the_rest(make, database):
+    """A note goes with the second member of staff and refers to a note of the first, who cannot go."""
+    rows = {
+        "staff": [row(1, to_teams=1), row(2)],
+        "teams": [row(1, to_staff=1)],
+        "notes": [row(10, to_staff=2, to_teams=1)],
+    }
+    fill(database, rows, 1, actions=("NO ACTION",))
+    database.execute("ALTER TABLE staff ADD CHECK (id <> 1 OR to_teams IS NOT NULL)")
+    config = HEAD + dataset("staff") + dataset("teams", rides_with="staff") + dataset("notes", rides_with="staff")
+    config = config.replace('connector = "memory"', f'connector = "sql"\nurl = "{database.url}"')
+    world = make(config, {name: [] for name in TABLES}, kind="server", cls=ServerWorld, server=database)
+    assert world.purge().document["outcomes"] == {"failed": 2, "purged": 2}
+    assert {name: world.ids(name) for name in TABLES} == {"staff": [1], "teams": [1], "notes": []}
+
+
+@pytest.mark.parametrize("boss", [1, 2], ids=["itself", "a circle"])
+def test_a_table_without_a_primary_key_goes_by_what_is_unique(make, mariadb, boss):
+    with mariadb.create() as database:
+        database.execute(
+            "CREATE TABLE staff (id INT NOT NULL UNIQUE, sent DATE, text VARCHAR(20), kind VARCHAR(20), to_staff INT,"
+            " to_teams INT, to_notes INT, FOREIGN KEY (to_staff) REFERENCES staff (id))"
+        )
+        database.execute("INSERT INTO staff (id, sent) VALUES (1, '2020-01-02'), (2, '2020-01-02')")
+        database.execute("UPDATE staff SET to_staff = IF(id = 1, %s, 1)", (boss,))
+        config = (HEAD + dataset("staff")).replace('connector = "memory"', f'connector = "sql"\nurl = "{database.url}"')
+        world = make(config, {"staff": []}, kind="server", cls=ServerWorld, server=database)
+        assert world.purge().document["outcomes"] == {"purged": 2}

@@ -393,6 +393,46 @@ def test_a_child_with_two_parents_that_both_go_is_one_record_with_one_outcome(ma
     assert (world.ids("customers"), world.ids("orders")) == ([], [])
 
 
+@pytest.mark.parametrize("owner", [2, None])
+def test_a_child_goes_along_with_its_parent_and_with_no_other_record_that_it_refers_to(bed, owner):
+    """An order of one customer that is billed to another: it is the owner's, who is not due; or nobody's."""
+    config = HEAD + dataset("customers") + dataset("orders", "customers", rides=True, has_rule=False)
+    tables = {
+        "customers": [item(1), item(2, None, NEW), item(3)],
+        "orders": [item(10, owner) | {"other_id": 1}, item(11, 3) | {"other_id": 3}],
+    }
+    relations = [("orders", "parent_id", "customers"), ("orders", "other_id", "customers")]
+    world = bed(config, tables, relations)
+    plan = world.plan()
+    assert world.disposition(plan)["crm.customers", "1"] == ("blocked", "referred-to-by:orders")
+    assert world.planned(plan) == [("crm.customers", "3"), ("crm.orders", "11")]
+    world.approve(plan)
+    assert world.apply(plan).document["outcomes"] == {"purged": 2}
+    assert (world.ids("customers"), world.ids("orders")) == ([1, 2], [10])
+
+
+def test_a_child_goes_before_another_record_of_its_parents_dataset_that_it_refers_to(bed):
+    """Both customers are due; the one that is billed goes after the order, which goes with the other one."""
+    config = HEAD + dataset("customers") + dataset("orders", "customers", rides=True, has_rule=False)
+    tables = {"customers": [item(key) for key in range(1, 6)], "orders": [item(10, 5) | {"other_id": 1}]}
+    relations = [("orders", "parent_id", "customers"), ("orders", "other_id", "customers")]
+    world = bed(config, tables, relations)
+    assert world.purge().document["outcomes"] == {"purged": 6}
+
+
+@pytest.mark.parametrize("parents", [(1, 1), (1, 2)])
+def test_children_that_refer_to_each_other_with_cascade_go_with_their_parents(make, parents):
+    """What the cascade of one takes is not counted as deleted by the statement that takes both."""
+    config = HEAD + dataset("customers") + dataset("orders", "customers", rides=True, has_rule=False)
+    tables = {
+        "customers": [item(1), item(2)],
+        "orders": [item(10, parents[0]) | {"after_id": None}, item(11, parents[1]) | {"after_id": 10}],
+    }
+    relations = [("orders", "parent_id", "customers"), ("orders", "after_id", "orders", "CASCADE")]
+    world = make(config, tables, kind="sqlite", relations=relations)
+    assert world.purge().document["outcomes"] == {"purged": 4}
+
+
 def test_many_parents_are_asked_for_their_children_in_pieces(make, kind, monkeypatch):
     monkeypatch.setattr(planning, "CHUNK", 2)
     config = HEAD + dataset("customers") + dataset("orders", "customers", rides=True, has_rule=False)
