@@ -155,7 +155,7 @@ class Sorter:
 
 
 def _spell_note(note: Note) -> str:
-    refers = [(reference.dataset, reference.key) for reference in note.refers_to]
+    refers = [(reference.dataset, reference.key, reference.is_parent) for reference in note.refers_to]
     referring = [(place.source, place.is_declared, place.count) for place in note.referred_by]
     return json.dumps([note.is_spared, refers, referring, note.obstacle])
 
@@ -164,7 +164,7 @@ def _read_note(text: str) -> Note:
     is_spared, refers, referring, obstacle = json.loads(text)
     return Note(
         is_spared,
-        tuple(Reference(dataset, tuple(key)) for dataset, key in refers),
+        tuple(Reference(dataset, tuple(key), is_parent) for dataset, key, is_parent in refers),
         tuple(Referring(source, is_declared, count) for source, is_declared, count in referring),
         obstacle,
     )

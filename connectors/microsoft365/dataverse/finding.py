@@ -85,7 +85,8 @@ class Finding:
         if selection.parents is not None:
             dataset, parents = selection.parents
             names = [key for (key, *_) in parents if spell_guid(key) is not None]
-            for lookup in self._layout.lookups_to(declared, dataset) if names else ():
+            lookups = [name for name in self._layout.lookups_to(declared, dataset) if declared.is_parent(name, dataset)]
+            for lookup in lookups if names else ():
                 yield list(reader.where(head.path, lookup, columns, names))
             return
         needs = f"read access to {head.name}"

@@ -79,16 +79,17 @@ class RowItem:
 
     def references(self) -> tuple[Reference, ...]:
         """Return the declared records that it refers to."""
-        found: dict[Reference, None] = {}
+        found: dict[tuple[str, Key], bool] = {}
         for column, dataset in self.declared.lookups:
             key = spell_guid(self.row.get(column))
             if key is not None and self._is_to(column, dataset):
-                found[Reference(dataset, (key,))] = None
-        return tuple(sorted(found, key=lambda reference: (reference.dataset, reference.key)))
+                name = dataset, (key,)
+                found[name] = found.get(name, False) or self.declared.is_parent(column, dataset)
+        return tuple(Reference(*name, found[name]) for name in sorted(found))
 
     def is_child_of(self, dataset: str, keys: frozenset[Key]) -> bool:
-        """Tell whether the record refers to one of these."""
-        return any(reference.dataset == dataset and reference.key in keys for reference in self.references())
+        """Tell whether the record belongs to one of these."""
+        return any(one.is_parent and one.dataset == dataset and one.key in keys for one in self.references())
 
     def _is_to(self, column: str, dataset: str) -> bool:
         """Tell whether a lookup that may refer to several tables refers to this dataset's, if the answer says so."""

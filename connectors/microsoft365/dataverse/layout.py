@@ -60,6 +60,14 @@ class Declared:
     targets: Mapping[str, str] = field(default_factory=dict)
     """Of those datasets, the table."""
 
+    def is_parent(self, column: str, dataset: str) -> bool:
+        """Whether a lookup says what a record belongs to: as it is configured, else each does."""
+        parent = self.spec.parent
+        if parent is None:
+            return True
+        via = self.entity.column(parent.via[0]) if len(parent.via) == 1 else None
+        return parent.dataset == dataset and via is not None and via.name == column
+
     @property
     def key(self) -> str:
         """The primary id."""

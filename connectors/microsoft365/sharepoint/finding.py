@@ -182,18 +182,20 @@ class References:
 
     def __init__(self, relations: Relations, table: Table, place: Place, selection: Selection) -> None:
         is_asked = place.source.is_list and not selection.fields and not selection.undated and selection.check_anchors
+        self._parent = table.spec.parent
         self._up: list[tuple[Edge, str]] = relations.from_place(table, place) if is_asked else []
         self._down: Mapping[str, tuple[Referring, ...]] = relations.counted(place) if is_asked else {}
         self.columns = frozenset(edge.column for edge, _ in self._up)
 
     def refers_to(self, entry: Entry) -> tuple[Reference, ...]:
         """Return the declared records that one names."""
-        found = {
-            Reference(dataset, key_of(number)): None
-            for edge, dataset in self._up
-            for number in sorted(numbers_in(entry.fields, edge.column))
-        }
-        return tuple(found)
+        found: dict[tuple[str, Key], bool] = {}
+        for edge, dataset in self._up:
+            is_parent = self._parent is None or (self._parent.dataset, self._parent.via) == (dataset, (edge.column,))
+            for number in sorted(numbers_in(entry.fields, edge.column)):
+                name = dataset, key_of(number)
+                found[name] = found.get(name, False) or is_parent
+        return tuple(Reference(*name, is_parent) for name, is_parent in found.items())
 
     def referred_by(self, entry: Entry) -> tuple[Referring, ...]:
         """Return how many items name one."""
