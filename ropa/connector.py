@@ -123,6 +123,12 @@ class DatasetSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Everything else, belonging to the connector."""
 
+    def belongs_by(self, columns: Iterable[str], dataset: str) -> bool:
+        """Whether what refers to a dataset by these columns belongs to it (``Reference.is_parent``): as ``parent`` has
+        it; without one every reference is as good as another."""
+        parent = self.parent
+        return parent is None or (parent.dataset == dataset and frozenset(parent.via) == frozenset(columns))
+
 
 @dataclass(frozen=True, slots=True)
 class LocationSpec:
@@ -269,6 +275,16 @@ class Reference:
     is_parent: bool = True
     """Whether it belongs to that record, and goes along with it where that is configured (``Parent.via``); a record may
     refer to others of its parent's dataset as well."""
+
+
+def references_of(told: Iterable[Reference]) -> tuple[Reference, ...]:
+    """Return each record that is referred to once, in the order of datasets and keys: as what a record belongs to where
+    one of these says so."""
+    found: dict[tuple[str, Key], Reference] = {}
+    for one in told:
+        if one.is_parent or (one.dataset, one.key) not in found:
+            found[one.dataset, one.key] = one
+    return tuple(found[name] for name in sorted(found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from ropa.connector import (
     Spare,
     SubjectSet,
     normalise_identifier,
+    references_of,
 )
 
 Row = dict[str, Any]
@@ -217,16 +218,16 @@ class View:
     def refers_to(self, table: str, row: Row) -> tuple[Reference, ...]:
         """Return the declared records that a row refers to."""
         spec = self._datasets.get(table)
-        declared = None if spec is None else spec.parent
-        found: dict[tuple[str, Key], bool] = {}
-        for edge in self._tables.edges:
-            if edge.child != table or edge.parent not in self._datasets:
-                continue
-            is_parent = declared is not None and edge.parent == declared.dataset and edge.columns == declared.via
-            for other in self._matching(edge.parent, edge.to_columns, row, edge.columns):
-                name = edge.parent, TableItem(self, self._datasets[edge.parent], other).key
-                found[name] = found.get(name, False) or is_parent
-        return tuple(Reference(dataset, key, is_parent) for (dataset, key), is_parent in found.items())
+        return references_of(
+            Reference(
+                edge.parent,
+                TableItem(self, self._datasets[edge.parent], other).key,
+                spec is not None and spec.belongs_by(edge.columns, edge.parent),
+            )
+            for edge in self._tables.edges
+            if edge.child == table and edge.parent in self._datasets
+            for other in self._matching(edge.parent, edge.to_columns, row, edge.columns)
+        )
 
     def referring(self, table: str, row: Row) -> list[tuple[str, Row]]:
         """Return the rows that refer to a row and are not removed, each once."""

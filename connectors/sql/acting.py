@@ -28,12 +28,13 @@ from connectors.sql.alteration import Alteration
 from connectors.sql.backend import Backend, KeyTable, Row, UnevenError
 from connectors.sql.catalogue import columns_of
 from connectors.sql.conditions import ask, is_one_of, joined
-from connectors.sql.entries import Entries, Verdict, companions_of, in_order, spread
+from connectors.sql.entries import Entries, Verdict, companions_of, spread
 from connectors.sql.faults import STOPPING, fault_code, location_error
 from connectors.sql.fetched import Fetched, taker
 from connectors.sql.finding import belongs, load
 from connectors.sql.keys import parse_keys
 from connectors.sql.layout import Declared, Layout
+from connectors.sql.order import put_in_order
 from connectors.sql.relations import referring_rows
 from connectors.sql.removal import Removal
 from connectors.sql.sparing import Sparing
@@ -176,7 +177,9 @@ class Actor:
             ]
             spread(entries, verdicts, references, set(present), REFERRED_TO)
             if len(members) > 1:
-                members = self._in_order(connection, entries, verdicts, references)
+                members = put_in_order(
+                    connection, entries, verdicts, references, layout=self._layout, backend=self._backend
+                )
         for number, declared in enumerate(members):
             going = {pos: key for key, pos in entries.by_dataset[declared.name].items() if pos not in verdicts}
             if not going:
@@ -190,34 +193,6 @@ class Actor:
                 self._update(connection, table, keys, present)
                 self._note_versions(connection, declared, entries, going)
         return verdicts
-
-    def _in_order(
-        self,
-        connection: Connection,
-        entries: Entries,
-        verdicts: dict[int, Verdict],
-        references: Sequence[tuple[int, int | None]],
-    ) -> list[Declared]:
-        """Return the datasets of a batch such that records go before those that they refer to; where records refer to
-        each other both ways, those that would go later are cut loose first."""
-        named = {pos: name for name, keys in entries.by_dataset.items() for pos in keys.values()}
-        refers: dict[tuple[str, str], set[int]] = {}
-        for pos, other in references:
-            if other is not None and not {pos, other} & verdicts.keys() and named[other] != named[pos]:
-                refers.setdefault((named[other], named[pos]), set()).add(other)
-        names = in_order(entries.by_dataset, refers)
-        for (name, above), places in refers.items():
-            if names.index(name) < names.index(above):
-                continue
-            declared, parent = self._layout.declared(name), self._layout.declared(above)
-            columns = {
-                c for key in declared.table.foreign_keys if key.to_table == parent.table.name for c in key.columns
-            }
-            keys = [key for key, pos in entries.by_dataset[name].items() if pos in places]
-            table, own = load(connection, "loose", declared, keys, self._backend), declared.table.plain()
-            where = is_one_of(columns_of(own, declared.key), table)
-            self._backend.cut_loose(connection, declared.table, own, where, columns)
-        return [self._layout.declared(name) for name in names]
 
     def _judge(
         self, connection: Connection, declared: Declared, table: KeyTable, entries: Entries

@@ -6,7 +6,7 @@ until nothing changes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -100,19 +100,6 @@ def companions_of(batch: Batch, records: Sequence[Found]) -> tuple[Batch, ...]:
         for part in parts
     ]
     return tuple(part for part in kept if part.records)
-
-
-def in_order(names: Iterable[str], refers: Collection[tuple[str, str]]) -> list[str]:
-    """Return datasets such that each comes before those that its records refer to, as far as there is such an order.
-
-    ``refers``: (dataset, another one that it refers to).
-    """
-    left, found = list(names), list[str]()
-    while left:
-        free = (name for name in left if not any((other, name) in refers for other in left))
-        found.append(next(free, left[0]))
-        left.remove(found[-1])
-    return found
 
 
 def spread(

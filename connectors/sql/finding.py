@@ -226,7 +226,7 @@ class Finder:
         if keys is not None and self._is_referred_to:
             referred_by = count_referring(connection, self._declared, self._layout, keys, self._backend)
         return {
-            pos: Note(pos in spared, tuple(refers_to.get(pos, ())), tuple(referred_by.get(pos, ())))
+            pos: Note(pos in spared, refers_to.get(pos, ()), tuple(referred_by.get(pos, ())))
             for pos in sorted(spared | refers_to.keys() | referred_by.keys())
         }
 

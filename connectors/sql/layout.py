@@ -98,11 +98,8 @@ class Layout:
 
     def links_to_parent(self, child: Declared, parent: Declared) -> list[Link]:
         """Return how one dataset's rows belong to another's: as it is configured, else by every reference."""
-        declared, links = child.spec.parent, self.links_between(child, parent)
-        if declared is None:
-            return links
-        via = set(declared.via) if declared.dataset == parent.name else None
-        return [link for link in links if set(link.child_columns) == via]
+        links = self.links_between(child, parent)
+        return [link for link in links if child.spec.belongs_by(link.child_columns, parent.name)]
 
     def links_between(self, child: Declared, parent: Declared) -> list[Link]:
         """Return how one dataset's rows refer to another's."""

@@ -44,9 +44,10 @@ from connectors.sql.mariadb_dates import MariadbDates
 from connectors.sql.mariadb_fetch import DECODERS, Fetcher
 from connectors.sql.mariadb_health import replica_lag, tell_health
 from connectors.sql.mariadb_keys import load_keys
+from connectors.sql.mariadb_loosening import cut_loose
 from connectors.sql.mariadb_pages import pages_of
 from connectors.sql.mariadb_text import as_text
-from connectors.sql.mariadb_turns import cut_loose, in_turns, key_of, links_to_itself, names_needed
+from connectors.sql.mariadb_turns import in_turns, key_of, links_to_itself, names_needed
 from connectors.sql.mariadb_versions import HashVersions
 from connectors.sql.versions import new_salt
 from ropa.connector import Health, LocationSpec

@@ -1,22 +1,16 @@
 """The order in which rows of a table that refers to itself can go: InnoDB checks every row as it goes, not at the end.
 
 A row that refers to itself, and rows that refer to each other in a circle, have no such order: InnoDB refuses them in
-one statement, too. They go once they are cut loose, in the transaction that deletes them. Invariant: this only orders
-and cuts loose what goes; whether a row goes is decided elsewhere, and what refers from outside is the server's to
-refuse.
+one statement, too, unless they are cut loose first (``mariadb_loosening``). Invariant: this only orders; whether a row
+goes is decided elsewhere, and what refers from outside is the server's to refuse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
-
-from sqlalchemy import ColumnElement, Connection, TableClause, Update, bindparam, null, text, update
-from sqlalchemy.exc import DBAPIError
+from collections.abc import Sequence
 
 from connectors.sql.backend import Row
 from connectors.sql.catalogue import Table
-from connectors.sql.faults import REFUSING, fault_code
 
 Link = tuple[tuple[str, ...], tuple[str, ...]]
 """The columns that refer, and those that are referred to."""
@@ -75,37 +69,6 @@ def in_turns(table: Table, rows: Sequence[Row]) -> tuple[list[list[Row]], list[R
     if left:
         turns.append([rows[place] for place in sorted(left)])
     return turns, [rows[place] for place in sorted(tied | left)]
-
-
-def cut_loose(
-    connection: Connection, table: Table, own: TableClause, where: ColumnElement[bool], names: Collection[str]
-) -> None:
-    """See ``Backend.cut_loose``."""
-    empty = table.to_be_emptied(names)
-    if not empty or connection.execute(_FOLLOWERS, {"schema": own.schema, "name": own.name, "columns": empty}).scalar():
-        return
-    statement: Update = update(own).where(where).values({own.c[name]: null() for name in empty})
-    try:
-        connection.execute(statement.values(_as_they_are(table, own)))
-    except DBAPIError as error:
-        if fault_code(error) not in REFUSING:  # only that statement was refused
-            raise
-
-
-_FOLLOWERS = text(
-    "SELECT (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE EVENT_MANIPULATION = 'UPDATE'"
-    " AND EVENT_OBJECT_SCHEMA = COALESCE(:schema, DATABASE()) AND EVENT_OBJECT_TABLE = :name)"
-    " + (SELECT COUNT(*) FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_NAME = :name"
-    " AND REFERENCED_TABLE_SCHEMA = COALESCE(:schema, DATABASE()) AND REFERENCED_COLUMN_NAME IN :columns)"
-).bindparams(bindparam("columns", expanding=True))
-"""How many would do something else when those columns change."""
-
-
-def _as_they_are(table: Table, own: TableClause) -> dict[Any, Any]:
-    """Return that moments stay, also where they tell when a row was changed: the limit may run from one
-    (https://mariadb.com/kb/en/timestamp/#automatic-values)."""
-    moments = [c.name for c in table.columns if c.type.startswith(("timestamp", "datetime")) and not c.is_computed]
-    return {own.c[name]: own.c[name] for name in moments}
 
 
 def _folded(row: Row, places: Sequence[int]) -> tuple[object, ...] | None:

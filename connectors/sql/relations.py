@@ -15,7 +15,7 @@ from connectors.sql.catalogue import Kind, TableColumn, columns_of
 from connectors.sql.conditions import joined
 from connectors.sql.keys import spell_key
 from connectors.sql.layout import Declared, Layout, Link
-from ropa.connector import Key, Reference, Referring
+from ropa.connector import Key, Reference, Referring, references_of
 
 _ONE_SPELLING = frozenset({Kind.UUID, Kind.BYTES, Kind.DATE, Kind.NAIVE, Kind.INSTANT, Kind.BOOLEAN})
 """Kinds of which equal values have equal texts in columns of one type."""
@@ -58,7 +58,7 @@ class References:
         self._joined: list[tuple[Declared, Link, bool]] = []
         for link in layout.links_from(declared.table.name):
             for target in layout.of_table(link.parent):
-                is_parent = link in layout.links_to_parent(declared, target)
+                is_parent = declared.spec.belongs_by(link.child_columns, target.name)
                 if _is_told_by_key(declared, target, link):
                     places = dict(zip(link.parent_columns, link.child_columns, strict=True))
                     columns = tuple(names.index(places[column]) for column in target.key)
@@ -68,29 +68,27 @@ class References:
 
     def of_rows(
         self, connection: Connection, keys: KeyTable | None, rows: Mapping[int, Row]
-    ) -> dict[int, list[Reference]]:
+    ) -> dict[int, tuple[Reference, ...]]:
         """Return the references of rows, given by position with all their columns in the catalogue's order.
 
         ``keys``: the keys of those positions; needed where ``needs_keys``.
         """
-        found: dict[int, dict[tuple[str, Key], bool]] = {}
-        known: dict[tuple[str, Row], tuple[str, Key]] = {}
+        found: dict[int, list[Reference]] = {}
+        known: dict[tuple[str, Row, bool], Reference] = {}
         for name, places, is_parent in self._direct:
             for pos, row in rows.items():
                 values = tuple([row[place] for place in places])
                 if None in values:
                     continue
-                named = known.get((name, values))
-                if named is None:
-                    named = known[name, values] = name, spell_key(values)
-                own = found.setdefault(pos, {})
-                own[named] = is_parent or own.get(named, False)
+                reference = known.get((name, values, is_parent))
+                if reference is None:
+                    reference = known[name, values, is_parent] = Reference(name, spell_key(values), is_parent)
+                found.setdefault(pos, []).append(reference)
         for target, link, is_parent in self._joined if keys is not None else []:
             for pos, *parts in self._look_up(connection, keys, target, link):
                 if pos in rows and None not in parts:
-                    named, own = (target.name, spell_key(tuple(parts))), found.setdefault(pos, {})
-                    own[named] = is_parent or own.get(named, False)
-        return {pos: [Reference(*named, own[named]) for named in sorted(own)] for pos, own in found.items()}
+                    found.setdefault(pos, []).append(Reference(target.name, spell_key(tuple(parts)), is_parent))
+        return {pos: references_of(told) for pos, told in found.items()}
 
     @property
     def is_any(self) -> bool:

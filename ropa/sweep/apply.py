@@ -97,7 +97,7 @@ class Applier:
         self._expect_credentials(plan, mains)
         places: dict[str, list[list[TargetRow]]] = {}
         for row in mains:
-            places.setdefault(row.location, []).append([row, *_riders(rows, row)])
+            places.setdefault(row.location, []).append(units.family_of(row, rows))
         lanes = (self._lane(plan, families) for families in places.values())
         return any(drive(lanes, self.crew, stop=self._stop, tick=self.run.journal.lease.check))
 
@@ -310,14 +310,6 @@ def _in_turns(families: Sequence[list[TargetRow]]) -> Iterator[tuple[list[Target
             stops = [*family[0].turns, None]
             if turn < len(stops):
                 yield family, stops[turn]
-
-
-def _riders(rows: Sequence[TargetRow], parent: TargetRow) -> list[TargetRow]:
-    found: list[TargetRow] = []
-    for row in rows:
-        if row.rides_with == parent.id:
-            found += [row, *_riders(rows, row)]
-    return found
 
 
 def _digest_differs(session: Session, plan: PlanRow, rows: Sequence[TargetRow]) -> bool:

@@ -11,15 +11,17 @@ Members of such a circle that one batch does not hold stay, because the source r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
+from ropa.connector import Action
 from ropa.sweep import blocks, reordering, turns
 from ropa.sweep.site import Site
 from ropa.sweep.tables import TargetRow
+from ropa.sweep.units import family_of
 
 _STUCK_ROWS = text("""
     INSERT INTO planned_stay (target_id, seq, disposition, reason)
@@ -125,15 +127,18 @@ def settle(session: Session, plan_id: int, location: str) -> None:
     referring, loosely = {(row[0], row[1]) for row in found}, {(row[0], row[1]) for row in found if not row[2]}
     if not referring:
         return
-    late = turns.arrange(session, here, referring)
+    rows = session.scalars(
+        select(TargetRow)
+        .where(col(TargetRow.plan_id) == plan_id, col(TargetRow.location) == location)
+        .where(col(TargetRow.scope) == "row", col(TargetRow.action) == str(Action.PURGE))
+        .order_by(col(TargetRow.position))
+    ).all()
+    families = [family_of(row, rows) for row in rows if row.rides_with is None]
+    late = turns.arrange(session, here, families, referring)
     if late:
         _block(session, here)
-    rows = session.scalars(
-        select(TargetRow).where(col(TargetRow.plan_id) == plan_id, col(TargetRow.location) == location)
-    ).all()
-    for row in rows:
-        if row.rides_with is None:
-            _order(session, _family(row, rows), referring, loosely, is_late=row.id in late)
+    for family in families:
+        _order(session, family, referring, loosely, is_late=family[0].id in late)
     session.commit()
 
 
@@ -142,14 +147,6 @@ def _block(session: Session, here: Mapping[str, object]) -> None:
     while changed:
         changed = sum(turns.changed(session, statement, here) for statement in (_STUCK_ROWS, _LEFT_BEHIND))
         session.commit()
-
-
-def _family(main: TargetRow, rows: Sequence[TargetRow]) -> list[TargetRow]:
-    """Return a target and what rides with it, at any depth."""
-    found = [main]
-    for member in found:
-        found += [row for row in rows if row.rides_with == member.id]
-    return found
 
 
 def _order(

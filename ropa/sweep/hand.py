@@ -44,7 +44,6 @@ class Hand:
         self.site = site
         self._holding = holding
         self._plans: dict[int, PlanRow] = {}
-        self._followed: dict[int, bool] = {}
 
     def act(self, portions: Sequence[Portion], *, is_again: bool = False) -> Told:
         """Steps 3 to 5 for one unit; the main batch is the last portion.
@@ -147,11 +146,11 @@ class Hand:
         return self._plans[plan_id]
 
     def _is_followed(self, row: TargetRow) -> bool:
-        target_id = row.id or 0
-        if target_id not in self._followed:
-            with Session(self.site.engine) as session:
-                self._followed[target_id] = own_changes.is_followed(session, row)
-        return self._followed[target_id]
+        """Whether another change of what this target changes may follow."""
+        if row.action == Action.PURGE:
+            return False
+        with Session(self.site.engine) as session:
+            return own_changes.is_followed(session, row)
 
     def place_of(self, row: TargetRow) -> Connector:
         """Return the place that a target is acted on at; with the credentials that plan, where it is only flagged on

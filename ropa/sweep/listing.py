@@ -16,7 +16,7 @@ from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from ropa.connector import Action, Key, Note
+from ropa.connector import Action, Key, Note, references_of
 from ropa.ledger.leaf import key_texts
 from ropa.retention import Target, due_on_record
 from ropa.sweep import blocks
@@ -118,9 +118,8 @@ class Listing:
         referring: list[dict[str, Any]] = []
         for pos, note in notes.items():
             seq = self.written + pos
-            for reference in note.refers_to:
+            for reference in references_of(note.refers_to):
                 parent = key_text(reference.key)
-                known = references.get((seq, reference.dataset, parent), {})
                 references[seq, reference.dataset, parent] = {
                     "target_id": self._id,
                     "seq": seq,
@@ -128,7 +127,7 @@ class Listing:
                     "parent_key": parent,
                     "plan_id": self.plan.id,
                     "location": self.row.location,
-                    "is_parent": reference.is_parent or known.get("is_parent", False),
+                    "is_parent": reference.is_parent,
                 }
             for place in note.referred_by:
                 told = {"source": place.source, "is_declared": place.is_declared, "count": place.count}

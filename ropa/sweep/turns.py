@@ -11,19 +11,16 @@ targets or is referred to by one that is, is ``blocked``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.orm import Session
 
-_STAYS = "SELECT 1 FROM planned_stay s WHERE s.target_id = {0}.target_id AND s.seq = {0}.seq"
+from ropa.sweep.tables import TargetRow
 
-_TARGETS = text("""
-    SELECT id, dataset, position, rides_with FROM plan_target
-    WHERE plan_id = :plan AND location = :location AND scope = 'row' AND action = 'purge' ORDER BY position
-""")
+_STAYS = "SELECT 1 FROM planned_stay s WHERE s.target_id = {0}.target_id AND s.seq = {0}.seq"
 
 # A record without a row in planned_key is referred to by none: it goes in the first turn.
 _PUT_OFF = text(f"""
@@ -45,7 +42,7 @@ _PUT_OFF_RIDERS = text(f"""
         WHERE r.target_id = planned_key.target_id AND r.seq = planned_key.seq AND r.parent_dataset = :dataset
           AND r.is_parent AND p.turn < :turn AND NOT EXISTS ({_STAYS.format("p")}))
 """)  # noqa: S608 - all parts stand above
-"""What rides goes with its parent: it is late when that is."""
+"""What rides goes with the first of its parents, mostly its only one: it is late when all of them are."""
 
 _IN_TURN = text("""
     SELECT count(*) FROM planned_key k JOIN plan_target t ON t.id = k.target_id
@@ -84,13 +81,19 @@ class _Bond:
     """Whether the child goes with the parent."""
 
 
-def arrange(session: Session, here: Mapping[str, object], referring: Iterable[tuple[int, str]]) -> set[int]:
+def arrange(
+    session: Session,
+    here: Mapping[str, object],
+    families: Sequence[Sequence[TargetRow]],
+    referring: Iterable[tuple[int, str]],
+) -> set[int]:
     """Give each record of one place of a plan its turn (``planned_key.turn``), and block what can have none.
 
-    ``here``: number of the plan, name of the location; ``referring``: targets, each with a dataset that its records
-    refer to. Returns the targets that may have records in later turns; none where all go in one.
+    ``here``: number of the plan, name of the location; ``families``: the targets that purge whole records, in the order
+    of acting, each with what rides with it; ``referring``: targets, each with a dataset that its records refer to.
+    Returns the targets that may have records in later turns; none where all go in one.
     """
-    bonds = _bonds(session, here, referring)
+    bonds = _bonds(families, referring)
     backward = [bond for bond in bonds if bond.is_backward]
     turn, late = 0, -1
     while sum(_put_off(session, here, bond, turn + 1, referring=turn) for bond in backward):
@@ -113,18 +116,16 @@ def begins(session: Session, target_id: int) -> list[int]:
     return list(accumulate(counts.get(turn, 0) for turn in range(max(counts, default=0))))
 
 
-def _bonds(session: Session, here: Mapping[str, object], referring: Iterable[tuple[int, str]]) -> list[_Bond]:
+def _bonds(families: Sequence[Sequence[TargetRow]], referring: Iterable[tuple[int, str]]) -> list[_Bond]:
     """Return what refers to what."""
-    targets = {row.id: row for row in session.execute(_TARGETS, here)}
-    places: dict[int, int] = {}
-    for row in targets.values():  # a parent stands before what rides with it
-        places[row.id] = places.get(row.rides_with, row.position)
+    places = {row.id: (place, row) for place, family in enumerate(families) for row in family}
     bonds = []
     for child, dataset in referring:
-        for parent, row in targets.items():
-            if row.dataset == dataset and child in targets:
-                rides = targets[child].rides_with == parent
-                bonds.append(_Bond(child, parent, dataset, is_backward=places[parent] < places[child], rides=rides))
+        for parent, (place, row) in places.items():
+            if row.dataset == dataset and child in places and parent is not None:
+                own, referrer = places[child]
+                rides = referrer.rides_with == parent
+                bonds.append(_Bond(child, parent, dataset, is_backward=place < own, rides=rides))
     return bonds
 
 

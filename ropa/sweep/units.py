@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,6 +54,14 @@ class Portion:
         """Return the records as a connector takes them."""
         columns = self.columns
         return Batch(self.row.dataset, columns.keys, columns.versions, notes=self.notes, companions=companions)
+
+
+def family_of(main: TargetRow, rows: Iterable[TargetRow]) -> list[TargetRow]:
+    """Return a target and what rides with it, at any depth, out of the targets of a plan."""
+    found = [main]
+    for member in found:
+        found += [row for row in rows if row.rides_with == member.id]
+    return found
 
 
 def to_do(

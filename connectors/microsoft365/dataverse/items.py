@@ -16,7 +16,7 @@ from connectors.microsoft365.dataverse.columns import moment_text, read_value, s
 from connectors.microsoft365.dataverse.layout import Declared, Layout, primary_keys
 from connectors.microsoft365.dataverse.reading import ETAG, TARGET, Reader, Row
 from ropa.clock import Moment
-from ropa.connector import AnchorPart, Condition, Key, Reference, Scalar, Selection
+from ropa.connector import AnchorPart, Condition, Key, Reference, Scalar, Selection, references_of
 
 Dated = tuple[object, ZoneInfo, str | None]
 """A date as it stands, the zone it is read in, how it is written."""
@@ -79,13 +79,12 @@ class RowItem:
 
     def references(self) -> tuple[Reference, ...]:
         """Return the declared records that it refers to."""
-        found: dict[tuple[str, Key], bool] = {}
-        for column, dataset in self.declared.lookups:
-            key = spell_guid(self.row.get(column))
-            if key is not None and self._is_to(column, dataset):
-                name = dataset, (key,)
-                found[name] = found.get(name, False) or self.declared.is_parent(column, dataset)
-        return tuple(Reference(*name, found[name]) for name in sorted(found))
+        told = ((column, dataset, spell_guid(self.row.get(column))) for column, dataset in self.declared.lookups)
+        return references_of(
+            Reference(dataset, (key,), self.declared.is_parent(column, dataset))
+            for column, dataset, key in told
+            if key is not None and self._is_to(column, dataset)
+        )
 
     def is_child_of(self, dataset: str, keys: frozenset[Key]) -> bool:
         """Tell whether the record belongs to one of these."""

@@ -61,12 +61,10 @@ class Declared:
     """Of those datasets, the table."""
 
     def is_parent(self, column: str, dataset: str) -> bool:
-        """Whether a lookup says what a record belongs to: as it is configured, else each does."""
-        parent = self.spec.parent
-        if parent is None:
-            return True
-        via = self.entity.column(parent.via[0]) if len(parent.via) == 1 else None
-        return parent.dataset == dataset and via is not None and via.name == column
+        """Whether a lookup says what a record belongs to (``DatasetSpec.belongs_by``), however ``via`` spells it."""
+        via = self.spec.parent.via if self.spec.parent is not None else ()
+        spelled = {known.name: name for name in via if (known := self.entity.column(name)) is not None}
+        return self.spec.belongs_by([spelled.get(column, column)], dataset)
 
     @property
     def key(self) -> str:

@@ -19,7 +19,7 @@ from connectors.microsoft365.sharepoint.listing import RESTARTS, Folders, Listin
 from connectors.microsoft365.sharepoint.reading import AT_ONCE, content, read_all
 from connectors.microsoft365.sharepoint.relations import Edge, Relations, key_of
 from connectors.microsoft365.sharepoint.table import Entry, Table, numbers_in
-from ropa.connector import Batch, Key, Note, Reference, Referring, Selection, Tally
+from ropa.connector import Batch, Key, Note, Reference, Referring, Selection, Tally, references_of
 
 _AT_A_TIME = 1000
 """Due files whose labels are read together."""
@@ -182,20 +182,18 @@ class References:
 
     def __init__(self, relations: Relations, table: Table, place: Place, selection: Selection) -> None:
         is_asked = place.source.is_list and not selection.fields and not selection.undated and selection.check_anchors
-        self._parent = table.spec.parent
+        self._spec = table.spec
         self._up: list[tuple[Edge, str]] = relations.from_place(table, place) if is_asked else []
         self._down: Mapping[str, tuple[Referring, ...]] = relations.counted(place) if is_asked else {}
         self.columns = frozenset(edge.column for edge, _ in self._up)
 
     def refers_to(self, entry: Entry) -> tuple[Reference, ...]:
         """Return the declared records that one names."""
-        found: dict[tuple[str, Key], bool] = {}
-        for edge, dataset in self._up:
-            is_parent = self._parent is None or (self._parent.dataset, self._parent.via) == (dataset, (edge.column,))
-            for number in sorted(numbers_in(entry.fields, edge.column)):
-                name = dataset, key_of(number)
-                found[name] = found.get(name, False) or is_parent
-        return tuple(Reference(*name, is_parent) for name, is_parent in found.items())
+        return references_of(
+            Reference(dataset, key_of(number), self._spec.belongs_by([edge.column], dataset))
+            for edge, dataset in self._up
+            for number in numbers_in(entry.fields, edge.column)
+        )
 
     def referred_by(self, entry: Entry) -> tuple[Referring, ...]:
         """Return how many items name one."""

@@ -347,6 +347,20 @@ def test_a_lookup_that_may_refer_to_several_tables_refers_to_the_one_that_is_tol
     ]
 
 
+def test_a_row_belongs_by_via_alone_though_it_has_another_lookup_to_the_same_table(place):
+    fill(place, 2)
+    place.table("salesorder", {"customerid": "Customer", "billtoid": "Lookup", "on": "DateOnly"})
+    place.link("salesorder", "billtoid", "contact", "Restrict")
+    place.add("salesorder", salesorderid=guid(51), customerid=guid(1), billtoid=guid(2))
+    place.add("salesorder", salesorderid=guid(52), billtoid=guid(2))
+    location = place.location({"contacts": CONTACTS, "orders": ORDERS})
+    one, two = Reference("contacts", (guid(1),)), Reference("contacts", (guid(2),), is_parent=False)
+    found = listed(location, Selection("orders", ZONE, NOW))[0]
+    assert [record.refers_to for record in found] == [(one, two), (two,)]
+    of_two = Selection("orders", ZONE, NOW, parents=("contacts", ((guid(2),),)), check_anchors=False)
+    assert listed(location, of_two)[0] == []
+
+
 def test_holds_are_looked_up_once_for_many_rows_and_not_at_all_where_there_are_none(place):
     fill(place, 300)
     for number in range(300):

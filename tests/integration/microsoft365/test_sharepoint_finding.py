@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sharepoint_fake import CHILD_ID, LIST_ID, Item, column
 from sharepoint_kit import child_spec, fill_library, fill_list, library_spec, list_spec, open_site
 
 from connectors.suite import CANARY, CHILDREN, CUTOFF, DATASET, Row, due, found_keys
-from ropa.connector import Action, Condition, OutcomeWord
+from ropa.connector import Action, Condition, OutcomeWord, Reference
 from ropa.errors import ConfigurationError, IncompleteListingError, LocationError
 
 ROWS = [Row(str(number)) for number in range(901, 908)]
@@ -259,6 +261,20 @@ def test_what_names_a_record_is_counted_where_columns_say_so_and_where_the_confi
         (batch,) = connector.find(due())
         told = [[(one.source, one.count) for one in found.referred_by] for found in batch.records]
         assert told == [[(CHILDREN, 2)], []]
+
+
+def test_an_item_belongs_by_via_alone_though_it_has_another_lookup_to_the_same_list():
+    fake = fill_list(ROWS[:2], [Row("801", parent="901")])
+    facet = {"listId": LIST_ID, "columnName": "Title"}
+    fake.lists[CHILD_ID].columns.append(column("Factuur", "lookup", facet=facet))
+    fake.lists[CHILD_ID].items["801"].fields["FactuurLookupId"] = "902"
+    connector = open_site(fake, list_spec(), child_spec())
+    everything = due(dataset=CHILDREN, anchors=(), before=())
+    (batch,) = connector.find(everything)
+    one, two = Reference(DATASET, ("901",)), Reference(DATASET, ("902",), is_parent=False)
+    assert [record.refers_to for record in batch.records] == [(one, two)]
+    of_two = replace(everything, parents=(DATASET, (("902",),)), check_anchors=False)
+    assert list(connector.find(of_two)) == []
 
 
 def test_an_undeclared_list_that_names_a_record_blocks_it():

@@ -315,6 +315,27 @@ def test_a_reference_to_another_column_than_the_key_is_followed(tmp_path):
     assert column(path, "SELECT id FROM person") == [1, 2]
 
 
+def test_a_child_belongs_by_via_alone_whichever_column_that_refers_to(tmp_path):
+    """By a number that is unique, not the key; that the number of one is the key of another is nobody's business."""
+    path = make(
+        tmp_path / "crm.sqlite",
+        "CREATE TABLE firm (id INTEGER PRIMARY KEY, vat INTEGER UNIQUE, created TEXT);"
+        "CREATE TABLE person (id INTEGER PRIMARY KEY, firm INTEGER REFERENCES firm (vat), billed INTEGER REFERENCES firm,"
+        " created TEXT);"
+        "INSERT INTO firm VALUES (7, 8, '2020-01-02'), (8, 7, '2020-01-02');"
+        "INSERT INTO person VALUES (1, 8, 8, '2020-01-02'), (2, 7, 8, '2020-01-02');",
+    )
+    child = replace(dataset("persons", "person"), parent=Parent("firms", ("firm",)))
+    with opened(path, dataset("firms", "firm"), child) as crm:
+        seven, eight = Reference("firms", ("7",)), Reference("firms", ("8",))
+        assert [r.refers_to for r in found(crm, every("persons"))] == [
+            (seven, replace(eight, is_parent=False)),
+            (eight,),
+        ]
+        assert keys(crm, every("persons", parents=("firms", (("7",),)))) == [("1",)]
+        assert keys(crm, every("persons", parents=("firms", (("8",),)))) == [("2",)]
+
+
 def test_a_cascade_to_an_undeclared_table_blocks(chain):
     with opened(chain, ORDERS) as crm:
         assert act(crm, due("orders")) == [("10", OutcomeWord.BLOCKED, "referenced"), ("11", OutcomeWord.PURGED, None)]

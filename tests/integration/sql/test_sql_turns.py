@@ -166,3 +166,18 @@ def test_a_table_without_a_primary_key_goes_by_what_is_unique(make, mariadb, bos
         config = (HEAD + dataset("staff")).replace('connector = "memory"', f'connector = "sql"\nurl = "{database.url}"')
         world = make(config, {"staff": []}, kind="server", cls=ServerWorld, server=database)
         assert world.purge().document["outcomes"] == {"purged": 2}
+
+
+@pytest.mark.parametrize("deferred", ["DEFERRABLE INITIALLY DEFERRED", "DEFERRABLE INITIALLY IMMEDIATE"])
+def test_deferrable_keys_need_nothing_cut_loose(make, postgres, deferred):
+    with postgres.create() as database:
+        fill(
+            database,
+            PAIR | {"staff": PAIR["staff"][:1], "notes": PAIR["notes"][:1]},
+            1,
+            actions=(f"NO ACTION {deferred}",),
+        )
+        database.execute("ALTER TABLE staff ALTER COLUMN to_notes SET NOT NULL")
+        outcomes, left = purged(make, database, database.url)
+    assert outcomes == {"purged": 2}
+    assert left == {name: [] for name in TABLES}

@@ -14,7 +14,7 @@ from sweep_kit import CAPS, CONTACTS, OLD, PROSPECTS, SIMPLE, contacts, person
 
 from connectors.evaluate import Judge
 from connectors.memory import MemoryConnector
-from ropa.connector import Selection
+from ropa.connector import DatasetSpec, Selection
 from ropa.errors import IncompleteListingError, LedgerError, RefusedError, RopaError
 from ropa.retention import compile as compiling
 from ropa.retention import covering, targets
@@ -167,6 +167,28 @@ def a_block_spreads(make):
     assert world.ids() == [1, 2, 3]
 
 
+def what_refers_both_ways_goes_at_once(make):
+    """Every other one is of the other rule; each refers to the next."""
+    rows = [person(key, kind="xy"[key % 2], boss=key + 1 if key < 6 else None) for key in range(1, 7)]
+    second = PROSPECTS.replace("rule.prospects", "rule.others")
+    config = CAPS + CONTACTS + PROSPECTS + 'where = { kind = "x" }\n' + second + 'where = { kind = "y" }\n'
+    world = make(config, {"contacts": rows}, relations=[("contacts", "boss", "contacts")])
+    attempt(world.purge)
+    assert world.ids() == []
+
+
+def a_child_goes_with_its_parent_alone(make):
+    """The letter is to 2, who stays, and speaks of 1."""
+    letters = CONTACTS[CONTACTS.index("[location.crm.dataset") :].replace("dataset.contacts", "dataset.letters")
+    letters = letters.replace('source = "contacts"', 'source = "letters"')
+    letters += 'parent = { dataset = "crm.contacts", via = ["to"], with_parent = true }\n'
+    tables = {"contacts": [person(1), person(2, "2026-11-01")], "letters": [person(10, to=2, about=1)]}
+    links = [("letters", "to", "contacts"), ("letters", "about", "contacts")]
+    world = make(CAPS + CONTACTS + letters + PROSPECTS, tables, relations=links)
+    attempt(world.purge)
+    assert (world.ids(), world.ids("letters")) == ([1, 2], [10])
+
+
 def an_incomplete_listing_is_not_nothing_due(make):
     world = make(SIMPLE, {"contacts": contacts(5)})
     world.crm.inner.incomplete = True
@@ -248,6 +270,8 @@ SCENARIOS = [
     another_purpose_keeps_the_field,
     a_family_goes_whole,
     a_block_spreads,
+    what_refers_both_ways_goes_at_once,
+    a_child_goes_with_its_parent_alone,
     an_incomplete_listing_is_not_nothing_due,
     a_gap_of_the_clock_stops,
     a_clock_that_jumps_stops,
@@ -385,6 +409,14 @@ def blocking_not_spread(patch):
     patch.setattr(turns, "changed", once)
 
 
+def targets_gone_through_once(patch):
+    patch.setattr(turns, "arrange", lambda *_: set())
+
+
+def every_reference_is_to_a_parent(patch):
+    patch.setattr(DatasetSpec, "belongs_by", lambda *_: True)
+
+
 def a_broken_listing_is_a_short_one(patch):
     def cut(connector, selection):
         try:
@@ -450,6 +482,8 @@ VARIANTS = {
     riders_not_planned: a_family_goes_whole,
     riders_left_behind: a_family_goes_whole,
     blocking_not_spread: a_block_spreads,
+    targets_gone_through_once: what_refers_both_ways_goes_at_once,
+    every_reference_is_to_a_parent: a_child_goes_with_its_parent_alone,
     a_broken_listing_is_a_short_one: an_incomplete_listing_is_not_nothing_due,
     clock_not_looked_at: a_gap_of_the_clock_stops,
     jumps_not_looked_at: a_clock_that_jumps_stops,
