@@ -147,8 +147,6 @@ class Hand:
 
     def _is_followed(self, row: TargetRow) -> bool:
         """Whether another change of what this target changes may follow."""
-        if row.action == Action.PURGE:
-            return False
         with Session(self.site.engine) as session:
             return own_changes.is_followed(session, row)
 
