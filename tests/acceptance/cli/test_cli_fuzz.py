@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import os
 import random
-import time
 from pathlib import Path
 
 import pytest
 from cli_kit import DUE, Answer, Ropa, call, ids, in_days
+from pace import within
 
 CALLS = int(os.environ.get("ROPA_CAMPAIGN", "0")) or 240
 SEEDS = 4
@@ -91,13 +91,12 @@ def test_random_calls_are_answered_within_the_contract(ropa: Ropa, seed: int, mo
         words = mutate(chance, chance.choice(REAL), digest)
         if not is_safe(words):
             continue
-        started = time.process_time()
         try:
-            answer = call(*words)
+            with within(loops=1000):
+                answer = call(*words)
             check_answer(words, answer)
         except Exception as error:
             raise AssertionError(f"seed {seed}, call {number}: {words!r}") from error
-        assert time.process_time() - started < 2, (seed, number, words)
     assert call("ledger", "verify").code in {0, 3}
     gone = set(before) - set(ids(ropa.folder))
     assert gone <= set(range(1, DUE)), "only what was due, and never what others refer to"

@@ -1,13 +1,12 @@
 """Whatever bytes stand in the file, the answer is a document or a typed error, and it comes at once."""
 
 import os
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pace import within
 
 from ropa.config import Config, load, parse_toml, raise_unusable_values, read_toml
 from ropa.config.bounds import MAX_BRACKETS, MAX_BYTES, MAX_DOTS, MAX_KEYS, MAX_LINE
@@ -33,12 +32,10 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_within_a_second(write, types, name):
+def test_a_bomb_is_refused_before_it_grows(write, types, name):
     folder = write(BOMBS[name])
-    started = time.process_time()
-    with pytest.raises(ConfigurationError) as caught:
+    with within(loops=1000), pytest.raises(ConfigurationError) as caught:
         load(folder, types)
-    assert time.process_time() - started < (1.0 if sys.gettrace() is None else 5.0)  # coverage traces each line
     assert caught.value.exit_code == 2
     assert all(len(str(problem)) < 400 for problem in caught.value.problems)
 

@@ -4,12 +4,12 @@ import json
 import os
 import socket
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pace import within
 
 from ropa.errors import ConfigurationError, RegisterError
 from ropa.register import differences
@@ -395,19 +395,16 @@ def test_n_triples_and_n3_are_read_too():
     ids=range(9),
 )  # fmt: skip
 def test_a_file_past_a_bound_is_refused_in_good_time(text, ending, trouble):
-    started = time.monotonic()
-    with pytest.raises(RegisterError, match=trouble):
+    with within(loops=20000), pytest.raises(RegisterError, match=trouble):
         read(text, ending, head=ending == ".ttl")
-    assert time.monotonic() - started < 60
 
 
 def test_cycles_and_webs_end():
     chain = "".join(f"ex:s{i} dpv:hasDuration {', '.join(f'ex:s{j}' for j in range(30))} .\n" for i in range(30))
     circle = "_:a dpv:hasDuration _:b . _:b dpv:hasDuration _:a ; dct:description 'words' . ex:c skos:broader ex:c ."
-    started = time.monotonic()
-    incoming = read(f"{RECORD}, ex:c ; dpv:hasStorageCondition ex:s0, _:a .\n{chain}{circle}")
+    with within(loops=10000):
+        incoming = read(f"{RECORD}, ex:c ; dpv:hasStorageCondition ex:s0, _:a .\n{chain}{circle}")
     assert list(incoming.register.activities["r"].data) == ["name", "c"]
-    assert time.monotonic() - started < 30
 
 
 def test_a_hostile_text_comes_over_as_text_or_is_listed():
@@ -468,9 +465,8 @@ def test_bytes_changed_at_will_give_a_register_or_a_typed_error(seed, changes):
     for at, gone, new in changes:
         cut = at % (len(data) + 1)
         data = data[:cut] + new + data[cut + gone :]
-    started = time.monotonic()
-    assert comes_over_or_is_refused(data, ending)
-    assert time.monotonic() - started < 20
+    with within(loops=7000):
+        assert comes_over_or_is_refused(data, ending)
 
 
 TOKENS = st.sampled_from(["dpv:hasPurpose", "dpv:hasStorageCondition", "dpv:hasDuration", "dpv:hasProcess", "dpv:hasDataController", "dpv:hasRecipient", "dpv:hasProcessing", "dpv:hasLegalBasis", "dpv:hasPersonalData", "skos:broader", "dct:title", "a", "dct:publisher", "dpv:hasDataImporter"])  # fmt: skip

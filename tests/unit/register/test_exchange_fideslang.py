@@ -8,7 +8,6 @@ import random
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import yaml
 from fideslang import DEFAULT_TAXONOMY, models
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pace import within
 from register_builders import registers, sound
 
 from ropa.errors import RegisterError
@@ -664,10 +664,8 @@ def test_a_bomb_of_aliases_is_refused_before_it_grows():
     text = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{c}: &{c} [{','.join([f'*{chr(ord(c) - 1)}'] * 9)}]\n" for c in "bcdefghi"
     )
-    started = time.process_time()
-    with pytest.raises(RegisterError):
+    with within(loops=1000), pytest.raises(RegisterError):
         read(text)
-    assert time.process_time() - started < 2
 
 
 def test_every_problem_is_told_with_its_path_and_line():
@@ -708,14 +706,12 @@ SEED = (
 
 
 def attempt(data: bytes) -> None:
-    # Processor time: how long it takes on the clock depends on who else uses the machine.
-    started = time.process_time()
     incoming, error = None, None
-    try:
-        incoming = read(data)
-    except RegisterError as failure:
-        error = failure
-    assert time.process_time() - started < 10
+    with within(loops=3000):
+        try:
+            incoming = read(data)
+        except RegisterError as failure:
+            error = failure
     if incoming is None:
         assert error.problems
     else:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import time
 import zipfile
 from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pace import within
 from register_builders import sound
 from workbooks import NAME, lying, packed, parts, problems, sheet_of, with_part
 
@@ -64,9 +64,8 @@ def test_a_password_is_named():
 
 def test_a_bomb_is_refused_without_unpacking_it():
     data = with_part(FIRST, b" " * (LARGEST + 1))
-    start = time.monotonic()
-    assert "unpacks to more than 64 MiB" in trouble(data)
-    assert time.monotonic() - start < 2
+    with within(loops=1000):
+        assert "unpacks to more than 64 MiB" in trouble(data)
 
 
 def test_a_part_that_compresses_beyond_belief_is_refused():
@@ -137,9 +136,9 @@ def test_a_part_that_is_not_well_formed_is_refused(text):
     ],
 )
 def test_a_sheet_that_is_all_but_empty_and_huge_is_refused(cells):
-    start = time.monotonic()
-    assert "cells" in trouble(with_part(FIRST, sheet(cells), PLAIN))
-    assert time.monotonic() - start < 2
+    data = with_part(FIRST, sheet(cells), PLAIN)
+    with within(loops=1000):
+        assert "cells" in trouble(data)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +164,12 @@ def test_one_long_text_in_very_many_cells_is_refused_before_it_is_copied():
 
 
 def test_very_many_elements_are_refused():
-    start = time.monotonic()
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, text in (parts(PLAIN) | {FIRST: sheet(b"<a/>" * 5_000_000)}).items():
             archive.writestr(name, text)
-    assert "elements" in trouble(target.getvalue())
-    assert time.monotonic() - start < 15
+    with within(loops=5000):
+        assert "elements" in trouble(target.getvalue())
 
 
 def test_two_sheets_that_are_one_part_are_refused():
