@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,11 +35,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the slowest tests to the campaigns (``make campaigns``), or to whoever names one."""
+    """Leave the slowest tests, and cases of some others, to the campaigns (``make campaigns``), or to whoever names one."""
     is_named = any("::" in argument for argument in config.args)
     if "ROPA_CAMPAIGN" in os.environ or is_named:
         return
     left = [item for item in items if item.get_closest_marker("whole")]
+    seen = Counter[str]()
+    for item in sorted(items, key=lambda item: item.nodeid):  # they may have been shuffled
+        if (sampled := item.get_closest_marker("sampled")) is not None:
+            name = item.nodeid.partition("[")[0]
+            if seen[name] % sampled.kwargs["one_in"]:
+                left.append(item)
+            seen[name] += 1
     config.hook.pytest_deselected(items=left)
     items[:] = [item for item in items if item not in left]
 

@@ -24,7 +24,8 @@ import shutil
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,12 @@ def predecessor(text: str) -> Path | None:
     return DOCS / found[1] if found else None
 
 
+def lineage(page: Path) -> list[Path]:
+    """Return a page after those that it starts from."""
+    before = predecessor(page.read_text(encoding="utf-8"))
+    return [*(lineage(before) if before else []), page]
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """What became of one block."""
@@ -128,6 +135,11 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "PATH": f"{beside}:{kept.get('PATH', '')}", "HOME": str(home), "LC_ALL": "C.UTF-8"}
 
 
+def shows_outputs(page: Path) -> bool:
+    """Tell whether a page shows what its commands print, so that ``tools/make_docs.py --check`` runs them."""
+    return "<!-- output -->" in page.read_text(encoding="utf-8")
+
+
 class Runner:
     """Runs pages, each in a folder of its own, and each predecessor once."""
 
@@ -140,14 +152,24 @@ class Runner:
         """Return what became of each block of a page."""
         return self._run(page)[1]
 
+    def run_all(self, pages: Iterable[Path]) -> None:
+        """Run pages, as many at once as the machine has processors; ``run`` then has what became of them."""
+        rows: dict[int, set[Path]] = {}
+        for page in pages:
+            line = lineage(page)
+            for depth, member in enumerate(line):
+                rows.setdefault(depth, set()).add(member)
+        with ThreadPoolExecutor(os.cpu_count()) as executor:
+            for _, row in sorted(rows.items()):  # a page's predecessor is in the row before
+                list(executor.map(self._run, sorted(row)))
+
     def _run(self, page: Path) -> tuple[Path, list[Ran]]:
         if page not in self._done:
             # The last part of the name is the same for all: commands see the folder's name.
-            folder = self._work / str(len(self._done)) / "project"
+            folder = self._work / "-".join(page.with_suffix("").parts[-2:]) / "project"
             before = predecessor(page.read_text(encoding="utf-8"))
             if before is not None:
                 left, _ = self._run(before)
-                folder = self._work / str(len(self._done)) / "project"
                 shutil.copytree(left, folder, symlinks=True)
             else:
                 folder.mkdir(parents=True)

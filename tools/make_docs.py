@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from check_docs import DOCS, OUTPUT, ROOT, Runner, blocks, environment, pages
+from check_docs import DOCS, OUTPUT, ROOT, Runner, blocks, environment, pages, shows_outputs
 from json_shapes import documents, shown
 
 NOW = "2026-11-22T09:00:00+00:00"
@@ -255,7 +255,7 @@ def filled(text: str, generated: str) -> str:
 
 def with_outputs(page: Path, text: str, runner: Runner) -> str:
     """Return a page with the output of its commands where it shows them. Raises RuntimeError for a wrong exit code."""
-    if "<!-- output -->" not in text:
+    if not shows_outputs(page):
         return text
     outputs = {}
     for ran in runner.run(page):
@@ -295,6 +295,7 @@ def made(work: Path) -> dict[Path, str]:
         path = DOCS / "reference" / name
         result[path] = filled(path.read_text(encoding="utf-8"), make())
     runner = Runner(work / "pages", known)
+    runner.run_all(page for page in pages() if shows_outputs(page))
     for page in pages():
         text = result.get(page) or page.read_text(encoding="utf-8")
         result[page] = with_outputs(page, text, runner)

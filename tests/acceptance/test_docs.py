@@ -10,6 +10,13 @@ from tools import check_docs
 
 ROOT = Path(__file__).parents[2]
 PAGES = check_docs.runnable_pages()
+# `make docs-check` runs the pages that show what is printed, on a fixed day, and compares that; this day is for campaigns.
+RUN = [
+    pytest.param(
+        page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.whole] if check_docs.shows_outputs(page) else []
+    )
+    for page in PAGES
+]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +31,7 @@ def test_the_tutorial_and_the_how_tos_are_run():
     assert {page.name for page in (ROOT / "docs/how-to").glob("*.md")} <= {page.name for page in PAGES}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", RUN)
 def test_the_commands_of_a_page_end_as_it_says(page, runner):
     ran = runner.run(page)
     assert ran

@@ -56,6 +56,7 @@ def fill(folder: Path, *, leave: int = 0) -> Path:
     return filler
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("leave", [0, 16 << 10, 64 << 10])
 def test_a_full_disk_under_the_ledger_lets_nothing_go_without_an_intent(
     server: Server, approved: Project, tmp_path: Path, leave: int
@@ -138,6 +139,7 @@ ERRORS = [
 ]
 
 
+@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize(("name", "call", "error", "number"), ERRORS)
 def test_an_error_of_the_disk_under_the_ledger_is_the_end_of_the_run(
     server: Server, approved: Project, tmp_path: Path, name: str, call: str, error: str, number: int
@@ -156,6 +158,7 @@ def test_an_error_of_the_disk_under_the_ledger_is_the_end_of_the_run(
     judge.check("after the error", is_finished=True)
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(("call", "error"), [("fdatasync", "EIO"), ("pwrite64", "ENOSPC"), ("pwrite64", "EIO")])
 def test_an_error_of_the_disk_under_the_run_database_is_the_end_of_the_run(
     server: Server, approved: Project, tmp_path: Path, call: str, error: str

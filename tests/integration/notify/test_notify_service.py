@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -42,20 +43,24 @@ action = "purge"
 """
 
 
+def prepared(home):
+    """Make a folder whose register is imported, to be copied."""
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "retention.toml").write_text(CONFIG)
+    (home / "config" / "retention.toml").chmod(0o600)
+    (home / "register.toml").write_text(REGISTER)
+    (home / "secret").write_text(SECRET + "\n")
+    (home / "secret").chmod(0o400)
+    with contextlib.closing(sqlite3.connect(home / "crm.sqlite")) as raw, raw:
+        raw.execute("CREATE TABLE contacts (id INTEGER PRIMARY KEY, name TEXT, created TEXT)")
+        raw.executemany("INSERT INTO contacts VALUES (?, 'Naam', ?)", [(n, OLD) for n in range(3)])
+    assert Folder(home, "http://127.0.0.1:1").run("register", "import", "register.toml", "--by", "An").returncode == 0
+
+
 class Folder:
-    def __init__(self, home, hook):
-        self.home, self.hook = home, hook
-        (home / "config").mkdir()
-        (home / "config" / "retention.toml").write_text(CONFIG)
-        (home / "config" / "retention.toml").chmod(0o600)
-        (home / "register.toml").write_text(REGISTER)
-        (home / "secret").write_text(SECRET + "\n")
-        (home / "secret").chmod(0o400)
-        with contextlib.closing(sqlite3.connect(home / "crm.sqlite")) as raw, raw:
-            raw.execute("CREATE TABLE contacts (id INTEGER PRIMARY KEY, name TEXT, created TEXT)")
-            raw.executemany("INSERT INTO contacts VALUES (?, 'Naam', ?)", [(n, OLD) for n in range(3)])
-        self.environment = dict(os.environ, HOOK=f"{hook.url}/hook", PING=f"{hook.url}/ping", COVERAGE_RUN="")
-        assert self.run("register", "import", "register.toml", "--by", "An").returncode == 0
+    def __init__(self, home, hook_url):
+        self.home = home
+        self.environment = dict(os.environ, HOOK=f"{hook_url}/hook", PING=f"{hook_url}/ping", COVERAGE_RUN="")
 
     def command(self, *words):
         return [sys.executable, "-m", "ropa", *words]
@@ -72,9 +77,16 @@ class Folder:
         )
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    home = tmp_path_factory.mktemp("notify") / "made"
+    prepared(home)
+    return home
+
+
 @pytest.fixture
-def folder(tmp_path, hook):
-    return Folder(tmp_path, hook)
+def folder(tmp_path, hook, made):
+    return Folder(shutil.copytree(made, tmp_path / "home"), hook.url)
 
 
 def lines(text):
@@ -169,6 +181,7 @@ def _address_of_this_machine():
     return "127.0.0.2"
 
 
+@pytest.mark.sampled(one_in=4)
 @pytest.mark.parametrize("address", ["", "nothing", "0", "70000", "127.0.0.1:", "a b:80", ":80"])
 def test_an_address_for_metrics_that_cannot_be_meant_is_a_wrong_call(folder, address):
     ran = folder.run("schedule", "--metrics", address)

@@ -1,5 +1,6 @@
 """Turns on real servers: whatever refers to whatever, with every ON DELETE action, all that can go goes in one run."""
 
+import os
 import random
 
 import pytest
@@ -9,7 +10,7 @@ from turns_kit import COLUMNS, HEAD, TABLES, configured, dataset, links, row, sc
 
 __all__ = ["make", "swept_up"]
 
-SEEDS = range(100, 106)
+SEEDS = range(100, 106 if "ROPA_CAMPAIGN" in os.environ else 103)
 
 
 class ServerWorld(World):
