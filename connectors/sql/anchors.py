@@ -98,9 +98,8 @@ class Part:
     """Of the column itself, or of what is put in its place."""
     is_likely_before: Callable[[Before, ColumnElement[Any] | None], ColumnElement[bool] | None]
     may_be_undated: ColumnElement[bool] | None
-    undated_ranges: Callable[[Connection], list[ColumnElement[bool]]]
-    """Conditions, none where there are none such, of which one at least holds for every row whose part has no date; by
-    an index on ``hint`` as soon as can be."""
+    undated_ranges: Callable[[Connection], list[list[ColumnElement[bool]]] | None]
+    """See ``Backend.undated_ranges``: of an index on ``hint``."""
     missing: ColumnElement[bool] | None
     """That the part has no date; None where that is not known."""
     hint: str | None
@@ -124,20 +123,13 @@ def _part(
     dates = backend.dates(column, Dating(other.spec.zone, part.form, selection.zone, selection.now))
     if other is declared:
         there = own.c[part.column]
-        may_be_undated = dates.may_be_undated(there)
-
-        def undated_ranges(connection: Connection) -> list[ColumnElement[bool]]:
-            if may_be_undated is None:
-                return []
-            return backend.undated_ranges(connection, own, there, dates) or [may_be_undated]
-
         return Part(
             value=dates.value(there),
             number=dates.number,
             may_be_before=lambda before, column: dates.may_be_before(there if column is None else column, before),
             is_likely_before=lambda before, column: dates.is_likely_before(there if column is None else column, before),
-            may_be_undated=may_be_undated,
-            undated_ranges=undated_ranges,
+            may_be_undated=dates.may_be_undated(there),
+            undated_ranges=lambda connection: backend.undated_ranges(connection, own, there, dates),
             missing=there.is_(None),
             hint=part.column,
         )
@@ -159,7 +151,7 @@ def _part(
         may_be_before=may_be_before,
         is_likely_before=may_be_before,
         may_be_undated=None,
-        undated_ranges=lambda _connection: [],
+        undated_ranges=lambda _connection: None,
         missing=None,
         hint=None,
     )

@@ -246,9 +246,10 @@ class Backend(Protocol):
 
     def undated_ranges(
         self, connection: Connection, own: FromClause, column: ColumnElement[Any], dates: Dates
-    ) -> list[ColumnElement[bool]] | None:
+    ) -> list[list[ColumnElement[bool]]] | None:
         """Return conditions, each one range of an index on the column, of which one at least holds for every row that
-        ``dates.may_be_undated`` holds for and that has no date; None where that condition itself is answered as soon.
+        ``dates.may_be_undated`` holds for and that has no date; together those that one statement asks in good time.
+        None where that condition itself is answered as soon, or nothing is.
         """
 
     def versions(self, table: Table) -> RowVersions:

@@ -31,6 +31,16 @@ _SOON = frozenset({Kind.NUMBER, Kind.DATE, Kind.NAIVE, Kind.INSTANT})
 it does not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A way to find the selected records by indexes alone."""
+
+    steps: list[list[ColumnElement[bool]]]
+    """Conditions, of which one at least holds for every selected record; together those that one statement asks."""
+    is_as_asked: bool
+    """Whether the conditions of the selection itself are answered by the same indexes."""
+
+
 @dataclass(frozen=True)
 class Question:
     """A selection, ready to be put to the database."""
@@ -66,19 +76,31 @@ class Question:
                 conditions.append(may)
         return conditions
 
-    def lookups(self, connection: Connection) -> list[list[ColumnElement[bool]]]:
-        """Return ways to find the selected records by indexes alone, and soon: each as conditions, of which one or more
-        hold for every such record."""
+    def lookups(self, connection: Connection) -> list[Lookup]:
+        """Return ways to find the selected records by indexes alone, and soon. Outside any snapshot."""
         if not self.selection.check_anchors:
             return []
         if self.selection.undated:
-            parts = [part for _, parts in self.anchors for part in parts]
-            if not all(self._is_indexed(part, _SOON) for part in parts):
-                return []
-            ranges = [part.undated_ranges(connection) for part in parts]
-            return [[may for found in ranges for may in found]] if ranges and all(ranges) else []
-        found = [part.may_be_before(before, None) for _, part, before in self.hints if self._is_indexed(part)]
-        return [[may] for may in found if may is not None]
+            found = self._undated_lookup(connection, [part for _, parts in self.anchors for part in parts])
+            return [] if found is None else [found]
+        may_be = [part.may_be_before(before, None) for _, part, before in self.hints if self._is_indexed(part)]
+        return [Lookup([[may]], is_as_asked=True) for may in may_be if may is not None]
+
+    def _undated_lookup(self, connection: Connection, parts: Sequence[Part]) -> Lookup | None:
+        steps: list[list[ColumnElement[bool]]] = []
+        is_as_asked = True
+        for part in parts:
+            if not self._is_indexed(part):
+                return None
+            ranges = part.undated_ranges(connection)
+            if ranges is not None:
+                steps += ranges
+                is_as_asked = False
+            elif part.may_be_undated is not None and self._is_indexed(part, _SOON):
+                steps.append([part.may_be_undated])
+            else:
+                return None
+        return Lookup(steps, is_as_asked=is_as_asked) if steps else None
 
     def _is_indexed(self, part: Part, kinds: frozenset[Kind] = frozenset(Kind)) -> bool:
         column = None if part.hint is None else self.declared.table.column(part.hint)

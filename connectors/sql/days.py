@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,6 +26,20 @@ _SHAPES = {f"0000-00-00{mark}00:00:00\n" for mark in " T"}
 """Of a whole moment, as nearly every column has them: read all at once."""
 _NEVER = "~"
 """After every time of day."""
+
+
+def least_offset(zone: tzinfo, instant: datetime) -> timedelta:
+    """Return the least offset of a zone in the days around an instant."""
+    return min(_offsets(zone, instant))
+
+
+def greatest_offset(zone: tzinfo, instant: datetime) -> timedelta:
+    """Return the greatest offset of a zone in the days around an instant."""
+    return max(_offsets(zone, instant))
+
+
+def _offsets(zone: tzinfo, instant: datetime) -> list[timedelta]:
+    return [(instant + timedelta(hours=h)).astimezone(zone).utcoffset() or timedelta() for h in range(-48, 49, 6)]
 
 
 def text_reader(dating: Dating) -> Reader:

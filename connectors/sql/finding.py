@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     FromClause,
     Select,
@@ -83,17 +84,22 @@ class Finder:
         self._has_notes = self._content_of is not None or self._is_referred_to
         self._pages = None if self._has_notes else backend.pages(self._question)
         self._days: dict[Row, tuple[date | None, ...]] = {}
+        self._wanted: Sequence[Key] | None = selection.keys
+        """The records to look at, where those are known."""
 
     def batches(self, connection: Connection) -> Iterator[Batch]:
         """Yield the batches."""
         with self._backend.snapshot(connection):
             self._check_key(connection)
-            is_narrow = self._selection.keys is not None or self._selection.parents is not None
-            few = None if is_narrow else self._few(connection)
-            windows = None if is_narrow or few is not None else self._windows(connection)
-        if few == 0:
-            return
-        found = self._found(connection, windows, is_narrow=is_narrow, is_few=few is not None)
+        few, windows = None, None
+        if not self._is_narrow:
+            few = self._few(connection)
+            if few == 0:
+                return
+            if few is None:
+                with self._backend.snapshot(connection):
+                    windows = self._windows(connection)
+        found = self._found(connection, windows, is_few=few is not None)
         gathered = Gathered(self._declared.name)
         for describe in found if self._has_notes else ahead(found):
             if (batch := describe()) is not None:
@@ -103,9 +109,12 @@ class Finder:
         if len(gathered):
             yield gathered.take(self._size)
 
-    def _found(
-        self, connection: Connection, windows: Windows | None, *, is_narrow: bool, is_few: bool
-    ) -> Iterator[_Describing]:
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether the keys are known, or the parents' are."""
+        return self._wanted is not None or self._selection.parents is not None
+
+    def _found(self, connection: Connection, windows: Windows | None, *, is_few: bool) -> Iterator[_Describing]:
         """Yield what is found in one page after the other, fetched but not described; nothing is open in between."""
         last: Values | None = None
         is_over = False
@@ -113,7 +122,7 @@ class Finder:
             window = windows.bounds() if windows is not None else None
             started = monotonic()
             with self._backend.snapshot(connection):
-                narrow = self._narrowing(connection) if is_narrow else []
+                narrow = self._narrowing(connection) if self._is_narrow else []
                 conditions = [*narrow, *self._within(window, last)]
                 describe, count, at = self._page(connection, conditions, is_few=is_few)
                 last = at or last
@@ -164,23 +173,46 @@ class Finder:
 
     def _narrowing(self, connection: Connection) -> list[ColumnElement[bool]]:
         conditions = []
-        if self._selection.keys is not None:
-            wanted = load(connection, "wanted", self._declared, self._selection.keys, self._backend)
+        if self._wanted is not None:
+            wanted = load(connection, "wanted", self._declared, self._wanted, self._backend)
             conditions.append(is_one_of(self._question.key, wanted))
         if self._selection.parents is not None:
             conditions.append(belongs(connection, self._question, self._selection.parents, self._layout, self._backend))
         return conditions
 
     def _few(self, connection: Connection) -> int | None:
-        """Return how many rows can be meant at all, where indexes tell that those are few; None elsewhere."""
-        one: Select[Any] = select(literal_column("1").label("one")).select_from(self._question.own)
-        for conditions in self._question.lookups(connection):
-            found = [one.where(may) for may in conditions]
-            some = (union_all(*found) if len(found) > 1 else found[0]).limit(_FEW + 1)
-            count = int(connection.execute(select(func.count()).select_from(some.subquery())).scalar_one())
-            if count <= _FEW:
-                return count
+        """Return how many rows can be meant at all, where indexes tell that those are few; None elsewhere. Where they
+        tell it of other conditions than the selection's, the keys of those rows are what is looked at (``_wanted``)."""
+        for lookup in self._question.lookups(connection):
+            if lookup.is_as_asked:
+                one: ColumnElement[int] = literal_column("1")
+                some = _any_of([one.label("one")], self._question.own, [may for step in lookup.steps for may in step])
+                with self._backend.snapshot(connection):
+                    asked = select(func.count()).select_from(some.limit(_FEW + 1).subquery())
+                    count = int(connection.execute(asked).scalar_one())
+                if count <= _FEW:
+                    return count
+            elif (keys := self._looked_up(connection, lookup.steps)) is not None:
+                self._wanted = keys
+                return len(keys)
         return None
+
+    def _looked_up(self, connection: Connection, steps: Sequence[Sequence[ColumnElement[bool]]]) -> list[Key] | None:
+        """Return the keys of the rows that meet one of these conditions; None where there are more than a few, or one
+        cannot be told by its text."""
+        found: dict[Key, None] = {}
+        key = self._question.key
+        for conditions in steps:
+            some = _any_of(key, self._question.own, conditions).limit(_FEW + 1)
+            with self._backend.snapshot(connection):
+                rows = self._backend.fetch(connection, some)
+            keys = spell_keys(rows, range(len(key)), self._declared.kinds)
+            if keys is None:
+                return None
+            found |= dict.fromkeys(keys)
+            if len(found) > _FEW:
+                return None
+        return list(found)
 
     # --- what is told of each ---
 
@@ -269,6 +301,14 @@ class Finder:
             code=code,
             next_step="Give the dataset a `key` that is filled in and different in every row.",
         )
+
+
+def _any_of(
+    columns: Sequence[ColumnElement[Any]], own: FromClause, conditions: Sequence[ColumnElement[bool]]
+) -> Select[Any] | CompoundSelect[Any]:
+    """Return the statement that finds rows that meet one of these conditions, each by the index for that."""
+    found = [select(*columns).select_from(own).where(may) for may in conditions]
+    return union_all(*found) if len(found) > 1 else found[0]
 
 
 def spell_keys(rows: Sequence[Row], places: Sequence[int], kinds: tuple[Kind, ...]) -> list[Key] | None:

@@ -339,9 +339,10 @@ class MariadbBackend:
 
     def undated_ranges(
         self, connection: Connection, own: FromClause, column: ColumnElement[Any], dates: Dates
-    ) -> list[ColumnElement[bool]] | None:
+    ) -> list[list[ColumnElement[bool]]] | None:
         """See ``Backend.undated_ranges``."""
-        return dates.undated_ranges(connection, own, column) if isinstance(dates, MariadbDates) else None
+        found = dates.undated_ranges(connection, own, column) if isinstance(dates, MariadbDates) else None
+        return None if found is None else [found]
 
     def versions(self, table: Table) -> RowVersions:
         """See ``Backend.versions``."""

@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, func, 
 from connectors.sql.anchors import NO_DATE, UNREADABLE, Reader, remembering
 from connectors.sql.backend import Dating
 from connectors.sql.catalogue import Kind, TableColumn, bound
+from connectors.sql.days import greatest_offset, least_offset
 from connectors.sql.mariadb_gaps import gaps_between_months
 from connectors.sql.mariadb_text import WHOLE, as_text, converted
 from ropa.connector import Before
@@ -93,7 +94,7 @@ class MariadbDates:
         if self.kind in {Kind.NAIVE, Kind.INSTANT}:
             last = before.instant + _spread(dating.local, before.instant)
             low = "1970-01-01 00:00:01" if self.kind is Kind.INSTANT else _FIRST_DAY
-            return low, _spell(last + _offset(dating.zone, last, max))
+            return low, _spell(last + greatest_offset(dating.zone, last))
         if self.kind is Kind.NUMBER and dating.form in _EPOCHS:
             last = before.instant + _spread(dating.local, before.instant)
             unit = _EPOCHS[dating.form]
@@ -174,7 +175,7 @@ class MariadbDates:
         dating = self.dating
         if self.kind is Kind.DATE:
             return (dating.now.astimezone(dating.local).date() - timedelta(days=1)).isoformat()
-        return _spell(dating.now + _offset(dating.zone, dating.now, min) - timedelta(seconds=1))
+        return _spell(dating.now + least_offset(dating.zone, dating.now) - timedelta(seconds=1))
 
     def _least(self, seconds: int, unit: int) -> int:
         return 0 if self.is_unsigned else seconds * unit
@@ -234,14 +235,9 @@ def _spell(instant: datetime) -> str:
     return instant.replace(tzinfo=None).isoformat(" ")
 
 
-def _offset(zone: tzinfo, instant: datetime, choose: Callable[..., timedelta]) -> timedelta:
-    """Return the greatest or least offset of a zone in the two days around an instant."""
-    return choose((instant + timedelta(hours=h)).astimezone(zone).utcoffset() or timedelta() for h in range(-48, 49, 6))
-
-
 def _spread(zone: tzinfo, instant: datetime) -> timedelta:
     """Return how far the clocks of a zone move around an instant: nothing, but near a clock change."""
-    return _offset(zone, instant, max) - _offset(zone, instant, min)
+    return greatest_offset(zone, instant) - least_offset(zone, instant)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, and_, case, func, literal_column, or_
 from connectors.sql.anchors import NO_DATE, UNREADABLE, number_of, remembering
 from connectors.sql.backend import Dating
 from connectors.sql.catalogue import Kind, TableColumn, bound
-from connectors.sql.days import text_reader
+from connectors.sql.days import least_offset, text_reader
 from ropa.connector import Before
 
 _WIDEST = timedelta(days=2)
@@ -79,25 +79,30 @@ class SqliteDates:
         return self.may_be_before(column, before)
 
     def may_be_undated(self, column: ColumnElement[Any]) -> ColumnElement[bool] | None:
-        """See ``Dates.may_be_undated``. ``date()`` and ``datetime()`` give a text back as it is only where it is a date
-        of the calendar in that very spelling; what they change is looked at."""
+        """See ``Dates.may_be_undated``. What ``date()`` and ``datetime()`` change of a text is looked at."""
         if self.dating.form is None:
-            latest = (self.dating.now - _WIDEST).date().isoformat()
-            # Only where it has to compute does SQLite see that 30 February is none.
-            as_is: ColumnElement[str] = literal_column("'+0 days'")
-            read = [function(column, as_is) for function in (func.datetime, func.date)]
-            return or_(
-                column > bound(latest),
-                and_(*(back.is_distinct_from(column) for back in read)),
-                column.is_(None),
-                column < bound("0001-01-01"),  # the year 0, which SQLite knows, is in no calendar here
-            )
+            return or_(*self._outside(column), _is_odd(column))
         if self.dating.form in _EPOCHS and self.is_number:
             unit = _EPOCHS[self.dating.form]
             # Not later than now, nor before the years that can be written; text and blobs are greater than any number.
             limits = (bound(-60_000_000_000 * unit), bound(math.floor(self.dating.now.timestamp() * unit)))
             return or_(column.is_(None), column > limits[1], column < limits[0])
         return None
+
+    def undated_ranges(self, column: ColumnElement[Any], ends: Sequence[object]) -> list[list[ColumnElement[bool]]]:
+        """See ``Backend.undated_ranges``: of text, read from one of these ends to the next, each by a statement."""
+        starts = [column.is_not(None), *(column > bound(end) for end in ends)]
+        stops = [*([column <= bound(end)] for end in ends), []]
+        parts = zip(starts, stops, strict=True)
+        return [self._outside(column), *([and_(start, *stop, _is_odd(column))] for start, stop in parts)]
+
+    def _outside(self, column: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+        """Return the conditions that text is missing, that a date without a zone lies in the future, or in the year 0,
+        which SQLite knows and no calendar here does."""
+        now = self.dating.now
+        wall = min(now + least_offset(zone, now) for zone in (self.dating.zone, self.dating.local))
+        latest = wall.replace(tzinfo=None).isoformat(" ", "seconds")
+        return [column.is_(None), column > bound(latest), column < bound("0001-01-01")]
 
     def gathered(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """See ``Dates.gathered``: every different content, as JSON; a blob as an empty text, which is no date."""
@@ -107,6 +112,14 @@ class SqliteDates:
     def latest(self, raw: Any) -> int:
         """See ``Dates.latest``."""
         return max((self.number(value) for value in json.loads(raw or "[]")), default=NO_DATE)
+
+
+def _is_odd(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that a value is anything but a date of the calendar, without a zone, in the very spelling
+    that ``date()`` or ``datetime()`` gives it."""
+    # Only where it has to compute does SQLite see that 30 February is none.
+    as_is: ColumnElement[str] = literal_column("'+0 days'")
+    return and_(*(function(column, as_is).is_distinct_from(column) for function in (func.datetime, func.date)))
 
 
 def written_limit(before: Before, zone: ZoneInfo) -> str:

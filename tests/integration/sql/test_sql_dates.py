@@ -1,17 +1,21 @@
 """Which rows are due: dates as SQLite really holds them."""
 
+import contextlib
+import json
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from unittest import mock
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sql_bed import CUTOFF, NOW, ZONE, act, ask, dataset, due, every, found, keys, make, opened, purge, undated, words
-from sqlalchemy import column, event
+from sqlalchemy import column, create_engine, event, func, select
 
-from connectors.sql.anchors import number_of
+from connectors.sql import finding, sqlite
+from connectors.sql.anchors import FUTURE, NO_DATE, number_of
 from connectors.sql.backend import Dating
 from connectors.sql.catalogue import Kind, TableColumn
 from connectors.sql.days import text_reader
@@ -169,6 +173,99 @@ def test_the_cheap_condition_uses_the_index_when_few_rows_are_due(tmp_path):
     plan = " ".join(row[3] for row in raw.execute("EXPLAIN QUERY PLAN " + statement, values))
     raw.close()
     assert "by_date" in plan
+
+
+ODD = [
+    "2026-02-30",
+    "2026-05-01T10:00:00",
+    "2026-05-01 10:00:00.5",
+    "2026-05-01 10:00:00+02:00",
+    "0000-01-01",
+    "9999-12-31",
+]
+ANY = st.one_of(MOMENTS, st.sampled_from([*ODD, *UNREADABLE, None, "2026-05-01", "2024-02-29 12:00:00"]))
+
+
+@given(st.lists(ANY, min_size=1, max_size=40), st.sampled_from(["TEXT", "TEXT COLLATE NOCASE", "DATETIME", ""]))
+@settings(max_examples=40, deadline=None)
+def test_by_an_index_the_same_rows_are_undated_as_one_by_one(tmp_path_factory, values, declared):
+    """In parts of three entries, whether they are few (then by their keys) or not."""
+    path = contacts(tmp_path_factory.mktemp("d"), values, declared=declared)
+    dating = Dating(ZONE, None, ZONE, NOW)
+    read = SqliteDates.of(TableColumn("created", "TEXT", Kind.TEXT), dating).number
+    meant = [(str(n),) for n, value in enumerate(as_kept(path), 1) if not NO_DATE < read(value) < FUTURE]
+    for few in (0, 4, 1000):
+        with (
+            mock.patch.object(sqlite, "_IN_GOOD_TIME", 3),
+            mock.patch.object(finding, "_FEW", few),
+            mock.patch.object(sqlite.SqliteBackend, "most_surveyed", 0),
+            opened(path, dataset("contacts", "contact")) as crm,
+        ):
+            assert keys(crm, undated("contacts")) == meant, few
+
+
+def as_kept(path):
+    return [value for (value,) in ask(path, "SELECT created FROM contact ORDER BY id")]
+
+
+@pytest.mark.parametrize(
+    "declared", ["INTEGER PRIMARY KEY, created TEXT)", "TEXT PRIMARY KEY, created TEXT) WITHOUT ROWID"]
+)
+def test_few_undated_rows_are_looked_up_and_no_other_row_is_read(tmp_path, declared, monkeypatch):
+    monkeypatch.setattr(sqlite.SqliteBackend, "most_surveyed", 0)
+    monkeypatch.setattr(sqlite, "_IN_GOOD_TIME", 100)
+    table = f"CREATE TABLE contact (id {declared}; CREATE INDEX by_date ON contact (created);"
+    values = [str(datetime(2020, 1, 1, tzinfo=UTC).replace(tzinfo=None) + timedelta(hours=n)) for n in range(1000)]
+    values[500], values[700] = None, "2020-02-30 00:00:00"
+    path = make(tmp_path / "crm.sqlite", table, [(INSERT, list(enumerate(values, 1000)))])
+    with opened(path, dataset("contacts", "contact")) as crm:
+        asked = plans_of(crm, path)
+        assert keys(crm, undated("contacts")) == [("1500",), ("1700",)]
+        assert asked
+        assert not [plan for plan in asked if "SCAN contact" in plan and "USING" not in plan]
+
+
+def plans_of(crm, path):
+    """Collect how SQLite goes about each statement about contacts that is put to it from now on."""
+    found = []
+
+    def look(_connection, _cursor, statement, parameters, _context, _many):
+        if '"contact"' in statement:
+            # Temporary keys are known to the other connection alone.
+            with contextlib.closing(sqlite3.connect(path)) as raw, contextlib.suppress(sqlite3.OperationalError):
+                found.extend(row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+    for engine in (crm._backend._reads, crm._backend._writes):
+        event.listen(engine, "before_cursor_execute", look)
+    return found
+
+
+@pytest.mark.parametrize("zone", ["Europe/Brussels", "America/New_York", "Pacific/Apia", "Australia/Lord_Howe", "UTC"])
+@pytest.mark.parametrize("local", ["Europe/Brussels", "Pacific/Kiritimati"])
+def test_whatever_the_clocks_do_a_date_of_the_future_may_be_undated(tmp_path, zone, local):
+    """In the hours around a change of the clock, read in the dataset's zone and compared in the controller's."""
+    changes = [
+        datetime(2026, 3, 29, 1, tzinfo=UTC),
+        datetime(2026, 10, 25, 1, tzinfo=UTC),
+        datetime(2026, 3, 8, 7, tzinfo=UTC),
+    ]
+    for change in changes:
+        for minutes in range(-180, 181, 45):
+            now = change + timedelta(minutes=minutes)
+            texts = [
+                *((now + timedelta(minutes=15 * n)).strftime("%Y-%m-%d %H:%M:%S") for n in range(-80, 81)),
+                *(str(now.date() + timedelta(days=n)) for n in range(-2, 3)),
+            ]
+            dates = SqliteDates.of(
+                TableColumn("created", "TEXT", Kind.TEXT), Dating(ZoneInfo(zone), None, ZoneInfo(local), now)
+            )
+            future = {text for text in texts if dates.number(text) >= FUTURE}
+            assert future
+            listed = func.json_each(json.dumps(texts)).table_valued("value")
+            with create_engine("sqlite://").connect() as connection:
+                told = set(connection.scalars(select(listed.c.value).where(dates.may_be_undated(listed.c.value))))
+            assert future <= told, (now, future - told)
+            assert len(told) < len(texts)
 
 
 # --- the latest of several ----------------------------------------------------------------------------------------
