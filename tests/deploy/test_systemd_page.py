@@ -18,7 +18,7 @@ from tools import check_docs
 
 ROOT = Path(__file__).parents[2]
 LOCK = "all" if "ROPA_CAMPAIGN" in os.environ else "core"
-pytestmark = pytest.mark.campaign
+pytestmark = [pytest.mark.whole, pytest.mark.campaign]
 
 _CLEAN_ROOT = """
 checkout=$1 work=$2 python=$3

@@ -83,7 +83,7 @@ def test_a_host_that_was_killed_keeps_the_other_out_until_its_lease_has_ended(ho
     hosts.judge(nights=1)
 
 
-@pytest.mark.sampled(one_in=2)
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("moment", TRIED)
 def test_the_other_host_takes_over_from_one_that_was_killed_when_its_lease_has_ended(hosts, moment):
     function, count, when, after = MOMENTS[moment]
@@ -98,7 +98,7 @@ def test_the_other_host_takes_over_from_one_that_was_killed_when_its_lease_has_e
     hosts.judge(nights=1)
 
 
-@pytest.mark.sampled(one_in=2)
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("moment", TRIED)
 def test_a_host_that_was_stopped_for_longer_than_its_lease_writes_no_line_and_touches_no_record(hosts, moment):
     function, count, when, after = MOMENTS[moment]
