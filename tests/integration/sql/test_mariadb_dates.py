@@ -9,13 +9,15 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from mariadb_bed import backend, twice
-from sql_bed import NOW
+from mariadb_bed import backend, opened, twice
+from sql_bed import NOW, dataset, keys, undated
 from sqlalchemy import func, or_, select
 
+from connectors.sql import finding
 from connectors.sql.anchors import FUTURE, NO_DATE, UNREADABLE, number_of
 from connectors.sql.backend import Dating
 from connectors.sql.catalogue import Kind, TableColumn
+from connectors.sql.mariadb import MariadbBackend
 from connectors.sql.mariadb_dates import MariadbDates
 from ropa.clock import start_of_day
 from ropa.connector import Before
@@ -218,6 +220,29 @@ def test_every_date_that_no_calendar_has_is_in_a_gap_between_months(mariadb, dec
             assert made.undated_ranges(connection, own, own.c.at, dates) is None
             database.execute("DELETE FROM t")
             assert [len(step) for step in made.undated_ranges(connection, own, own.c.at, dates)] == [3]
+
+
+@pytest.mark.parametrize("key", ["id INT PRIMARY KEY", "id VARCHAR(9) PRIMARY KEY"])
+@pytest.mark.parametrize("declared", ["DATE", "DATETIME"])
+def test_by_an_index_the_same_rows_are_undated_whether_they_are_few_or_not(mariadb, declared, key, monkeypatch):
+    monkeypatch.setattr(MariadbBackend, "most_surveyed", 0)
+    days = [
+        *(str(date(2020, 1, 1) + timedelta(days=n)) for n in range(0, 900, 30)),
+        None,
+        None,
+        "2020-02-30",
+        "2021-00-00",
+    ]
+    days += ["0000-00-00", "9999-12-31", "2020-02-31"]
+    with mariadb.create() as database:
+        database.execute(f"CREATE TABLE t ({key}, created {declared}, KEY (created))")
+        values = ", ".join(f"({n}, {'NULL' if day is None else repr(day)})" for n, day in enumerate(days, 10))
+        database.execute(f"SET sql_mode = 'ALLOW_INVALID_DATES'; INSERT INTO t VALUES {values}")
+        meant = [(str(n),) for n in range(40, 10 + len(days))]
+        for few in (0, 3, 1000):
+            monkeypatch.setattr(finding, "_FEW", few)
+            with opened(database, dataset("t")) as crm:
+                assert keys(crm, undated("t")) == meant, few
 
 
 @pytest.mark.parametrize(
