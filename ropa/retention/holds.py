@@ -92,7 +92,8 @@ def covering(holds: Iterable[Hold], config: Config, references: Mapping[str, Col
     """Return what the active ones of these holds cover.
 
     ``references``: ``location.dataset`` to the datasets (same spelling) that its records refer to, as the catalogues
-    have it; the parents of the configuration are added to it.
+    have it, also by way of what is not declared; the parents of the configuration are added to it, and that datasets
+    over one source have the same records.
     """
     children = _children(config, references)
     datasets: dict[str, list[str]] = {}
@@ -156,6 +157,13 @@ def _children(config: Config, references: Mapping[str, Collection[str]]) -> dict
             if spec.parent:
                 parent = f"{location.name}.{spec.parent.dataset.removeprefix(f'{location.name}.')}"
                 children.setdefault(parent, set()).add(f"{location.name}.{spec.name}")
+        over: dict[str, set[str]] = {}
+        for spec in location.datasets.values():
+            over.setdefault(spec.source.casefold(), set()).add(f"{location.name}.{spec.name}")
+        for names in over.values():
+            for name in names:
+                if others := names - {name}:
+                    children.setdefault(name, set()).update(others)
     return children
 
 

@@ -96,7 +96,7 @@ def _holders(site: Site, dataset: str, base: Selection) -> tuple[Sequence[str], 
     location = dataset.partition(".")[0]
     held: list[str] = []
     rules: dict[str, list[str]] = {}
-    parents = site.all_parents()
+    parents = site.all_ancestors()
     for hold in active_holds(site):
         coverage = cover(site, [hold], parents)
         for rule, ids in coverage.rules.items():

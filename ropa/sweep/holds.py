@@ -86,7 +86,7 @@ def coverage(site: Site, location: str | None = None) -> Coverage:
     """Return what the holds in force cover; of one location, where only that is asked about, so that no other place has
     to answer for its references. Raises LedgerError when they cannot be read."""
     held = active_holds(site)
-    return cover(site, held, site.all_parents(location) if held else {})
+    return cover(site, held, site.all_ancestors(location) if held else {})
 
 
 def cover(site: Site, held: Sequence[Hold], parents: Mapping[str, frozenset[str]]) -> Coverage:

@@ -18,6 +18,7 @@ from ropa.connector import Connector
 from ropa.errors import CallError, LocationError
 from ropa.register import Register, RegisterStore
 from ropa.retention import Target, compile_policy
+from ropa.sweep.lineage import Lineage
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -53,7 +54,7 @@ class Site:
     _targets: tuple[Target, ...] | None = None
     _by_identity: Mapping[str, Target] | None = field(default=None, repr=False)
     _register: tuple[int, Register] | None = field(default=None, repr=False)
-    _edges: dict[str, Mapping[str, frozenset[str]]] = field(default_factory=dict, repr=False)
+    _lineages: dict[str, Lineage] = field(default_factory=dict, repr=False)
 
     @property
     def ledger_folder(self) -> Path:
@@ -132,35 +133,35 @@ class Site:
     def parents(self, location: str) -> Mapping[str, frozenset[str]]:
         """Map each declared dataset of a location to the declared datasets its records belong to, from the
         configuration and, where it can be read, the catalogue. A dataset may be its own parent."""
-        if location not in self._edges:
-            datasets = self.config.locations[location].datasets
-            edges = {name: {spec.parent.dataset} if spec.parent else set() for name, spec in datasets.items()}
-            by_source = {spec.source: name for name, spec in datasets.items()}
-            for info in self.connector(location).datasets():
-                child = info.declared_as
-                if child is not None:
-                    edges[child] |= {by_source[r.to_source] for r in info.references if r.to_source in by_source}
-            self._edges[location] = {name: frozenset(found) for name, found in edges.items()}
-        return self._edges[location]
+        return self._lineage_of(location).parents
 
     def parents_or_declared(self, location: str) -> Mapping[str, frozenset[str]]:
         """``parents``, or what the configuration alone declares where the place cannot be read."""
-        try:
-            return self.parents(location) if location in self.enforcing else {}
-        except LocationError:
-            return {
-                name: frozenset({spec.parent.dataset} if spec.parent else ())
-                for name, spec in self.config.locations[location].datasets.items()
-            }
+        return self._lineage_or_declared(location).parents
 
-    def all_parents(self, only: str | None = None) -> dict[str, frozenset[str]]:
-        """``parents`` of every location, or of one, with full dataset names."""
+    def all_ancestors(self, only: str | None = None) -> dict[str, frozenset[str]]:
+        """Map each declared dataset of every location, or of one, to those that it descends from, with full names: its
+        parents at least, and those to which tables lead that are not declared."""
         return {
-            f"{location}.{name}": frozenset(f"{location}.{parent}" for parent in parents)
+            f"{location}.{name}": frozenset(f"{location}.{ancestor}" for ancestor in ancestors)
             for location in self.config.locations
             if only in {None, location}
-            for name, parents in self.parents_or_declared(location).items()
+            for name, ancestors in self._lineage_or_declared(location).ancestors.items()
         }
+
+    def _lineage_of(self, location: str) -> Lineage:
+        if location not in self._lineages:
+            datasets = self.config.locations[location].datasets
+            self._lineages[location] = Lineage.of(datasets, self.connector(location).datasets())
+        return self._lineages[location]
+
+    def _lineage_or_declared(self, location: str) -> Lineage:
+        if location not in self.enforcing:
+            return Lineage({}, {})
+        try:
+            return self._lineage_of(location)
+        except LocationError:
+            return Lineage.of(self.config.locations[location].datasets, ())
 
     def close(self) -> None:
         """Let go of every place and of the database."""

@@ -148,6 +148,44 @@ def test_a_hold_covers_what_it_names_and_all_that_descends_from_it(make, kind, h
     assert len(world.ids("letters")) == held["letters"]
 
 
+BEHIND = [
+    ("cases", "contact_id", "contacts"),  # not declared
+    ("papers", "case_id", "cases"),  # nor is this
+    ("letters", "paper_id", "papers"),
+]
+
+
+@pytest.mark.parametrize("hold", [("dataset", "crm.contacts"), ("activity", "intake"), ("record", "crm.contacts", 1)])
+@pytest.mark.parametrize("when", ["before", "approved"])
+def test_a_hold_reaches_what_descends_by_way_of_tables_that_are_not_declared(make, kind, hold, when):
+    config = SIMPLE + LETTERS.replace('activity = "intake"', 'activity = "cards"')
+    config = "\n".join(line for line in config.splitlines() if not line.startswith("parent"))
+    tables = {
+        "contacts": contacts(2),
+        "cases": [{"id": 1, "contact_id": 1}],
+        "papers": [{"id": 1, "case_id": 1}],
+        "letters": [{"id": 7, "paper_id": 1, "sent": "2020-01-15", "text": "tekst"}],
+    }
+    world = make(config, tables, kind=kind, relations=BEHIND)
+    if when == "before":
+        world.hold(hold[0], hold[1], *hold[2:])
+    plan = world.plan()
+    world.approve(plan)
+    if when == "approved":
+        world.hold(hold[0], hold[1], *hold[2:])
+    world.apply(plan)
+    assert world.ids("letters") == [7]
+
+
+def test_a_hold_on_a_dataset_covers_its_records_under_another_name_too(make, kind):
+    again = SIMPLE.partition("[location.crm.dataset.contacts]")[2].replace("crm.contacts", "crm.prospects")
+    config = SIMPLE.partition("[rule.prospects]")[0] + "[location.crm.dataset.prospects]" + again
+    world = make(config, {"contacts": contacts(2)}, kind=kind)
+    world.hold("dataset", "crm.contacts")
+    plan = world.plan()
+    assert [(row.dataset, row.due, row.held) for row in world.targets(plan)] == [("prospects", 2, 2)]
+
+
 def test_a_hold_on_an_activity_spares_every_target_that_rests_on_it(make):
     other = PROSPECTS.replace("prospects", "cards").replace("intake", "cards").replace("6 months", "3 months")
     world = make(SIMPLE + other, {"contacts": contacts(2)})
