@@ -84,9 +84,12 @@ def _leaf(secret: bytes, kind: str, target: str, key: Key | None) -> str:
 
 def coverage(site: Site, location: str | None = None) -> Coverage:
     """Return what the holds in force cover; of one location, where only that is asked about, so that no other place has
-    to answer for its references. Raises LedgerError when they cannot be read."""
+    to answer for its references. Raises LedgerError when they cannot be read, and LocationError when that one location
+    cannot: what descends from what is held is not known then."""
     held = active_holds(site)
-    return cover(site, held, site.all_ancestors(location) if held else {})
+    if not held:
+        return cover(site, held, {})
+    return cover(site, held, site.all_ancestors() if location is None else site.ancestors(location))
 
 
 def cover(site: Site, held: Sequence[Hold], parents: Mapping[str, frozenset[str]]) -> Coverage:

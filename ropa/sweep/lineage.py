@@ -42,6 +42,13 @@ class Lineage:
                 ancestors[child] |= far
         return cls(_frozen(parents), _frozen(ancestors))
 
+    def full_ancestors(self, location: str) -> dict[str, frozenset[str]]:
+        """Return ``ancestors`` with the location before each name."""
+        return {
+            f"{location}.{name}": frozenset(f"{location}.{ancestor}" for ancestor in found)
+            for name, found in self.ancestors.items()
+        }
+
 
 def _behind(source: str, above: Mapping[str, Collection[str]], names: Collection[str]) -> set[str]:
     """Return every source to which references lead from one, by way of sources that have no name."""

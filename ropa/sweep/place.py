@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -24,7 +25,7 @@ from ropa.clock import calendar_day, timestamp
 from ropa.connector import Action, Batch, Key, Note, Selection, Tally
 from ropa.errors import IncompleteListingError, LocationError
 from ropa.ledger.leaf import key_texts
-from ropa.retention import Target, cutoffs
+from ropa.retention import Coverage, Target, cutoffs
 from ropa.retention import select as select_due
 from ropa.sweep import blocking, blocks, holds, mandates, tracing
 from ropa.sweep.digest import key_text
@@ -114,7 +115,6 @@ class PlaceWriter:
         self.now = plan.created_at
         self.is_of_today = plan.as_of == calendar_day(plan.created_at, site.config.timezone)
         self.plan = Plan(plan.id or 0, self.now, self.is_of_today)
-        self.coverage = holds.coverage(site, location)
         self.told = Listed()
         self.has_riders = False
         """Whether rows were added for what goes with other records."""
@@ -123,6 +123,11 @@ class PlaceWriter:
         self._tallies: dict[int, Tally] = {}
         """Of each target, what goes into its row with the counts: a row that was touched would have to be written
         before the place is asked for the next one."""
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """What the holds in force cover here. Raises LocationError where it is not known what descends from what."""
+        return holds.coverage(self.site, self.location)
 
     def selection(self, target: Target) -> Selection:
         """Return what is asked for a target."""
@@ -139,11 +144,11 @@ class PlaceWriter:
     def list_target(self, row: TargetRow, target: Target) -> None:
         """List the records of one target."""
         session, connector = self.session, self.site.connector(self.location)
-        selection = self.selection(target)
-        listing = self.open_listing(row, is_held=bool(self.coverage.holders(target)))
-        if session.in_transaction():
-            session.commit()  # nothing is locked while the place looks for its first batch
         try:
+            selection = self.selection(target)
+            listing = self.open_listing(row, is_held=bool(self.coverage.holders(target)))
+            if session.in_transaction():
+                session.commit()  # nothing is locked while the place looks for its first batch
             watch = self._watch(row)
             tally = self._list(listing, target, iter(connector.find(selection)), watch)
             self._note_returned(watch)

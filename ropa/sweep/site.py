@@ -139,15 +139,17 @@ class Site:
         """``parents``, or what the configuration alone declares where the place cannot be read."""
         return self._lineage_or_declared(location).parents
 
-    def all_ancestors(self, only: str | None = None) -> dict[str, frozenset[str]]:
-        """Map each declared dataset of every location, or of one, to those that it descends from, with full names: its
-        parents at least, and those to which tables lead that are not declared."""
-        return {
-            f"{location}.{name}": frozenset(f"{location}.{ancestor}" for ancestor in ancestors)
-            for location in self.config.locations
-            if only in {None, location}
-            for name, ancestors in self._lineage_or_declared(location).ancestors.items()
-        }
+    def ancestors(self, location: str) -> dict[str, frozenset[str]]:
+        """Map each declared dataset of a location to those that it descends from, with full names: its parents, and
+        those to which tables lead that are not declared. Raises LocationError where the place cannot be read."""
+        return (self._lineage_of(location) if location in self.enforcing else Lineage({}, {})).full_ancestors(location)
+
+    def all_ancestors(self) -> dict[str, frozenset[str]]:
+        """``ancestors`` of every location; of one that cannot be read what the configuration alone declares."""
+        found: dict[str, frozenset[str]] = {}
+        for location in self.config.locations:
+            found |= self._lineage_or_declared(location).full_ancestors(location)
+        return found
 
     def _lineage_of(self, location: str) -> Lineage:
         if location not in self._lineages:

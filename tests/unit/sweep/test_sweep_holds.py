@@ -177,6 +177,30 @@ def test_a_hold_reaches_what_descends_by_way_of_tables_that_are_not_declared(mak
     assert world.ids("letters") == [7]
 
 
+@pytest.mark.parametrize("when", ["before", "approved"])
+def test_where_a_place_cannot_tell_what_descends_from_what_is_held_nothing_goes(make, kind, when):
+    """What refers to a held record is known from the catalogue alone, and that is away for a moment."""
+    config = "\n".join(line for line in (SIMPLE + LETTERS).splitlines() if not line.startswith("parent"))
+    world = make(config, {"contacts": contacts(2), "letters": [letter(7, 1)]}, kind=kind, relations=LINKS)
+    if when == "before":
+        world.hold("dataset", "crm.contacts")
+        world.crm.away_for = {"datasets"}
+    plan = world.plan()
+    if when == "before":
+        assert {row.stopped_by for row in world.targets(plan)} == {"unreachable"}
+        assert world.planned(plan) == []
+        return
+    world.approve(plan)
+    world.hold("dataset", "crm.contacts")
+    world.reopen()
+    world.crm.away_for = {"datasets"}
+    assert world.apply(plan).exit_code == 5
+    world.crm.away_for = set()
+    world.apply(plan)
+    assert world.ids("letters") == [7]
+    assert world.ids() == [1, 2, 101]
+
+
 def test_a_hold_on_a_dataset_covers_its_records_under_another_name_too(make, kind):
     again = SIMPLE.partition("[location.crm.dataset.contacts]")[2].replace("crm.contacts", "crm.prospects")
     config = SIMPLE.partition("[rule.prospects]")[0] + "[location.crm.dataset.prospects]" + again
