@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from decimal import Decimal
 from functools import partial
 from itertools import compress
 from typing import Any
@@ -42,7 +43,7 @@ from connectors.sql.keys import Values, is_faithful, parse_keys, spell_key
 from connectors.sql.layout import Declared, Layout
 from connectors.sql.relations import References, count_referring, refers
 from connectors.sql.sparing import Sparing
-from connectors.sql.windows import Windows
+from connectors.sql.windows import Bounds, Number, Windows
 from ropa.clock import monotonic
 from ropa.connector import Batch, Key, Note, Selection
 from ropa.errors import IncompleteListingError
@@ -127,7 +128,7 @@ class Finder:
                 describe, count, at = self._page(connection, conditions, is_few=is_few)
                 last = at or last
                 if windows is not None:
-                    windows.moved(int(str(at[0])) if at is not None and count == self._at_once else None, started)
+                    windows.moved(_number(at[0]) if at is not None and count == self._at_once else None, started)
                 is_over = windows.is_over if windows is not None else count < self._at_once
             yield describe
 
@@ -153,10 +154,11 @@ class Finder:
             return (lambda: batch), len(rows), last
         return partial(self._describe, rows), len(rows), last
 
-    def _within(self, window: tuple[int, int] | None, last: Values | None) -> list[ColumnElement[bool]]:
+    def _within(self, window: Bounds | None, last: Values | None) -> list[ColumnElement[bool]]:
         key = self._question.key
         if window is not None:
-            return [key[0] >= bound(window[0]), key[0] <= bound(window[1])]
+            begin = [] if window[0] is None else [key[0] > bound(window[0])]
+            return [*begin, key[0] <= bound(window[1])]
         return after(self._order, last)
 
     def _windows(self, connection: Connection) -> Windows | None:
@@ -301,6 +303,14 @@ class Finder:
             code=code,
             next_step="Give the dataset a `key` that is filled in and different in every row.",
         )
+
+
+def _number(key: object) -> Number:
+    """Return a numeric key as the database takes it, from what was fetched of it."""
+    if isinstance(key, int | float | Decimal):
+        return key
+    number = Decimal(str(key))
+    return int(number) if number == number.to_integral_value() else number
 
 
 def _any_of(

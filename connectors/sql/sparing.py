@@ -7,6 +7,7 @@ through tables that are not declared; it ends, because no row is looked at twice
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -16,7 +17,7 @@ from connectors.sql.catalogue import Table, columns_of
 from connectors.sql.conditions import joined
 from connectors.sql.keys import spell_key
 from connectors.sql.layout import Layout, Link
-from ropa.connector import Spare, SubjectSet, normalise_identifier
+from ropa.connector import Key, Spare, SubjectSet, normalise_identifier
 
 _REMEMBERED = 100_000
 
@@ -33,7 +34,9 @@ class Sparing:
         self._backend = backend
         self._named = {
             name: [
-                (declared.key, keys) for declared in layout.of_table(name) if (keys := spare.keys.get(declared.name))
+                (declared.key, frozenset(map(_folded, keys)))
+                for declared in layout.of_table(name)
+                if (keys := spare.keys.get(declared.name))
             ]
             for name in layout.catalogue.tables
         }
@@ -80,11 +83,17 @@ class Sparing:
         return spared
 
     def _is_itself_spared(self, table: Table, row: Row) -> bool:
-        if not self._named[table.name] and not self._subjects[table.name]:
+        links = self._climbs[table.name]
+        if not self._named[table.name] and not self._subjects[table.name] and not links:
             return False
         values = dict(zip((column.name for column in table.columns), row, strict=True))
+        for link in links:
+            # A loose reference may be of another type than the key, and spelled otherwise: 1 and '01'.
+            names = spell_key(tuple(values[column] for column in link.child_columns))
+            if any(key == link.parent_columns and _folded(names) in keys for key, keys in self._named[link.parent]):
+                return True
         for key, keys in self._named[table.name]:
-            if spell_key(tuple(values[column] for column in key)) in keys:
+            if _folded(spell_key(tuple(values[column] for column in key))) in keys:
                 return True
         return any(is_subject(values.get(column), self._spare.subjects) for column in self._subjects[table.name])
 
@@ -137,6 +146,21 @@ class Sparing:
             .join(own, joined(columns_of(own, place[1]), keys, self._backend))
         )
         return [(names[row[0]], row[1:]) for row in self._backend.fetch(connection, statement)]
+
+
+def _folded(key: Key) -> Key:
+    """Return a key without what databases and people may take for no difference: case, spelling of a number. Rather one
+    record too many is spared than one too few."""
+    return tuple(map(_folded_part, key))
+
+
+def _folded_part(part: str) -> str:
+    text = normalise_identifier(part)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return text
+    return str(number.normalize()) if number.is_finite() else text
 
 
 def _spread(above: Mapping[Any, set[Any]], verdicts: dict[Any, bool]) -> None:

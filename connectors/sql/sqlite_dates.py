@@ -15,7 +15,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, case, func, literal_column, or_
+from sqlalchemy import ColumnElement, and_, case, collate, func, literal_column, or_
 
 from connectors.sql.anchors import NO_DATE, UNREADABLE, number_of, remembering
 from connectors.sql.backend import Dating
@@ -119,7 +119,8 @@ def _is_odd(column: ColumnElement[Any]) -> ColumnElement[bool]:
     that ``date()`` or ``datetime()`` gives it."""
     # Only where it has to compute does SQLite see that 30 February is none.
     as_is: ColumnElement[str] = literal_column("'+0 days'")
-    return and_(*(function(column, as_is).is_distinct_from(column) for function in (func.datetime, func.date)))
+    written = collate(column, "BINARY")  # whatever the column takes for equal: a blank at the end is no date
+    return and_(*(function(column, as_is).is_distinct_from(written) for function in (func.datetime, func.date)))
 
 
 def written_limit(before: Before, zone: ZoneInfo) -> str:

@@ -9,7 +9,7 @@ from unittest import mock
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sql_bed import CUTOFF, NOW, ZONE, act, ask, dataset, due, every, found, keys, make, opened, purge, undated, words
 from sqlalchemy import column, create_engine, event, func, select
@@ -182,11 +182,15 @@ ODD = [
     "2026-05-01 10:00:00+02:00",
     "0000-01-01",
     "9999-12-31",
+    "2026-05-01 ",
 ]
 ANY = st.one_of(MOMENTS, st.sampled_from([*ODD, *UNREADABLE, None, "2026-05-01", "2024-02-29 12:00:00"]))
 
 
-@given(st.lists(ANY, min_size=1, max_size=40), st.sampled_from(["TEXT", "TEXT COLLATE NOCASE", "DATETIME", ""]))
+@given(
+    st.lists(ANY, min_size=1, max_size=40),
+    st.sampled_from(["TEXT", "TEXT COLLATE NOCASE", "TEXT COLLATE RTRIM", "DATETIME", ""]),
+)
 @settings(max_examples=40, deadline=None)
 def test_by_an_index_the_same_rows_are_undated_as_one_by_one(tmp_path_factory, values, declared):
     """In parts of three entries, whether they are few (then by their keys) or not."""

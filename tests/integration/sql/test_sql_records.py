@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 from sql_bed import act, ask, column, dataset, due, every, found, keys, make, opened, purge, whole, words
 
+from connectors.sql import finding
 from ropa.connector import (
     Action,
     AnchorPart,
@@ -487,3 +488,50 @@ def test_a_number_that_is_spelled_in_another_way_refers_to_the_same_parent(tmp_p
         parents = {record.key for record in found(crm, due("customers"))}
         children = found(crm, every("orders", parents=("customers", tuple(parents))))
         assert {ref.key for record in children for ref in record.refers_to} == parents == {("1.0",), ("2.5",)}
+
+
+LEAST = -(2**63)
+NUMBERS = {
+    "whole": [LEAST, LEAST + 1, -3, 0, 1, 2, 3, 5_000, 2**63 - 1],
+    "fractions": [0, 0.25, 0.5, 1, 1.5, 2, 2.25, 2.5, 2.75, 7.5, 7.75, 8, 8.5, 9],
+    "between windows": [0, *(n + 0.5 for n in range(40)), 40],
+}
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+@pytest.mark.parametrize("numbers", NUMBERS.values(), ids=list(NUMBERS))
+def test_every_number_is_listed_once_also_between_two_windows(tmp_path, monkeypatch, numbers, at_once):
+    monkeypatch.setattr(finding, "AT_ONCE", at_once)
+    path = make(tmp_path / "crm.sqlite", "CREATE TABLE t (id DECIMAL PRIMARY KEY, created TEXT)")
+    for number in numbers:
+        ask(path, "INSERT INTO t VALUES (?, '2020-01-01')", number)
+    with opened(path, dataset("t"), batch_size=2) as crm:
+        assert [float(key) for (key,) in keys(crm, due("t"))] == [float(number) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("declared", "kept", "typed"),
+    [
+        ("TEXT COLLATE NOCASE", "ab", "AB"),
+        ("TEXT", "ab", "AB"),
+        ("REAL", 1.0, "1"),
+        ("TEXT", "01", "1"),
+        ("INTEGER", 1, "1.0"),
+    ],
+)
+def test_a_record_is_spared_however_its_key_was_typed(tmp_path, declared, kept, typed):
+    """And what refers to it, also loosely and in another type."""
+    script = f"""
+        CREATE TABLE t (id {declared} PRIMARY KEY, created TEXT);
+        CREATE TABLE child (id INTEGER PRIMARY KEY, t_id, created TEXT);
+        INSERT INTO child VALUES (1, '{kept}', '2020-01-01'), (2, 'other', '2020-01-01'), (3, NULL, '2020-01-01');
+    """
+    path = make(tmp_path / "crm.sqlite", script)
+    ask(path, "INSERT INTO t VALUES (?, '2020-01-01'), (77, '2020-01-01')", kept)
+    child = dataset("child", parent=Parent("t", ("t_id",)))
+    with opened(path, dataset("t"), child) as crm:
+        spare = Spare({"t": frozenset({(typed,)})}, frozenset())
+        assert [
+            record.is_spared for record in sorted(found(crm, due("t", spare=spare)), key=lambda r: r.key == ("77",))
+        ] == [True, False]
+        assert [record.is_spared for record in found(crm, due("child", spare=spare))] == [True, False, False]
