@@ -191,6 +191,7 @@ ANY = st.one_of(MOMENTS, st.sampled_from([*ODD, *UNREADABLE, None, "2026-05-01",
     st.lists(ANY, min_size=1, max_size=40),
     st.sampled_from(["TEXT", "TEXT COLLATE NOCASE", "TEXT COLLATE RTRIM", "DATETIME", ""]),
 )
+@example(["2020-01-15 ", "2020-01-15"], "TEXT COLLATE RTRIM")
 @settings(max_examples=40, deadline=None)
 def test_by_an_index_the_same_rows_are_undated_as_one_by_one(tmp_path_factory, values, declared):
     """In parts of three entries, whether they are few (then by their keys) or not."""
