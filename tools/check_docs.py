@@ -107,6 +107,15 @@ class Ran:
     """Both streams, as a terminal shows them."""
 
 
+def wrong_of(ran: Iterable[Ran]) -> list[str]:
+    """Return what did not end as its page says, or by an error that nobody foresaw; with its line and output."""
+    return [
+        f"line {one.block.line}: exit {one.exit_code}, the page says {one.block.exit_code}:\n{one.output}"
+        for one in ran
+        if one.exit_code != one.block.exit_code or "Traceback" in one.output or "unexpected error" in one.output
+    ]
+
+
 def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> Iterator[Ran]:
     """Run the blocks of a page in ``folder``, which is what its predecessor left, or empty."""
     for block in blocks(page.read_text(encoding="utf-8")):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from check_docs import DOCS, OUTPUT, ROOT, Runner, blocks, environment, pages, shows_outputs
+from check_docs import DOCS, OUTPUT, ROOT, Runner, blocks, environment, pages, shows_outputs, wrong_of
 from json_shapes import documents, shown
 
 NOW = "2026-11-22T09:00:00+00:00"
@@ -254,15 +254,14 @@ def filled(text: str, generated: str) -> str:
 
 
 def with_outputs(page: Path, text: str, runner: Runner) -> str:
-    """Return a page with the output of its commands where it shows them. Raises RuntimeError for a wrong exit code."""
+    """Return a page with the output of its commands where it shows them. Raises RuntimeError where one goes wrong."""
     if not shows_outputs(page):
         return text
-    outputs = {}
-    for ran in runner.run(page):
-        if ran.exit_code != ran.block.exit_code:
-            message = f"{page}:{ran.block.line}: exit {ran.exit_code}, not {ran.block.exit_code}:\n{ran.output}"
-            raise RuntimeError(message)
-        outputs[ran.block.end] = masked(ran.output)
+    ran = runner.run(page)
+    if wrong := wrong_of(ran):
+        message = f"{page}: {wrong[0]}"
+        raise RuntimeError(message)
+    outputs = {one.block.end: masked(one.output) for one in ran}
     parts, at = [], 0
     for block in blocks(text):
         found = OUTPUT.search(text, block.end)

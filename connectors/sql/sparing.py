@@ -83,31 +83,30 @@ class Sparing:
         return spared
 
     def _is_itself_spared(self, table: Table, row: Row) -> bool:
-        links = self._climbs[table.name]
-        if not self._named[table.name] and not self._subjects[table.name] and not links:
+        for link, names in self._upwards(table, row):
+            # A loose reference may be of another type than the key, and spelled otherwise: 1 and '01'.
+            for key, keys in self._named[link.parent]:
+                if key == link.parent_columns and _folded(spell_key(names)) in keys:
+                    return True
+        if not self._named[table.name] and not self._subjects[table.name]:
             return False
         values = dict(zip((column.name for column in table.columns), row, strict=True))
-        for link in links:
-            # A loose reference may be of another type than the key, and spelled otherwise: 1 and '01'.
-            names = spell_key(tuple(values[column] for column in link.child_columns))
-            if any(key == link.parent_columns and _folded(names) in keys for key, keys in self._named[link.parent]):
-                return True
         for key, keys in self._named[table.name]:
             if _folded(spell_key(tuple(values[column] for column in key))) in keys:
                 return True
         return any(is_subject(values.get(column), self._spare.subjects) for column in self._subjects[table.name])
 
     def _parents(self, table: Table, row: Row) -> list[tuple[Place, Row]]:
+        return [((link.parent, link.parent_columns), names) for link, names in self._upwards(table, row)]
+
+    def _upwards(self, table: Table, row: Row) -> list[tuple[Link, Row]]:
+        """Return the links by which a row refers to what may have to be spared, each with the names it refers by."""
         links = self._climbs[table.name]
         if not links:
             return []
         values = dict(zip((column.name for column in table.columns), row, strict=True))
-        found = []
-        for link in links:
-            names = tuple(values[column] for column in link.child_columns)
-            if None not in names:
-                found.append(((link.parent, link.parent_columns), names))
-        return found
+        found = [(link, tuple(values[column] for column in link.child_columns)) for link in links]
+        return [(link, names) for link, names in found if None not in names]
 
     def _climb(self, connection: Connection, start: set[tuple[Place, Row]]) -> dict[tuple[Place, Row], bool]:
         """Return for each ancestor whether it, or one above it, is spared."""

@@ -96,9 +96,9 @@ def _holders(site: Site, dataset: str, base: Selection) -> tuple[Sequence[str], 
     location = dataset.partition(".")[0]
     held: list[str] = []
     rules: dict[str, list[str]] = {}
-    parents = site.all_ancestors()
+    ancestors = site.all_ancestors()
     for hold in active_holds(site):
-        coverage = cover(site, [hold], parents)
+        coverage = cover(site, [hold], ancestors)
         for rule, ids in coverage.rules.items():
             rules.setdefault(rule, []).extend(ids)
         spare = coverage.spare(location)

@@ -92,10 +92,10 @@ def coverage(site: Site, location: str | None = None) -> Coverage:
     return cover(site, held, site.all_ancestors() if location is None else site.ancestors(location))
 
 
-def cover(site: Site, held: Sequence[Hold], parents: Mapping[str, frozenset[str]]) -> Coverage:
+def cover(site: Site, held: Sequence[Hold], ancestors: Mapping[str, frozenset[str]]) -> Coverage:
     """Return what some holds cover; persons are recognised by keyed digests. Raises LedgerError when the key that
     makes them is not there."""
-    covered = covering(held, site.config, parents)
+    covered = covering(held, site.config, ancestors)
     if not any(hold.kind == "subject" for hold in held):
         return covered
     secret = _subject_secret(site, is_new=False)

@@ -130,19 +130,15 @@ class Site:
             self._acting[location] = self.open_location(self.config.locations[location])
         return self._acting[location]
 
-    def parents(self, location: str) -> Mapping[str, frozenset[str]]:
+    def parents_or_declared(self, location: str) -> Mapping[str, frozenset[str]]:
         """Map each declared dataset of a location to the declared datasets its records belong to, from the
         configuration and, where it can be read, the catalogue. A dataset may be its own parent."""
-        return self._lineage_of(location).parents
-
-    def parents_or_declared(self, location: str) -> Mapping[str, frozenset[str]]:
-        """``parents``, or what the configuration alone declares where the place cannot be read."""
         return self._lineage_or_declared(location).parents
 
     def ancestors(self, location: str) -> dict[str, frozenset[str]]:
         """Map each declared dataset of a location to those that it descends from, with full names: its parents, and
         those to which tables lead that are not declared. Raises LocationError where the place cannot be read."""
-        return (self._lineage_of(location) if location in self.enforcing else Lineage({}, {})).full_ancestors(location)
+        return self._lineage_of(location).full_ancestors(location)
 
     def all_ancestors(self) -> dict[str, frozenset[str]]:
         """``ancestors`` of every location; of one that cannot be read what the configuration alone declares."""
@@ -152,14 +148,14 @@ class Site:
         return found
 
     def _lineage_of(self, location: str) -> Lineage:
+        if location not in self.enforcing:
+            return Lineage({}, {})
         if location not in self._lineages:
             datasets = self.config.locations[location].datasets
             self._lineages[location] = Lineage.of(datasets, self.connector(location).datasets())
         return self._lineages[location]
 
     def _lineage_or_declared(self, location: str) -> Lineage:
-        if location not in self.enforcing:
-            return Lineage({}, {})
         try:
             return self._lineage_of(location)
         except LocationError:

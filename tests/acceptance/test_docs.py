@@ -35,6 +35,4 @@ def test_the_tutorial_and_the_how_tos_are_run():
 def test_the_commands_of_a_page_end_as_it_says(page, runner):
     ran = runner.run(page)
     assert ran
-    wrong = [(one.block.line, one.exit_code, one.output) for one in ran if one.exit_code != one.block.exit_code]
-    assert wrong == []
-    assert not [one.output for one in ran if "Traceback" in one.output or "unexpected error" in one.output]
+    assert check_docs.wrong_of(ran) == []
