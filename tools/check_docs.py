@@ -107,10 +107,10 @@ class Ran:
     """Both streams, as a terminal shows them."""
 
 
-def wrong_of(ran: Iterable[Ran]) -> list[str]:
-    """Return what did not end as its page says, or by an error that nobody foresaw; with its line and output."""
+def wrong_of(ran: Iterable[Ran]) -> list[Ran]:
+    """Return what did not end as its page says, or ended by an error that nobody foresaw."""
     return [
-        f"line {one.block.line}: exit {one.exit_code}, the page says {one.block.exit_code}:\n{one.output}"
+        one
         for one in ran
         if one.exit_code != one.block.exit_code or "Traceback" in one.output or "unexpected error" in one.output
     ]

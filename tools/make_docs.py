@@ -258,8 +258,8 @@ def with_outputs(page: Path, text: str, runner: Runner) -> str:
     if not shows_outputs(page):
         return text
     ran = runner.run(page)
-    if wrong := wrong_of(ran):
-        message = f"{page}: {wrong[0]}"
+    for wrong in wrong_of(ran):
+        message = f"{page}:{wrong.block.line}: exit {wrong.exit_code}, not {wrong.block.exit_code}:\n{wrong.output}"
         raise RuntimeError(message)
     outputs = {one.block.end: masked(one.output) for one in ran}
     parts, at = [], 0
