@@ -123,6 +123,10 @@ class DatasetSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Everything else, belonging to the connector."""
 
+    def is_child_of(self, dataset: str) -> bool:
+        """Whether ``parent`` names this dataset."""
+        return self.parent is not None and self.parent.dataset == dataset
+
     def belongs_by(self, columns: Iterable[str], dataset: str) -> bool:
         """Whether what refers to a dataset by these columns belongs to it (``Reference.is_parent``): as ``parent`` has
         it; without one every reference is as good as another."""

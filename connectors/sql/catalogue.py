@@ -40,6 +40,9 @@ class Kind(Enum):
     """Something of the engine's own: json, arrays, ranges, enums, intervals, geometry."""
 
 
+_DATES = frozenset({Kind.DATE, Kind.NAIVE, Kind.INSTANT})
+
+
 @dataclass(frozen=True, slots=True)
 class TableColumn:
     """One column of a table or view."""
@@ -111,12 +114,20 @@ class Table:
     """``name`` of the partitioned table this is a part of."""
     is_loose: bool = False
     """Whether any value can be compared with any column, whatever its type (SQLite)."""
+    is_strict: bool = False
+    """Whether a statement that compares columns of different sorts is refused (PostgreSQL)."""
     is_versioned: bool = False
     """Whether the engine itself keeps what was deleted (system-versioned tables)."""
 
     def column(self, name: str) -> TableColumn | None:
         """Return the column of that name, None where there is none."""
         return next((c for c in self.columns if c.name == name), None)
+
+    def compares(self, own: TableColumn, other: TableColumn) -> bool:
+        """Tell whether a statement may compare a column of this table with another; True where that is not known."""
+        kinds = {own.kind, other.kind}
+        is_known = self.is_strict and kinds.isdisjoint({Kind.ANY, Kind.OTHER})
+        return not is_known or len(kinds) == 1 or kinds <= _DATES
 
     def to_be_emptied(self, names: Collection[str]) -> list[str]:
         """Return those of some columns that can be NULL in a row that stays findable."""

@@ -55,7 +55,7 @@ class Declared:
 
     def parent_is(self, dataset: str) -> bool:
         """Tell whether ``dataset`` is the configured parent."""
-        return self.spec.parent is not None and self.spec.parent.dataset == dataset
+        return self.spec.is_child_of(dataset)
 
 
 @dataclass(frozen=True)

@@ -271,6 +271,7 @@ def _table(read: _Read, oid: int) -> Table:
         # Always written out: a name alone could be shadowed by a temporary table or by another schema of the path.
         schema=relation.schema,
         own_name=relation.name,
+        is_strict=True,
         checks=tuple(
             Check(name, frozenset(names(sorted(numbers))), expression)
             for name, numbers, expression in read.checks.get(oid, [])

@@ -12,7 +12,7 @@ from dataclasses import replace
 from connectors.sql.backend import Backend
 from connectors.sql.catalogue import Kind, Table
 from connectors.sql.conditions import ask
-from connectors.sql.layout import Declared, Layout
+from connectors.sql.layout import Declared, Layout, Link
 from connectors.sql.masking import texts_of
 from ropa.connector import Anchor, LocationSpec, Selection
 from ropa.errors import LocationError
@@ -32,7 +32,7 @@ def find_problems(
         return [f"table {dataset.source!r} does not exist{_hint(dataset.source, layout.catalogue.tables)}"]
     declared = layout.declared(name)
     found = [*_of_table(declared), *_of_columns(declared), *_of_anchors(declared, spec, layout)]
-    found += _of_parent(declared, spec, layout)
+    found += [*_of_parent(declared, spec, layout), *_of_links(declared, layout)]
     if selection is not None:
         found += _of_selection(declared, selection)
         if backend is not None:
@@ -112,9 +112,30 @@ def _of_parent(declared: Declared, spec: LocationSpec, layout: Layout) -> Iterat
     if parent.dataset not in spec.datasets:
         yield f"parent names dataset {parent.dataset!r}, which is not declared{_hint(parent.dataset, spec.datasets)}"
     elif parent.dataset in layout.datasets:
-        key = layout.declared(parent.dataset).key
-        if len(key) != len(parent.via):
-            yield f"parent.via names {len(parent.via)} columns, but the key of {parent.dataset!r} has {len(key)}"
+        other = layout.declared(parent.dataset)
+        if len(other.key) != len(parent.via):
+            yield f"parent.via names {len(parent.via)} columns, but the key of {parent.dataset!r} has {len(other.key)}"
+
+
+def _of_links(declared: Declared, layout: Layout) -> Iterator[str]:
+    """Of a dataset and its parent, and of its children: they are asked about whenever its own records are."""
+    for child in layout.datasets.values():
+        if child.spec.parent is None or child.spec.parent.dataset not in layout.datasets:
+            continue
+        parent = layout.declared(child.spec.parent.dataset)
+        if declared.name in {child.name, parent.name}:
+            for link in layout.links_between(child, parent):
+                yield from _of_link(child.table, parent.table, link)
+
+
+def _of_link(child: Table, parent: Table, link: Link) -> Iterator[str]:
+    for name, key in zip(link.child_columns, link.parent_columns, strict=True):
+        own, there = child.column(name), parent.column(key)
+        if own and there and not child.compares(own, there):
+            yield (
+                f"parent.via: the database does not compare column {name!r} of {child.name!r} ({own.type}) with "
+                f"{key!r} of {parent.name!r} ({there.type}); give them one type, or name another column"
+            )
 
 
 def _of_changes(declared: Declared, layout: Layout, selection: Selection, backend: Backend) -> tuple[str, ...]:

@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Legal holds: add, list, release.")
 
 
+def _with_key(context: typer.Context, value: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Where the key was left out, the next option was taken for it."""
+    options = {name for parameter in context.command.params for name in parameter.opts}
+    if value is not None and (taken := value[1].partition("=")[0]) in options:
+        raise CallError(
+            f"--record takes a dataset and a key, and {taken} stands where the key should",
+            next_step=f"For example: --record {value[0]} 42. A key that is spelled so is written as '[\"{taken}\"]'.",
+        )
+    return value
+
+
 @app.command()
 def add(
     reason: Annotated[
@@ -28,7 +39,12 @@ def add(
     ],
     record: Annotated[
         tuple[str, str] | None,
-        typer.Option("--record", metavar="DATASET KEY", help="One record (a key of several parts as a JSON array)."),
+        typer.Option(
+            "--record",
+            metavar="DATASET KEY",
+            callback=_with_key,
+            help="One record (a key of several parts as a JSON array).",
+        ),
     ] = None,
     subject: Annotated[
         str | None,

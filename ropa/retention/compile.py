@@ -9,12 +9,13 @@ only when both may go. Nothing is decided twice: what the row target does alread
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ropa.config.models import Config, Rule, Safety
 from ropa.connector import Action, Condition, DatasetSpec, FieldChange, Mask
 from ropa.errors import ConfigurationError, Problem
 from ropa.retention.conditions import Clause, TooManyCasesError, cells, clause_key, is_impossible
+from ropa.retention.forgetting import forgotten
 from ropa.retention.targets import Target, cutoffs, due_on_record, select
 
 __all__ = ["Target", "compile_policy", "conflicts", "cutoffs", "due_on_record", "select"]
@@ -123,7 +124,16 @@ def _compile_anew(config: Config) -> tuple[tuple[Target, ...], list[Problem]]:
             protected = _protected_columns(config, location.name, spec, rules)
             for target in found:
                 problems.update(dict.fromkeys(_conflicts_of(target, spec, protected)))
-    return tuple(targets), list(problems)
+    return _in_a_persons_hands(config, targets), list(problems)
+
+
+def _in_a_persons_hands(config: Config, targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Nobody approves in advance what may go too early because its dates went before it: a person looks each time."""
+    doubtful = {found.rule for found in forgotten(config, targets) if found.is_early}
+    return tuple(
+        replace(target, approval="plan") if any(rule.name in doubtful for rule in target.rules) else target
+        for target in targets
+    )
 
 
 def _compile_dataset(config: Config, location: str, spec: DatasetSpec, rules: tuple[Rule, ...]) -> list[Target]:

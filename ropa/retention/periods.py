@@ -57,6 +57,26 @@ def cutoff(as_of: date, period: Period, start: Start) -> date:
     return date(max(year, 1), 1, 1)
 
 
+@lru_cache(maxsize=256)
+def never_ends_before(one: tuple[Period, Start], other: tuple[Period, Start]) -> bool:
+    """Tell whether a period, from whatever day it runs, ends no sooner than another that runs from that day too.
+
+    Where months stand against days, every day of ten years is tried, among them leap years and a year that is none.
+    Raises ValueError for a period with hours, minutes or seconds.
+    """
+    (months, days), (other_months, other_days) = _split(one[0]), _split(other[0])
+    starts_no_sooner = one[1] == "next-year" or other[1] == "anchor"
+    is_longer = months.years * 12 + months.months >= other_months.years * 12 + other_months.months
+    if starts_no_sooner and is_longer and days >= other_days:
+        return True
+    first = date(2095, 1, 1)
+    for day in (first + _DAY * n for n in range(3653)):
+        own, others = due_on(day, *one), due_on(day, *other)
+        if own is not None and (others is None or own < others):
+            return False
+    return True
+
+
 def _first_kept(as_of: date, months: relativedelta, days: timedelta) -> date:
     """Return the first day whose ``day + months + days`` is not before ``as_of``."""
     try:

@@ -20,7 +20,7 @@ from ropa.connector import Action, Connector, DatasetInfo
 from ropa.errors import Finding, LocationError, Severity
 from ropa.register import Register, read_register
 from ropa.register.completeness import check as check_register
-from ropa.retention import Target, conflicts, partly_covered, uncovered
+from ropa.retention import Target, compile_policy, conflicts, forgotten, partly_covered, uncovered
 from ropa.retention import select as select_due
 from ropa.sweep.discover import declared_sources, hinted, mapped_columns
 from ropa.sweep.histories import ANY_TABLE, holds_rows, kin_of
@@ -77,11 +77,38 @@ def without_places(config: Config, register: Register, today: date) -> list[Find
         )
         for dataset, category in partly_covered(config)
     ]
+    problems = conflicts(config)
     found += [
         Finding("rule-conflict", Severity.ERROR, problem.path, problem.message, "Change the rule or the mapping.")
-        for problem in conflicts(config)
+        for problem in problems
     ]
+    if not problems:
+        found += _forgotten_dates(config)
     return found
+
+
+def _forgotten_dates(config: Config) -> Iterator[Finding]:
+    for lost in forgotten(config, compile_policy(config)):
+        takers = ", ".join(lost.by)
+        if lost.is_early:
+            yield Finding(
+                "anchor-goes-first",
+                Severity.ERROR,
+                f"rule.{lost.rule}",
+                f"Its period in {lost.dataset} runs from dates of {lost.child}, which {takers} takes before that "
+                "period has ended: afterwards the record counts from an older date and goes too early.",
+                f"Keep {lost.child} at least as long, by the same date; or note the date in the record itself and let "
+                "the anchor read it there. Until then no mandate covers it.",
+            )
+        else:
+            yield Finding(
+                "anchor-goes-along",
+                Severity.WARNING,
+                f"rule.{lost.rule}",
+                f"{lost.dataset} has no date but those of {lost.child}, which {takers} takes: a record that is left "
+                "without them has no date and is never due.",
+                f"Add a date of its own to `latest`, or let {lost.child} go with its parent only (`with_parent`).",
+            )
 
 
 def text_findings(site: Site) -> list[Finding]:

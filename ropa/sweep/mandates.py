@@ -19,7 +19,7 @@ from ropa.clock import timestamp
 from ropa.config import Config, Rule
 from ropa.errors import CallError, RefusedError
 from ropa.ledger.canonical import canonical
-from ropa.retention import rule_revision
+from ropa.retention import forgotten, rule_revision
 from ropa.sweep.journal import Journal
 from ropa.sweep.scope import riders
 from ropa.sweep.site import Site
@@ -35,7 +35,7 @@ def check(
     site: Site, rule_name: str, *, reason: str, until: date, max_records: int | None, max_growth: float | None
 ) -> Rule:
     """Return the rule that a mandate would be given for. Raises CallError for an unknown rule or values that make no
-    sense; RefusedError for more than 90 days, or a rule that does not allow mandates."""
+    sense; RefusedError for more than 90 days, or a rule that does not allow mandates or forgets its dates."""
     rule = site.config.rules.get(rule_name)
     if rule is None:
         known = ", ".join(site.config.rules) or "none"
@@ -58,6 +58,12 @@ def check(
         raise RefusedError(
             f"rule {rule_name!r} says that a person approves each plan",
             next_step='Write approval = "mandate" in the rule, if that was decided.',
+            code="not-allowed",
+        )
+    if any(lost.is_early and lost.rule == rule_name for lost in forgotten(site.config, site.targets)):
+        raise RefusedError(
+            f"rule {rule_name!r} runs from dates that another rule takes before its period has ended",
+            next_step="`ropa check` says which (anchor-goes-first); until that is mended a person approves each plan.",
             code="not-allowed",
         )
     return rule
@@ -215,7 +221,8 @@ def _family(rows: Sequence[TargetRow], row: TargetRow) -> list[TargetRow]:
 
 def _candidates(session: Session, site: Site, row: TargetRow) -> Sequence[MandateRow]:
     """Return the mandates given for a target's one rule as it stands, once a person has seen its first disposal."""
-    if len(row.rules) != 1 or site.config.rules[row.rules[0]].approval != "mandate":
+    target = site.by_identity.get(row.identity)
+    if len(row.rules) != 1 or target is None or target.approval != "mandate":
         return ()
     rule, revision = row.rules[0], row.revisions[0]
     if session.get(RuleRecord, (rule, revision)) is None:

@@ -131,6 +131,14 @@ def test_a_key_with_what_no_text_has_is_refused(ropa: Ropa) -> None:
     ropa.refused("hold", "add", "--reason", "other", "--record", "crm.contacts", '["\\udfff"]')
 
 
+@pytest.mark.parametrize("taken", ["--reason", "--reason=other", "--by"])
+def test_an_option_in_place_of_a_key_is_no_key(ropa: Ropa, taken: str) -> None:
+    said = ropa.refused("hold", "add", "--record", "crm.contacts", taken, "--reason", "other")
+    assert f"{taken.partition('=')[0]} stands where the key should" in said["message"]
+    added = ropa("hold", "add", "--record", "crm.contacts", '["--by"]', "--reason", "other", "--json", code=0)
+    assert added.document["record_found"] is False
+
+
 def test_a_hold_names_one_thing(ropa: Ropa) -> None:
     ropa.refused("hold", "add", "--reason", "other")
     ropa.refused("hold", "add", "--reason", "other", "--dataset", "crm.contacts", "--location", "crm")

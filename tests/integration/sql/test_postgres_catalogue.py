@@ -1,11 +1,15 @@
 """What is read from the catalogue of PostgreSQL: tables, keys, references, triggers, partitions, and when it changed."""
 
+import itertools
+from dataclasses import replace
+
+import psycopg
 import pytest
-from postgres_bed import backend_on, catalogue_of
+from postgres_bed import backend_on, catalogue_of, opened_on
 from sql_bed import BEDS, ZONE
 
 from connectors.sql.catalogue import Kind
-from ropa.connector import DatasetSpec
+from ropa.connector import DatasetSpec, Parent
 from ropa.errors import LocationError
 
 
@@ -311,3 +315,38 @@ def test_northwind_and_chinook_are_read_with_their_names(postgres):
     with bed(postgres, "chinook") as database:
         tables = tables_of(database)
         assert references(tables["employee"]) == {(("reports_to",), "employee", ("employee_id",), "NO ACTION")}
+
+
+def test_what_the_server_refuses_to_compare_is_known(database):
+    types = (
+        "int", "bigint", "smallint", "numeric(9,0)", "float8", "text", "varchar(9)", "char(3)", "uuid", "bytea", "boolean",
+        "date", "timestamp", "timestamptz", "inet", "cidr",
+    )  # fmt: skip
+    database.execute(f"CREATE TABLE t ({', '.join(f'c{n} {name}' for n, name in enumerate(types))})")
+    table = tables_of(database)["t"]
+    refused = set()
+    for one, other in itertools.product(range(len(types)), repeat=2):
+        said = table.compares(table.column(f"c{one}"), table.column(f"c{other}"))
+        try:
+            database.execute(f"SELECT c{one} = c{other} FROM t")
+        except psycopg.errors.UndefinedFunction:
+            refused.add((types[one], types[other]))
+            assert not said, (types[one], types[other])
+        else:
+            assert said, (types[one], types[other])
+    assert ("text", "uuid") in refused
+
+
+@pytest.mark.parametrize("asked", ["children", "parents"])
+def test_a_parent_named_by_a_column_of_another_sort_is_told(database, asked):
+    database.execute(
+        "CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE children (id int PRIMARY KEY, p text, q bigint)"
+    )
+    parents = DatasetSpec("parents", "parents", ZONE)
+    children = DatasetSpec("children", "children", ZONE, parent=Parent("parents", ("p",)))
+    with opened_on(database.url, parents, children) as connector:
+        (problem,) = connector.problems(asked)
+    assert "'p' of 'children' (text)" in problem
+    assert "'id' of 'parents' (integer)" in problem
+    with opened_on(database.url, parents, replace(children, parent=Parent("parents", ("q",)))) as connector:
+        assert connector.problems(asked) == []

@@ -3,6 +3,7 @@
 import pytest
 from sweep_kit import CAPS, OLD, PROSPECTS, SIMPLE, contacts
 
+from ropa.errors import RefusedError
 from ropa.sweep import place as planning
 from ropa.sweep import show
 
@@ -496,3 +497,44 @@ def test_an_interrupted_family_is_settled_whole(bed):
     assert sum(sum(row.outcomes.values()) for row in world.targets(plan)) == 10
     assert everything(world) == {"customers": [], "orders": [], "lines": []}
     assert world.audit() == 0
+
+
+def test_what_counts_from_children_that_go_sooner_is_looked_at_by_a_person_each_time(any_bed):
+    long = dataset("customers").replace(
+        'anchor.sent = "sent"', 'anchor.sent = { latest = ["sent", "crm.orders:sent"] }'
+    )
+    standing = 'approval = "mandate"\n'
+    config = HEAD + long.replace("6 months", "24 months") + standing + dataset("orders", "customers") + standing
+    tables = {"customers": [item(1), item(2)], "orders": [item(10, 1, sent="2025-12-01")]}
+    world = any_bed(config, tables, CHAIN_LINKS[:1])
+    assert world.purge().document["outcomes"] == {"purged": 2}
+    assert (world.ids("customers"), world.ids("orders")) == ([1], [])  # the date from which it is kept is gone
+    with pytest.raises(RefusedError, match="another rule takes"):
+        world.mandate("customers", max_records=3)
+    world.clock.forward(days=1)
+    result = world.sweep()
+    due = {row.dataset: (row.due, row.approval) for row in world.targets(result.document["plan"])}
+    assert due["customers"] == (1, "needed")
+    assert world.ids("customers") == [1]
+    assert "anchor-goes-first" in world.findings()
+
+
+def test_a_mandate_ends_when_another_rule_begins_to_take_the_dates_it_counts_from(any_bed):
+    long = dataset("customers").replace(
+        'anchor.sent = "sent"', 'anchor.sent = { latest = ["sent", "crm.orders:sent"] }'
+    )
+    config = HEAD + long + 'approval = "mandate"\n' + dataset("orders", "customers")
+    tables = {"customers": [item(1), item(4, sent=NEW)], "orders": [item(40, 4, sent=NEW)]}
+    world = any_bed(config, tables, CHAIN_LINKS[:1])
+    assert world.purge().document["outcomes"] == {"purged": 1}
+    world.mandate("customers", max_records=3)
+    world.insert("customers", **item(2))
+    world.clock.forward(days=1)
+    assert world.sweep().document["outcomes"] == {"purged": 1}
+    world.insert("customers", **item(3))
+    before, _, orders = config.partition("[rule.orders]")
+    world.configure(f"{before}[rule.orders]{orders.replace('6 months', '5 months')}")
+    world.clock.forward(days=1)
+    result = world.sweep()
+    assert {(row.dataset, row.approval) for row in world.targets(result.document["plan"])} >= {("customers", "needed")}
+    assert world.ids("customers") == [3, 4]
