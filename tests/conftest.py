@@ -44,7 +44,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     seen = Counter[str]()
     for item in sorted(items, key=lambda item: item.nodeid):  # they may have been shuffled
         if (sampled := item.get_closest_marker("sampled")) is not None:
-            name = item.nodeid.partition("[")[0]
+            function, case, _ = item.nodeid.partition("[")
+            # Of a class that is sampled its tests are the cases.
+            name = function if case else function.rpartition("::")[0]
             if seen[name] % sampled.kwargs["one_in"]:
                 left.append(item)
             seen[name] += 1

@@ -205,6 +205,7 @@ def test_a_project_mounted_read_only_gets_its_state_in_the_volume_and_nowhere_el
         assert path.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.whole
 @pytest.mark.campaign
 def test_nothing_but_the_state_and_tmp_can_be_written(image):
     image.run("sh", "-e", "-c", 'touch "$ROPA_STATE/here" && rm "$ROPA_STATE/here" && touch /tmp/here')

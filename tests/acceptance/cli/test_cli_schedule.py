@@ -9,6 +9,7 @@ import pytest
 from cli_kit import SCRIPT, Ropa, from_outside, outside
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("hour", ["24:00", "3:30", "03:60", "", "half past three", "03:30Z", "٠٣:٣٠"])
 def test_an_hour_that_is_none_is_refused_before_anything_is_made(bare: Ropa, hour: str) -> None:
     answer = from_outside("-C", str(bare.folder), "schedule", "--at", hour)

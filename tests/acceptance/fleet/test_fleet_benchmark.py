@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 
+import pytest
 from ropa_runs import REPOSITORY, environment
 
 
+@pytest.mark.whole
 def test_the_benchmark_of_the_fleet_prints_a_ratio_for_each_contender() -> None:
     words = ("--rows", "80", "--places", "2", "--workers", "1", "--only", "sqlite")
     done = subprocess.run(

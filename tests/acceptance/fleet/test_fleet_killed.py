@@ -37,6 +37,7 @@ def planned(people: People) -> list[tuple[int, int]]:
     return [(row.due, row.written) for row in rows]
 
 
+@pytest.mark.whole
 def test_a_worker_that_is_killed_in_mid_list_is_replaced_by_another(fleet: Bed, address: str, people: People) -> None:
     before = people.shut() + SHORT
     for _ in range(2):
@@ -89,6 +90,7 @@ def test_a_worker_that_slept_beyond_its_lease_commits_nothing_any_more(
     assert (planned(people), people.state.ask("SELECT fencing, owner FROM work_item")) == before_it_woke
 
 
+@pytest.mark.whole
 def test_without_its_scheduler_a_run_ends_with_5_and_the_next_one_settles_it(fleet: Bed, people: People) -> None:
     plan = people.approve()
     scheduler = fleet.scheduler()
@@ -132,6 +134,7 @@ def test_the_run_after_a_killed_one_waits_for_a_worker_that_is_still_at_work(
     state.close()
 
 
+@pytest.mark.whole
 def test_a_fleet_without_workers_is_given_up_and_what_was_begun_is_settled_by_the_next_run(
     fleet: Bed, address: str, people: People
 ) -> None:
@@ -147,6 +150,7 @@ def test_a_fleet_without_workers_is_given_up_and_what_was_begun_is_settled_by_th
     people.is_sound()
 
 
+@pytest.mark.whole
 def test_a_worker_that_is_told_to_end_does_its_item_first(fleet: Bed, address: str, people: People) -> None:
     plan = people.approve()
     before = people.shut()
@@ -165,6 +169,7 @@ def test_a_worker_that_is_told_to_end_does_its_item_first(fleet: Bed, address: s
     people.is_sound()
 
 
+@pytest.mark.whole
 def test_a_run_that_is_told_to_end_settles_what_workers_have_in_hand(fleet: Bed, address: str, people: People) -> None:
     plan = people.approve()
     fleet.worker(people.folder, address, before=people.shut())

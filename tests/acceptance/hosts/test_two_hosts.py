@@ -69,6 +69,7 @@ def events(service: Child) -> list[str]:
     return [json.loads(line)["event"] for line in service.said().splitlines()]
 
 
+@pytest.mark.whole
 def test_a_host_that_was_killed_keeps_the_other_out_until_its_lease_has_ended(hosts):
     hosts.add_due(6)
     hosts.lease_seconds = 600

@@ -11,6 +11,7 @@ from kill_project import Project, expect
 from ropa_runs import Server, dying
 
 
+@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize(
     "where",
     [

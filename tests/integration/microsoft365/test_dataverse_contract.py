@@ -82,10 +82,12 @@ class TestCascade(_Contract):
     on_delete = "Cascade"
 
 
+@pytest.mark.sampled(one_in=3)
 class TestRemovedLinks(_Contract):
     on_delete = "RemoveLink"
 
 
+@pytest.mark.sampled(one_in=3)
 class TestThinMetadata(_Contract):
     """A service that tells its definitions in ``$metadata`` alone: what happens on deletion is not known."""
 
@@ -93,6 +95,7 @@ class TestThinMetadata(_Contract):
     on_delete = "NoCascade"
 
 
+@pytest.mark.sampled(one_in=3)
 class TestDays(_Contract):
     """A column that holds a date without a time."""
 
@@ -109,6 +112,7 @@ class TestDays(_Contract):
         )
 
 
+@pytest.mark.sampled(one_in=3)
 class TestWallClock(_Contract):
     """A column that holds a time in no zone, which the wire says is UTC."""
 

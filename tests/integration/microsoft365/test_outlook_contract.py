@@ -64,6 +64,7 @@ class TestMessages(OverGraph):
         self.graph.touch(row_id, parentFolderId="f-sent")
 
 
+@pytest.mark.sampled(one_in=3)
 class TestMessagesOfFolders(OverGraph):
     source = "messages:Inbox/sollicitaties"
     folder = "f-cv-old"
@@ -74,6 +75,7 @@ class TestMessagesOfFolders(OverGraph):
         self.graph.touch(row_id, isRead=True)
 
 
+@pytest.mark.sampled(one_in=3)
 class TestMessagesByAnotherDate(TestMessages):
     column = "createdDateTime"
 
@@ -96,6 +98,7 @@ class TestContacts(OverGraph):
         self.graph.touch(row_id, companyName="something else")
 
 
+@pytest.mark.sampled(one_in=3)
 class TestContactsOfAFolder(TestContacts):
     source = "contacts:klanten/oud"
 

@@ -91,6 +91,7 @@ class TestGenericOnSqlite(GenericContract):
         self.url = f"sqlite:///{tmp_path / 'crm.sqlite'}"
 
 
+@pytest.mark.sampled(one_in=3)
 class TestGenericOnPostgres(GenericContract):
     @pytest.fixture(autouse=True)
     def _place(self, postgres):
@@ -107,6 +108,7 @@ class TestGenericOnMariadb(GenericContract):
             yield
 
 
+@pytest.mark.sampled(one_in=3)
 class TestGenericWithTextKeysInManyTables(GenericContract):
     """Keys of text, three to a statement, each locked before it is read: what other engines get."""
 

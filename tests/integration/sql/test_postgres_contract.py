@@ -70,6 +70,7 @@ class PostgresContract(ConnectorContract):
         self.database.execute(f"UPDATE {table} SET note = 'something else' WHERE id = %s", (row_id,))
 
 
+@pytest.mark.sampled(one_in=3)
 class TestInstants(PostgresContract):
     pass
 

@@ -145,6 +145,7 @@ def test_every_moment_has_the_day_that_the_clock_says(stamps, zone, local):
         assert not wrong, name
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("local", ZONES, ids=str)
 @pytest.mark.parametrize("zone", ZONES[:6], ids=str)
 def test_the_conditions_of_the_server_lose_no_row_that_is_meant_and_let_few_others_through(stamps, zone, local):
@@ -176,6 +177,7 @@ def test_in_ordinary_zones_the_close_condition_is_exact(stamps):
             assert {n for n, number in let.items() if number != UNREADABLE} == meant, (name, before)
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("local", ZONES, ids=str)
 def test_of_a_group_the_latest_is_the_greatest(stamps, local):
     _, backend, rows = stamps

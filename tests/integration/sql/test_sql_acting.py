@@ -438,6 +438,7 @@ with opened(path, dataset("t"), batch_size=1000) as crm:
 """
 
 
+@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize("journal", ["delete", "wal"])
 @pytest.mark.parametrize(("point", "left"), [("before", 500), ("after", 500), ("done", 0)])
 def test_a_process_killed_in_the_act_leaves_all_or_nothing(tmp_path, journal, point, left):

@@ -117,6 +117,7 @@ def table(columns, *rows, old=OLD):
 # --- what a cleared column becomes ----------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize(
     ("columns", "value", "expected"),
     [

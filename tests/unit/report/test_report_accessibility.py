@@ -25,6 +25,7 @@ SHOWN = [
 ]
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(("name", "lang", "width"), SHOWN)
 def test_axe_finds_nothing_to_complain_of(browser, tmp_path, name, lang, width):
     # Contrast takes most of the time and knows no language.

@@ -75,6 +75,7 @@ def spelled(value):
     return [value]
 
 
+@pytest.mark.sampled(one_in=4)
 @pytest.mark.parametrize("found", LEAVES, ids=lambda found: f"{found[3]}.{type(found[2]).__name__}.{found[4]}")
 def test_each_fact_of_the_model_is_set(found):
     number, path, instance, _owner, name, kind = found
@@ -298,6 +299,7 @@ def named(name, document=DOCUMENT):
     )
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("name", [*HOSTILE, "x" * 2000, "-" * 300, "\u05d0" * 500])
 def test_a_hostile_name_is_set_as_it_stands(name):
     told = read(pdf.render(named(name), "nl"))

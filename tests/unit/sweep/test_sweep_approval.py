@@ -167,6 +167,7 @@ TWO_PLACES = (
 )
 
 
+@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize("what", FLIPS)
 def test_one_byte_of_an_approved_plan_flipped_and_nothing_is_done(make, what):
     world = make(TWO_PLACES, {"contacts": contacts(3), "others": contacts(2)})
