@@ -3,7 +3,7 @@
 from ropa.retention.compile import compile_policy, conflicts, rules_of
 from ropa.retention.coverage import partly_covered, rule_revision, uncovered
 from ropa.retention.explain import Explanation, explain_record
-from ropa.retention.forgetting import Forgotten, forgotten
+from ropa.retention.forgetting import Forgotten, How, forgotten
 from ropa.retention.holds import REASON_CODES, Coverage, Hold, covering, is_overdue_for_review
 from ropa.retention.periods import cutoff, due_on, is_due
 from ropa.retention.targets import Target, cutoffs, due_on_record, select
@@ -14,6 +14,7 @@ __all__ = [
     "Explanation",
     "Forgotten",
     "Hold",
+    "How",
     "Target",
     "compile_policy",
     "conflicts",

@@ -15,7 +15,7 @@ from ropa.config.models import Config, Rule, Safety
 from ropa.connector import Action, Condition, DatasetSpec, FieldChange, Mask
 from ropa.errors import ConfigurationError, Problem
 from ropa.retention.conditions import Clause, TooManyCasesError, cells, clause_key, is_impossible
-from ropa.retention.forgetting import forgotten
+from ropa.retention.forgetting import How, forgotten
 from ropa.retention.targets import Target, cutoffs, due_on_record, select
 
 __all__ = ["Target", "compile_policy", "conflicts", "cutoffs", "due_on_record", "select"]
@@ -129,7 +129,7 @@ def _compile_anew(config: Config) -> tuple[tuple[Target, ...], list[Problem]]:
 
 def _in_a_persons_hands(config: Config, targets: Sequence[Target]) -> tuple[Target, ...]:
     """Nobody approves in advance what may go too early because its dates went before it: a person looks each time."""
-    doubtful = {found.rule for found in forgotten(config, targets) if found.is_early}
+    doubtful = {found.rule for found in forgotten(config, targets) if found.how is How.EARLY}
     return tuple(
         replace(target, approval="plan") if any(rule.name in doubtful for rule in target.rules) else target
         for target in targets

@@ -20,7 +20,7 @@ from ropa.connector import Action, Connector, DatasetInfo
 from ropa.errors import Finding, LocationError, Severity
 from ropa.register import Register, read_register
 from ropa.register.completeness import check as check_register
-from ropa.retention import Target, compile_policy, conflicts, forgotten, partly_covered, uncovered
+from ropa.retention import How, Target, compile_policy, conflicts, forgotten, partly_covered, uncovered
 from ropa.retention import select as select_due
 from ropa.sweep.discover import declared_sources, hinted, mapped_columns
 from ropa.sweep.histories import ANY_TABLE, holds_rows, kin_of
@@ -90,7 +90,7 @@ def without_places(config: Config, register: Register, today: date) -> list[Find
 def _forgotten_dates(config: Config) -> Iterator[Finding]:
     for lost in forgotten(config, compile_policy(config)):
         takers = ", ".join(lost.by)
-        if lost.is_early:
+        if lost.how is How.EARLY:
             yield Finding(
                 "anchor-goes-first",
                 Severity.ERROR,
@@ -99,6 +99,15 @@ def _forgotten_dates(config: Config) -> Iterator[Finding]:
                 "period has ended: afterwards the record counts from an older date and goes too early.",
                 f"Keep {lost.child} at least as long, by the same date; or note the date in the record itself and let "
                 "the anchor read it there. Until then no mandate covers it.",
+            )
+        elif lost.how is How.UNSURE:
+            yield Finding(
+                "anchor-may-go-first",
+                Severity.NOTE,
+                f"rule.{lost.rule}",
+                f"Its period in {lost.dataset} runs from dates of {lost.child}, which {takers} takes by another date: "
+                "where that is the earlier one, the record counts from an older date afterwards.",
+                f"Make sure that the other date is never the earlier one, or keep {lost.child} by the same date.",
             )
         else:
             yield Finding(

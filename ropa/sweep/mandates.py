@@ -19,7 +19,7 @@ from ropa.clock import timestamp
 from ropa.config import Config, Rule
 from ropa.errors import CallError, RefusedError
 from ropa.ledger.canonical import canonical
-from ropa.retention import forgotten, rule_revision
+from ropa.retention import How, forgotten, rule_revision
 from ropa.sweep.journal import Journal
 from ropa.sweep.scope import riders
 from ropa.sweep.site import Site
@@ -60,7 +60,7 @@ def check(
             next_step='Write approval = "mandate" in the rule, if that was decided.',
             code="not-allowed",
         )
-    if any(lost.is_early and lost.rule == rule_name for lost in forgotten(site.config, site.targets)):
+    if any(lost.how is How.EARLY and lost.rule == rule_name for lost in forgotten(site.config, site.targets)):
         raise RefusedError(
             f"rule {rule_name!r} runs from dates that another rule takes before its period has ended",
             next_step="`ropa check` says which (anchor-goes-first); until that is mended a person approves each plan.",

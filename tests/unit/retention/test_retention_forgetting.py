@@ -10,7 +10,7 @@ from retention_builders import config, dataset, equals, rule
 
 from ropa.clock import Period
 from ropa.connector import Action, Anchor, AnchorPart, Parent
-from ropa.retention import Forgotten, compile_policy, due_on, forgotten
+from ropa.retention import Forgotten, How, compile_policy, due_on, forgotten
 from ropa.retention.periods import never_ends_before
 
 CUSTOMERS, ORDERS = "crm.customers", "crm.orders"
@@ -42,7 +42,7 @@ def of_orders(name="old-orders", **more):
 
 
 def early(*by, child=ORDERS):
-    return [Forgotten("keep-customers", CUSTOMERS, child, by or ("old-orders",), is_early=True)]
+    return [Forgotten("keep-customers", CUSTOMERS, child, by or ("old-orders",), How.EARLY)]
 
 
 def test_children_that_go_sooner_are_forgotten_and_no_mandate_covers_what_counts_from_them():
@@ -87,7 +87,11 @@ def test_a_period_that_starts_with_the_next_year_is_longer_but_not_than_one_more
 
 
 def test_a_period_from_another_date_keeps_nothing_for_certain():
-    assert lost([of_orders(period=TWELVE, anchor="paid")])[0] == early()
+    unsure = [Forgotten("keep-customers", CUSTOMERS, ORDERS, ("old-orders",), How.UNSURE)]
+    found, targets = lost([of_orders(period=TWELVE, anchor="paid", approval="mandate")], approval="mandate")
+    assert found == unsure
+    assert {target.approval for target in targets} == {"mandate"}
+    assert lost([of_orders(anchor="paid")])[0] == early()
 
 
 def test_of_several_rules_that_must_all_be_due_one_that_keeps_them_is_enough():
@@ -125,7 +129,7 @@ def test_the_date_of_a_parent_stays_as_long_as_it_is_referred_to():
 
 def test_an_anchor_of_children_only_leaves_the_record_without_a_date():
     only = [customers(ORDERED), orders()]
-    along = [Forgotten("keep-customers", CUSTOMERS, ORDERS, ("old-orders",), is_early=False)]
+    along = [Forgotten("keep-customers", CUSTOMERS, ORDERS, ("old-orders",), How.LAST)]
     found, targets = lost([of_orders(period=TWELVE, approval="mandate")], datasets=only, approval="mandate")
     assert found == along
     assert {target.approval for target in targets} == {"mandate"}  # never too early
