@@ -53,6 +53,8 @@ class Applier:
         self.progress = progress or (lambda _dataset, _done, _of: None)
         self.is_unreachable = False
         """Whether a place went away meanwhile."""
+        self.postponed: dict[int, int] = {}
+        """How many records of a target, by its id, wait for a place that is away."""
         self._is_stopping = False
         self._gone_before: int | None = None
         self._in_hand: dict[int, list[TargetRow]] = {}
@@ -240,6 +242,7 @@ class Applier:
                 left = row.records - sum(row.outcomes.values()) - (open_leaves or 0)
                 if left > 0:
                     self.run.count(row.rules, {"refused": left})
+                    self.postponed[row.id or 0] = left
 
     def _refusal(self, plan: PlanRow, family: list[TargetRow]) -> Lane[str | None]:
         """Return why a target may not be carried out now; None where nothing stands against it."""

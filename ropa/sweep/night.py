@@ -7,9 +7,9 @@ the outcomes deserve; one that was refused at the door leaves nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
@@ -85,6 +85,7 @@ def apply_plan(
         run = Run.start(journal, "apply", plan_id=plan_id, actor=actor, reason=reason)
         with ending(run) as outcome:
             applier = Applier(run, crew, interruption, progress)
+            outcome.postponed = applier.postponed
             applier.settle_open()
             plan = checked_plan(site, plan_id)
             was_refused = applier.carry_out(plan)
@@ -118,6 +119,7 @@ def sweep(
         run = Run.start(journal, "sweep", actor=author, reason=reason)
         with ending(run) as outcome:
             applier = Applier(run, crew, interruption)
+            outcome.postponed = applier.postponed
             applier.settle_open()
             tombstones.destroy_expired(site)
             for plan in _begun_plans(site):
@@ -194,6 +196,8 @@ class Outcome:
     state: str = "complete"
     was_refused: bool = False
     is_unreachable: bool = False
+    postponed: Mapping[int, int] = field(default_factory=dict)
+    """See ``Applier.postponed``."""
 
 
 @contextmanager
@@ -271,9 +275,11 @@ def _result(site: Site, journal: Journal, run: Run, plan_id: int, outcome: Outco
                 "data": row.data,
                 "action": row.action,
                 "rules": row.rules,
-                "outcomes": row.outcomes,
+                "outcomes": _told(row, outcome.postponed.get(row.id or 0, 0)),
                 "level": row.level,
-                "refused_by": row.refused_by or row.stopped_by,
+                "refused_by": row.refused_by
+                or row.stopped_by
+                or ("unreachable" if row.id in outcome.postponed else None),
             }
             for row in rows
         ],
@@ -284,6 +290,12 @@ def _result(site: Site, journal: Journal, run: Run, plan_id: int, outcome: Outco
     if outcome.is_unreachable and code in {0, RefusedError.exit_code}:
         code = LocationError.exit_code
     return Result(document, code)
+
+
+def _told(row: TargetRow, postponed: int) -> dict[str, int]:
+    """The outcomes of a target, with what waits for a place that is away: this run counts it as refused, the plan as
+    not yet done."""
+    return row.outcomes | ({"refused": row.outcomes.get("refused", 0) + postponed} if postponed else {})
 
 
 def _note_failures(site: Site, rows: Any, totals: Counter[str]) -> None:

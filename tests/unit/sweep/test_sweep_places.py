@@ -1,5 +1,6 @@
 """Places that are away, break off, are slow of clock, or lie: nothing is concluded from them, and nothing is lost."""
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -135,6 +136,10 @@ def test_a_place_that_goes_away_in_mid_run_is_settled_later_and_everything_adds_
     result = world.apply(plan)
     assert result.exit_code in {3, 5}
     assert world.state(plan) == "approved", "what waits for a place keeps the plan alive"
+    told = {target["dataset"]: target for target in result.document["targets"]}
+    added = sum((Counter(target["outcomes"]) for target in told.values()), Counter())
+    assert added == result.document["outcomes"], "what is told of each target is what the run counts"
+    assert told["crm.contacts"]["refused_by"] == ("unreachable" if added["refused"] else None)
     assert world.audit() == (0 if method == "check" else 3)
     world.crm.away_for, world.crm.after_act, world.crm.before_act = set(), None, None
     world.reopen()
