@@ -8,7 +8,7 @@ import random
 
 from sweep_kit import CAPS, FRESH, OLD, PROSPECTS
 
-SEEDS = 1000 if "ROPA_CAMPAIGN" in os.environ else 12
+SEEDS = 1000 if "ROPA_CAMPAIGN" in os.environ else 8
 COLUMNS = ("to_staff", "to_teams", "to_notes")
 TABLES = ("staff", "teams", "notes")
 HEAD = CAPS + '[location.crm]\nconnector = "memory"\nbatch_size = 2\n'

@@ -31,6 +31,7 @@ def test_the_tutorial_and_the_how_tos_are_run():
     assert {page.name for page in (ROOT / "docs/how-to").glob("*.md")} <= {page.name for page in PAGES}
 
 
+@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize("page", RUN)
 def test_the_commands_of_a_page_end_as_it_says(page, runner):
     ran = runner.run(page)

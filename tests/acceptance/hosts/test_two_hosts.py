@@ -161,6 +161,7 @@ for name in ("act", "find"):
     hosts.judge(nights=1)
 
 
+@pytest.mark.whole
 def test_nights_of_two_services_that_begin_at_once_are_swept_once_each_whoever_is_killed(hosts):
     seed = 20261122
     chance = random.Random(seed)
@@ -181,6 +182,7 @@ def test_nights_of_two_services_that_begin_at_once_are_swept_once_each_whoever_i
     hosts.judge(nights)
 
 
+@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize(
     "command", [("sweep", "--by", "b"), ("plan", "--by", "b"), ("apply", "1", "--by", "b"), ("schedule",)]
 )
