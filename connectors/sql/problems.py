@@ -119,6 +119,8 @@ def _of_parent(declared: Declared, spec: LocationSpec, layout: Layout) -> Iterat
 
 def _of_links(declared: Declared, layout: Layout) -> Iterator[str]:
     """Of a dataset and its parent, and of its children: they are asked about whenever its own records are."""
+    if not declared.table.is_strict:
+        return
     for child in layout.datasets.values():
         if child.spec.parent is None or child.spec.parent.dataset not in layout.datasets:
             continue
