@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import io
 import re
@@ -148,6 +149,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     # A run makes millions of small values and no circles worth looking for, so they are looked through rarely.
     gc.set_threshold(200_000, 20, 100)
+    # Nor is what a process holds when it ends, its modules most of all, looked through once more.
+    atexit.register(gc.freeze)
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     sys.exit(_run(sys.argv[1:]))
