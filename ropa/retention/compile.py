@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ropa.config.models import Config, Rule, Safety
+from ropa.config.models import Config, Location, Rule, Safety
 from ropa.connector import Action, Condition, DatasetSpec, FieldChange, Mask
 from ropa.errors import ConfigurationError, Problem
 from ropa.retention.conditions import Clause, TooManyCasesError, cells, clause_key, is_impossible
 from ropa.retention.forgetting import How, forgotten
+from ropa.retention.same_table import disputes, twins
 from ropa.retention.targets import Target, cutoffs, due_on_record, select
 
 __all__ = ["Target", "compile_policy", "conflicts", "cutoffs", "due_on_record", "select"]
@@ -38,8 +39,9 @@ def conflicts(config: Config) -> list[Problem]:
     """Return why rules cannot be carried out together, each with its key path; empty: ``compile_policy`` succeeds.
 
     A change of fields may not touch what decides about the record: its key, an anchor, the columns that lead to its
-    parent, or a column of a ``where``; two rules may not ask for different masks of one column of one record; and
-    ``where`` clauses must not overlap in more ways than can be asked for one by one.
+    parent, or a column of a ``where``; two rules may not ask for different masks of one column of one record; the
+    rules of two datasets over one table may not contradict each other; and ``where`` clauses must not overlap in more
+    ways than can be asked for one by one.
     """
     return _compile(config)[1]
 
@@ -121,9 +123,10 @@ def _compile_anew(config: Config) -> tuple[tuple[Target, ...], list[Problem]]:
                 problems[Problem(f"rule.{last}.where", message)] = None
                 continue
             targets += found
-            protected = _protected_columns(config, location.name, spec, rules)
+            protected = _protected_columns(location, spec, by_dataset)
             for target in found:
                 problems.update(dict.fromkeys(_conflicts_of(target, spec, protected)))
+                problems.update(dict.fromkeys(disputes(target, location.datasets, by_dataset)))
     return _in_a_persons_hands(config, targets), list(problems)
 
 
@@ -267,19 +270,23 @@ def _masks(spec: DatasetSpec, column: str, rules: Iterable[Rule]) -> list[Mask]:
     return list(dict.fromkeys(special or [mask for _, mask in votes])) or [Mask.CLEAR]
 
 
-def _protected_columns(config: Config, location: str, spec: DatasetSpec, rules: Iterable[Rule]) -> dict[str, str]:
+def _protected_columns(location: Location, spec: DatasetSpec, rules: Mapping[str, Sequence[Rule]]) -> dict[str, str]:
     """Return the columns (in lower case) that a change of fields may not touch, with what each is for."""
     protected: dict[str, str] = {}
-    for other in config.locations[location].datasets.values():
+    same = [spec, *twins(location.datasets.values(), spec)]
+    names = {one.name for one in same}
+    for other in location.datasets.values():
         for name, anchor in other.anchors.items():
             for part in anchor.parts:
-                owner = other.name if part.dataset is None else part.dataset.removeprefix(f"{location}.")
-                if owner == spec.name:
-                    protected[part.column.casefold()] = f"of the anchor {name!r} of {location}.{other.name}"
-    protected.update({c.column.casefold(): f"in the `where` of rule {r.name!r}" for r in rules for c in r.where})
-    if spec.parent:
-        protected.update({column.casefold(): "that leads to its parent" for column in spec.parent.via})
-    protected.update({column.casefold(): "of the key" for column in spec.key})
+                owner = other.name if part.dataset is None else part.dataset.removeprefix(f"{location.name}.")
+                if owner in names:
+                    protected[part.column.casefold()] = f"of the anchor {name!r} of {location.name}.{other.name}"
+    for one in same:
+        asking = rules.get(f"{location.name}.{one.name}", ())
+        protected.update({c.column.casefold(): f"in the `where` of rule {r.name!r}" for r in asking for c in r.where})
+        if one.parent:
+            protected.update({column.casefold(): "that leads to its parent" for column in one.parent.via})
+        protected.update({column.casefold(): "of the key" for column in one.key})
     return protected
 
 

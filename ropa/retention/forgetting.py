@@ -16,6 +16,7 @@ from enum import StrEnum
 from ropa.config.models import Config, Rule
 from ropa.connector import Action, Anchor, AnchorPart, DatasetSpec
 from ropa.retention.periods import never_ends_before
+from ropa.retention.same_table import twins
 from ropa.retention.targets import Target
 
 
@@ -68,7 +69,8 @@ def _of_rule(
         if part.dataset is not None and not datasets[target.dataset].is_child_of(part.dataset)
         for one in purged
         # Of two datasets over one table each takes the records of the other.
-        if one.location == target.location and datasets[one.dataset].source == datasets[part.dataset].source
+        if one.location == target.location
+        and datasets[one.dataset] in (datasets[part.dataset], *twins(datasets.values(), datasets[part.dataset]))
     ]
     alone = {part for part, child, _, _ in takers if not (child.parent and child.parent.with_parent)}
     is_last = alone.issuperset(anchor.parts)
