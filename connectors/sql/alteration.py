@@ -20,7 +20,8 @@ from sqlalchemy import ColumnElement, Connection, select, update
 
 from connectors.sql.backend import Backend, Pages, UnevenError
 from connectors.sql.conditions import Question
-from connectors.sql.finding import AT_ONCE, spell_keys
+from connectors.sql.finding import AT_ONCE
+from connectors.sql.keys import spell_keys
 from connectors.sql.layout import Layout
 from connectors.sql.sparing import Sparing
 from connectors.sql.swift import Swift

@@ -20,7 +20,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
     Connection,
     FromClause,
     Select,
@@ -30,7 +29,6 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
-    union_all,
 )
 
 from connectors.sql.anchors import anchored_day
@@ -39,8 +37,9 @@ from connectors.sql.catalogue import Kind, bound, columns_of
 from connectors.sql.conditions import Question, ask, is_one_of, joined
 from connectors.sql.fetched import Fetched, taken, taker
 from connectors.sql.gathering import Gathered, ahead
-from connectors.sql.keys import Values, is_faithful, parse_keys, spell_key
+from connectors.sql.keys import Values, parse_keys, spell_keys
 from connectors.sql.layout import Declared, Layout
+from connectors.sql.lookups import look_up
 from connectors.sql.relations import References, count_referring, refers
 from connectors.sql.sparing import Sparing
 from connectors.sql.windows import Bounds, Number, Windows
@@ -50,8 +49,6 @@ from ropa.errors import IncompleteListingError
 
 AT_ONCE = 10_000
 """Rows of a page."""
-_FEW = 50_000
-"""As many rows are rather looked up by an index than found by walking the whole table."""
 
 _Describing = Callable[[], Batch | None]
 """Tells what is found in a page that has been fetched."""
@@ -94,8 +91,10 @@ class Finder:
             self._check_key(connection)
         few, windows = None, None
         if not self._is_narrow:
-            few = self._few(connection)
-            if few == 0:
+            few = look_up(connection, self._question, self._backend)
+            if isinstance(few, list):
+                self._wanted = few
+            if few is not None and not few:
                 return
             if few is None:
                 with self._backend.snapshot(connection):
@@ -181,40 +180,6 @@ class Finder:
         if self._selection.parents is not None:
             conditions.append(belongs(connection, self._question, self._selection.parents, self._layout, self._backend))
         return conditions
-
-    def _few(self, connection: Connection) -> int | None:
-        """Return how many rows can be meant at all, where indexes tell that those are few; None elsewhere. Where they
-        tell it of other conditions than the selection's, the keys of those rows are what is looked at (``_wanted``)."""
-        for lookup in self._question.lookups(connection):
-            if lookup.is_as_asked:
-                one: ColumnElement[int] = literal_column("1")
-                some = _any_of([one.label("one")], self._question.own, [may for step in lookup.steps for may in step])
-                with self._backend.snapshot(connection):
-                    asked = select(func.count()).select_from(some.limit(_FEW + 1).subquery())
-                    count = int(connection.execute(asked).scalar_one())
-                if count <= _FEW:
-                    return count
-            elif (keys := self._looked_up(connection, lookup.steps)) is not None:
-                self._wanted = keys
-                return len(keys)
-        return None
-
-    def _looked_up(self, connection: Connection, steps: Sequence[Sequence[ColumnElement[bool]]]) -> list[Key] | None:
-        """Return the keys of the rows that meet one of these conditions; None where there are more than a few, or one
-        cannot be told by its text."""
-        found: dict[Key, None] = {}
-        key = self._question.key
-        for conditions in steps:
-            some = _any_of(key, self._question.own, conditions).limit(_FEW + 1)
-            with self._backend.snapshot(connection):
-                rows = self._backend.fetch(connection, some)
-            keys = spell_keys(rows, range(len(key)), self._declared.kinds)
-            if keys is None:
-                return None
-            found |= dict.fromkeys(keys)
-            if len(found) > _FEW:
-                return None
-        return list(found)
 
     # --- what is told of each ---
 
@@ -311,30 +276,6 @@ def _number(key: object) -> Number:
         return key
     number = Decimal(str(key))
     return int(number) if number == number.to_integral_value() else number
-
-
-def _any_of(
-    columns: Sequence[ColumnElement[Any]], own: FromClause, conditions: Sequence[ColumnElement[bool]]
-) -> Select[Any] | CompoundSelect[Any]:
-    """Return the statement that finds rows that meet one of these conditions, each by the index for that."""
-    found = [select(*columns).select_from(own).where(may) for may in conditions]
-    return union_all(*found) if len(found) > 1 else found[0]
-
-
-def spell_keys(rows: Sequence[Row], places: Sequence[int], kinds: tuple[Kind, ...]) -> list[Key] | None:
-    """Return the keys of rows as text; None where one cannot be told by its text alone."""
-    if kinds == (Kind.NUMBER,):
-        place = places[0]
-        numbers = [row[place] for row in rows]
-        if set(map(type, numbers)) <= {int}:
-            return list(zip(map(str, numbers)))
-    keys = []
-    for row in rows:
-        values = tuple([row[place] for place in places])
-        if not all(map(is_faithful, values, kinds)):
-            return None
-        keys.append(spell_key(values))
-    return keys
 
 
 def order_of(declared: Declared, own: FromClause, backend: Backend) -> list[ColumnElement[Any]]:

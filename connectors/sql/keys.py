@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
 from connectors.evaluate import spell
 from connectors.sql.catalogue import Kind
 from ropa.connector import Key
 
-__all__ = ["is_faithful", "parse_key", "parse_keys", "spell", "spell_key"]
+__all__ = ["is_faithful", "parse_key", "parse_keys", "spell", "spell_key", "spell_keys"]
 
 Values = tuple[object, ...]
 """The values of a key's columns, as the database gives and takes them."""
@@ -29,6 +29,25 @@ _INTEGER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 def spell_key(values: Values) -> Key:
     """Return a key as text."""
     return tuple([v if type(v) is str else spell(v) for v in values])
+
+
+def spell_keys(rows: Sequence[Values], places: Sequence[int], kinds: tuple[Kind, ...]) -> list[Key] | None:
+    """Return the keys of rows as text; None where one cannot be told by its text alone.
+
+    ``places``: where the columns of the key stand in a row; ``kinds``: theirs.
+    """
+    if kinds == (Kind.NUMBER,):
+        place = places[0]
+        numbers = [row[place] for row in rows]
+        if set(map(type, numbers)) <= {int}:
+            return list(zip(map(str, numbers)))
+    keys = []
+    for row in rows:
+        values = tuple([row[place] for place in places])
+        if not all(map(is_faithful, values, kinds)):
+            return None
+        keys.append(spell_key(values))
+    return keys
 
 
 def parse_key(key: Key, kinds: tuple[Kind, ...]) -> Values | None:

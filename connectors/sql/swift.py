@@ -16,8 +16,8 @@ from connectors.sql.backend import Backend, Page, Row, UnevenError
 from connectors.sql.catalogue import Kind, bound, columns_of
 from connectors.sql.conditions import Question, is_one_of
 from connectors.sql.fetched import Fetched, taken, taker
-from connectors.sql.finding import load, spell_keys
-from connectors.sql.keys import parse_keys
+from connectors.sql.finding import load
+from connectors.sql.keys import parse_keys, spell_keys
 from connectors.sql.layout import Layout
 from connectors.sql.sparing import Sparing
 from ropa.connector import Batch, Key

@@ -13,7 +13,7 @@ from mariadb_bed import backend, opened, twice
 from sql_bed import NOW, dataset, keys, undated
 from sqlalchemy import func, or_, select
 
-from connectors.sql import finding
+from connectors.sql import lookups
 from connectors.sql.anchors import FUTURE, NO_DATE, UNREADABLE, number_of
 from connectors.sql.backend import Dating
 from connectors.sql.catalogue import Kind, TableColumn
@@ -240,7 +240,7 @@ def test_by_an_index_the_same_rows_are_undated_whether_they_are_few_or_not(maria
         database.execute(f"SET sql_mode = 'ALLOW_INVALID_DATES'; INSERT INTO t VALUES {values}")
         meant = [(str(n),) for n in range(40, 10 + len(days))]
         for few in (0, 3, 1000):
-            monkeypatch.setattr(finding, "_FEW", few)
+            monkeypatch.setattr(lookups, "_FEW", few)
             with opened(database, dataset("t")) as crm:
                 assert keys(crm, undated("t")) == meant, few
 

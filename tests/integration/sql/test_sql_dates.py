@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sql_bed import CUTOFF, NOW, ZONE, act, ask, dataset, due, every, found, keys, make, opened, purge, undated, words
 from sqlalchemy import column, create_engine, event, func, select
 
-from connectors.sql import finding, sqlite
+from connectors.sql import lookups, sqlite
 from connectors.sql.anchors import FUTURE, NO_DATE, number_of
 from connectors.sql.backend import Dating
 from connectors.sql.catalogue import Kind, TableColumn
@@ -202,7 +202,7 @@ def test_by_an_index_the_same_rows_are_undated_as_one_by_one(tmp_path_factory, v
     for few in (0, 4, 1000):
         with (
             mock.patch.object(sqlite, "_IN_GOOD_TIME", 3),
-            mock.patch.object(finding, "_FEW", few),
+            mock.patch.object(lookups, "_FEW", few),
             mock.patch.object(sqlite.SqliteBackend, "most_surveyed", 0),
             opened(path, dataset("contacts", "contact")) as crm,
         ):
