@@ -9,7 +9,7 @@ import tomllib
 from datetime import date
 
 import pytest
-from sweep_kit import CONTACTS, SIMPLE, contacts, person
+from sweep_kit import CONTACTS, PROSPECTS, SIMPLE, contacts, person
 
 from ropa.connector import Column, DatasetInfo
 from ropa.errors import CallError, LocationError
@@ -252,7 +252,8 @@ def test_a_column_mapped_by_another_dataset_of_the_same_table_is_known(make):
     second = "[location.crm.dataset.cards]" + second.replace("data.name", "data.birth-date").replace(
         '["name"]', '["born"]'
     )
-    config = SIMPLE + second.replace('data.email = ["email"]\n', "")
+    also = PROSPECTS.replace("[rule.prospects]", "[rule.cards]").replace("crm.contacts", "crm.cards")
+    config = SIMPLE + second.replace('data.email = ["email"]\n', "") + also
     world = make(config, {"contacts": [person(1, born="x")]})
     assert [finding for finding in found_of(world, "undeclared-column") if "born" in finding] == []
 
