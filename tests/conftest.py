@@ -12,10 +12,13 @@ import pytest
 from hypothesis import settings
 from microsoft365_bed import SOURCE, Bed
 from servers import MariaDB, Postgres, ServerMissing
+from shared_statements import share
 from state_engines import CHOICES, POSTGRESQL, SQLITE, PostgresState, Shelf, State, engines_for
 
 for name in ("ROPA_STATE", "ROPA_DATABASE_URL", "ROPA_FLEET"):
     os.environ.pop(name, None)
+
+share()
 
 # How long one example takes depends on who else uses the machine.
 settings.register_profile("ropa", deadline=None, print_blob=True)

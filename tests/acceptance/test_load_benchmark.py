@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.whole
 def test_a_small_load_counts_what_the_bare_statements_count(tmp_path):
     small = ["--locations", "2", "--rules", "3", "--rows", "40", "--times", "1", "--limit", "1e6"]
     command = [sys.executable, "benchmarks/load.py", *small, "--keep", str(tmp_path / "project")]

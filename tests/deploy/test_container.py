@@ -177,6 +177,7 @@ def test_the_image_holds_ropa_in_byte_code_and_nothing_that_installs(image):
 
 
 @pytest.mark.campaign
+@pytest.mark.whole
 def test_the_demonstration_runs_in_it_and_status_tells_that_all_is_well(image):
     before = _tree(image.prefix)
     demo = str(image.state / "demo")

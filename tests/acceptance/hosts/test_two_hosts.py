@@ -124,6 +124,7 @@ def test_a_host_that_was_stopped_for_longer_than_its_lease_writes_no_line_and_to
     hosts.judge(nights=2)
 
 
+@pytest.mark.whole
 def test_a_host_that_stands_still_in_the_middle_of_an_act_is_not_taken_over_from(hosts):
     hosts.add_due(6)
     way = signalled("connectors.sql.location:SqlLocation.act", signal.SIGSTOP, count=2)

@@ -139,7 +139,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.sampled(one_in=2)
+@pytest.mark.sampled(one_in=6)
 @pytest.mark.parametrize(("name", "call", "error", "number"), ERRORS)
 def test_an_error_of_the_disk_under_the_ledger_is_the_end_of_the_run(
     server: Server, approved: Project, tmp_path: Path, name: str, call: str, error: str, number: int

@@ -28,7 +28,7 @@ def outcomes(project: Project, dataset: str, scope: str = "row") -> dict[str, in
     return told
 
 
-@pytest.mark.sampled(one_in=3)
+@pytest.mark.sampled(one_in=6)
 @pytest.mark.parametrize(
     ("dataset", "scope", "expected"),
     [
@@ -148,7 +148,7 @@ def test_what_was_flagged_and_told_is_not_flagged_again(server: Server, approved
     assert outcomes(project, "notes") == {"flagged": 3}
 
 
-@pytest.mark.sampled(one_in=3)
+@pytest.mark.sampled(one_in=6)
 @pytest.mark.parametrize(
     ("where", "command"),
     [
@@ -181,7 +181,7 @@ def test_a_run_cut_off_between_its_ledger_and_its_database_is_followed_by_one_th
 HELD = 'next(key for dataset, key in project.held if dataset == "prospects")'
 
 
-@pytest.mark.sampled(one_in=3)
+@pytest.mark.sampled(one_in=6)
 @pytest.mark.parametrize(
     ("where", "command", "fine"),
     [

@@ -16,9 +16,9 @@ from judging import Judge, finish, records
 from kill_project import Project, approve, cases, expect
 from ropa_runs import DURABLE, Point, Server, Tracer, points_of
 
-MOMENTS = cases(6, 1000)
+MOMENTS = cases(4, 1000)
 MIXED_MOMENTS = cases(4, 250)
-POINTS = cases(9, 1_000_000)
+POINTS = cases(6, 1_000_000)
 FILE_POINTS = cases(4, 1_000_000)
 pytestmark = pytest.mark.campaign
 

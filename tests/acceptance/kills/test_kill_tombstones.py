@@ -11,7 +11,7 @@ from kill_project import Project, expect
 from ropa_runs import Server, dying
 
 
-@pytest.mark.sampled(one_in=2)
+@pytest.mark.sampled(one_in=5)
 @pytest.mark.parametrize(
     "where",
     [

@@ -126,6 +126,7 @@ def test_a_sweep_that_cannot_begin_is_told_and_ends_as_it_would_have(folder, hoo
     assert (line["code"], line["exit_code"], line["level"], line["run"]) == ("halt", 4, "error", None)
 
 
+@pytest.mark.whole
 def test_a_server_that_cannot_be_reached_changes_neither_result_nor_exit_code(folder):
     ran = folder.run("sweep", "--by", "service", "--json", HOOK="http://127.0.0.1:1/kanarie", PING="nothing")
     assert ran.returncode == 0

@@ -192,18 +192,21 @@ def cut_off(world):
     world.places["crm"].after_act = None
 
 
-@pytest.fixture
-def both(lived):
-    document = gather(lived.site)
-    return document, Independent(lived.home / "var", lived.site.today(), lived.url)
-
-
 def cells(document):
     return {(activity.key, row.category): row.adherence for activity in document.activities for row in activity.rows}
 
 
-def test_what_was_lived_through_has_everything_that_can_be_counted(both):
-    document, _found = both
+SENTENCES = []
+
+
+def sentence(check):
+    """A sentence about the report of the month, of the document and the second opinion."""
+    SENTENCES.append(check)
+    return check
+
+
+@sentence
+def what_was_lived_through_has_everything_that_can_be_counted(document, _found):
     total = Counter()
     for stand in document.standings:
         for name in ("done_total", "held", "blocked", "unverified", "changed", "flagged", "unanchored", "waiting"):
@@ -213,8 +216,8 @@ def test_what_was_lived_through_has_everything_that_can_be_counted(both):
     assert document.missed_nights > 2
 
 
-def test_each_number_of_each_cell_is_that_of_the_database_and_the_ledger(both):
-    document, found = both
+@sentence
+def each_number_of_each_cell_is_that_of_the_database_and_the_ledger(document, found):
     for place, target in TARGETS.items():
         cell, row = cells(document)[place], found.newest(*target)
         wanted = found.counts(*target)
@@ -228,8 +231,8 @@ def test_each_number_of_each_cell_is_that_of_the_database_and_the_ledger(both):
         assert cell.scanned_by == found.maker_of(row["plan_id"])
 
 
-def test_the_summary_counts_each_record_of_a_target_once(both):
-    document, found = both
+@sentence
+def the_summary_counts_each_record_of_a_target_once(document, found):
     every = [found.counts(*target) for target in TARGETS.values()]
     summary = document.summary
     for name in ("due", "done", "done_total", "waiting", "held", "blocked", "flagged"):
@@ -242,8 +245,8 @@ def test_the_summary_counts_each_record_of_a_target_once(both):
     assert summary.done_total == sum(count for word, count in receipts.items() if word in GONE)
 
 
-def test_each_run_did_what_its_receipts_say_and_months_are_their_sums(both):
-    document, found = both
+@sentence
+def each_run_did_what_its_receipts_say_and_months_are_their_sums(document, found):
     assert {run.id: Counter(dict(run.outcomes)) for run in document.runs} == found.runs()
     for run in document.runs:
         if run.plan is not None and run.mode != "apply":
@@ -257,8 +260,8 @@ def test_each_run_did_what_its_receipts_say_and_months_are_their_sums(both):
             assert set(found.runs()[run.id] - per_target) <= {"refused"}
 
 
-def test_the_last_run_of_a_cell_is_the_last_that_wrote_a_receipt_about_it(both):
-    document, found = both
+@sentence
+def the_last_run_of_a_cell_is_the_last_that_wrote_a_receipt_about_it(document, found):
     for place, (dataset, scope, rules) in TARGETS.items():
         roots = {
             event["root"]
@@ -270,8 +273,8 @@ def test_the_last_run_of_a_cell_is_the_last_that_wrote_a_receipt_about_it(both):
         assert cells(document)[place].last_run == (last[-1] if last else None), place
 
 
-def test_missed_nights_are_those_without_a_whole_sweep_in_the_ledger(both):
-    document, found = both
+@sentence
+def missed_nights_are_those_without_a_whole_sweep_in_the_ledger(document, found):
     days = [gap.from_on + timedelta(days=n) for gap in document.gaps for n in range(gap.nights)]
     assert sorted(days) == found.nights_missed()
     assert document.missed_nights == len(days)
@@ -281,8 +284,8 @@ def test_missed_nights_are_those_without_a_whole_sweep_in_the_ledger(both):
     assert cells(document)["intake", "name"].missed_nights == len(days) - 1  # the night on which only web was away
 
 
-def test_findings_shown_are_the_open_ones_and_holds_those_in_force(both):
-    document, found = both
+@sentence
+def findings_shown_are_the_open_ones_and_holds_those_in_force(document, found):
     shown = {(finding.code, finding.entry) for finding in document.findings}
     assert found.open_findings <= shown
     assert document.summary.findings == len(document.findings) == len(shown)
@@ -290,8 +293,8 @@ def test_findings_shown_are_the_open_ones_and_holds_those_in_force(both):
     assert document.evidence.size == len(found.events)
 
 
-def test_each_activity_says_what_it_can_show(both):
-    document, _found = both
+@sentence
+def each_activity_says_what_it_can_show(document, _found):
     told = {a.key: (a.verdict, {reason.code for reason in a.reasons}) for a in document.activities}
     assert told["paper"] == (Verdict.NOT_SHOWN, {"documented-only"})
     assert told["empty"] == (Verdict.INCOMPLETE, {"no-data"})
@@ -299,6 +302,14 @@ def test_each_activity_says_what_it_can_show(both):
     assert "ended-with-rules" in told["web"][1]
     assert "outdated" in told["intake"][1]
     assert cells(document)["paper", "name"].state is State.DOCUMENTED_ONLY
+
+
+def test_what_was_lived_through_is_told_in_numbers(lived, subtests):
+    """Each of the sentences above, of one month: to live through it takes longer than to read about it."""
+    document, found = gather(lived.site), Independent(lived.home / "var", lived.site.today(), lived.url)
+    for check in SENTENCES:
+        with subtests.test(check.__name__):
+            check(document, found)
 
 
 def test_what_is_not_yet_known_is_told_where_it_belongs(make):

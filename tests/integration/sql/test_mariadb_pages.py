@@ -83,6 +83,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("change", "changed"), CHANGES)
+@pytest.mark.sampled(one_in=3)
 def test_whatever_changes_of_a_row_it_stays_and_the_others_go(database, change, changed):
     with opened(database, T) as crm:
         batch = whole(crm, due("t"))
@@ -116,6 +117,7 @@ def test_a_batch_is_cleared_and_told_how_it_reads_where_that_is_asked(database, 
 
 
 @pytest.mark.parametrize(("change", "changed"), CHANGES)
+@pytest.mark.sampled(one_in=3)
 def test_whatever_changes_of_a_row_nothing_of_it_is_cleared(database, change, changed):
     with opened(database, T) as crm:
         batch = whole(crm, LAST)

@@ -177,7 +177,7 @@ def test_in_ordinary_zones_the_close_condition_is_exact(stamps):
             assert {n for n, number in let.items() if number != UNREADABLE} == meant, (name, before)
 
 
-@pytest.mark.sampled(one_in=3)
+@pytest.mark.sampled(one_in=8)
 @pytest.mark.parametrize("local", ZONES, ids=str)
 def test_of_a_group_the_latest_is_the_greatest(stamps, local):
     _, backend, rows = stamps

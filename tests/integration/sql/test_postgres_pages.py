@@ -79,6 +79,7 @@ def is_swift(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [7, 1000])
+@pytest.mark.sampled(one_in=2)
 def test_a_listing_is_the_same_as_one_by_one(database, monkeypatch, size):
     database.execute("UPDATE items SET created = '-infinity' WHERE ctid = '(0,5)'")
     selections = [

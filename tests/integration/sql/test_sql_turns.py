@@ -54,6 +54,7 @@ def fill(database, rows, seed, actions=("NO ACTION", "RESTRICT", "CASCADE", "SET
 
 @pytest.mark.parametrize("rides", [False, True], ids=["rules", "riders"])
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.sampled(one_in=2)
 def test_all_that_can_go_goes_in_one_run_and_nothing_else(make, database, seed, rides):
     rows = scene(seed, rides=rides)
     fill(database, rows, seed)
@@ -108,6 +109,7 @@ def test_things_that_go_along_go_in_the_order_in_which_they_refer_to_each_other(
 
 
 @pytest.mark.parametrize("obstacle", ["no-null", "trigger", "referred-to", "no-right"])
+@pytest.mark.sampled(one_in=2)
 def test_what_cannot_be_cut_loose_stays_and_the_rest_goes(make, database, obstacle):
     rows = {**PAIR, "staff": [row(1, to_notes=1), row(2, to_notes=3)], "notes": [*PAIR["notes"], row(3, sent=FRESH)]}
     fill(database, rows, 1, actions=("NO ACTION",))

@@ -180,6 +180,7 @@ def test_turns_are_part_of_what_was_approved(make):
 
 @pytest.mark.parametrize("rides", [False, True], ids=["rules", "riders"])
 @pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.sampled(one_in=2)
 def test_whatever_refers_to_whatever_all_that_can_go_goes_in_one_run_and_nothing_else(make, seed, rides):
     rows = scene(seed, rides=rides)
     world = build(make, "sqlite", configured(rides=rides), rows, links())

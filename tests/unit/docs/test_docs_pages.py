@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import lru_cache
 from pathlib import Path
 
+import click
 import pytest
 import typer
 
@@ -35,9 +37,14 @@ def calls(text: str) -> list[list[str]]:
     return found
 
 
+@lru_cache
+def _commands() -> click.Group:
+    return typer.main.get_command(app)
+
+
 def problem_of(words: list[str]) -> str | None:
     """Return what is wrong with a call, None where the program takes it."""
-    command = typer.main.get_command(app)
+    command = _commands()
     root = {name for param in command.params for name in param.opts} | {"--help"}
     while words and words[0].startswith("-"):
         if words[0] not in root:

@@ -57,7 +57,7 @@ def count_of(page):
 # --- hostile names ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(one_in=3)
+@pytest.mark.sampled(one_in=9)
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", [*HOSTILE, "all"])
 def test_a_hostile_name_opens_nothing_asks_for_nothing_and_breaks_no_layout(browser, tmp_path, name, width):
@@ -123,6 +123,7 @@ def test_free_words_are_found_in_activities_and_in_rows_without_regard_to_accent
 
 
 @pytest.mark.parametrize("state", sorted({r.adherence.state for a in DOCUMENT.activities for r in a.rows}))
+@pytest.mark.sampled(one_in=4)
 def test_a_state_shows_the_rows_that_have_it_and_no_other(page, state):
     page.select_option("#filter-state", str(state))
     wanted = {(a.key, r.category) for a in DOCUMENT.activities for r in a.rows if r.adherence.state == state}

@@ -3,6 +3,8 @@
 import itertools
 from datetime import date, timedelta
 
+import pytest
+
 from ropa.clock import Period
 from ropa.connector import Action, Spare
 from ropa.retention import compile_policy, explain_record, select
@@ -120,6 +122,7 @@ def test_every_pair_of_rules_selects_what_the_rules_say():
     assert seen > 5_000
 
 
+@pytest.mark.whole
 def test_every_three_rules_select_what_the_rules_say():
     seen = 0
     short = [(data, action, where, DAYS[i % 2]) for i, (data, action, where) in enumerate(
