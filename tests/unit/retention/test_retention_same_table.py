@@ -95,6 +95,21 @@ def test_records_of_which_no_rule_covers_what_the_other_dataset_maps_stay():
     assert partly.path == "rule.short.dataset"
 
 
+def test_rules_that_no_record_can_match_together_do_not_contradict_each_other():
+    apart = rule("short", "name", where=(equals("s", 0),)), of_leads(period=TEN_YEARS, where=(equals("s", 1),))
+    assert problems(*apart, own=dataset(data=NAME)) == []
+    meeting = apart[0], replace(apart[1], where=(equals("t", 1),))
+    assert "'leads' may keep them longer" in problems(*meeting, own=dataset(data=NAME))[0].message
+
+
+def test_of_fields_only_those_are_disputed_that_both_datasets_map():
+    field = rule("short", "name", Action.ANONYMISE)
+    keeps = of_leads("leads", ["email"], Action.KEEP)
+    assert problems(field, keeps, other=leads({"email": ("b",)})) == []
+    (found,) = problems(field, replace(keeps, data=("name",)), other=leads({"name": ("A",)}))[:1]
+    assert found.path == "rule.short.dataset"
+
+
 def test_a_flag_disposes_of_nothing():
     flag = rule("short", ["name", "email"], Action.FLAG)
     assert [p.path for p in problems(flag, of_leads(period=TEN_YEARS))] == ["rule.leads.dataset"]
