@@ -235,6 +235,14 @@ class Spare:
         return len(self.subjects) > 0 or any(self.keys.values())
 
 
+class WithdrawnError(Exception):
+    """What ``act`` is at may no longer be done (``Selection.guard``)."""
+
+
+def _always() -> None:
+    """Object to nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which records of one dataset are meant: a conjunction that the source evaluates itself.
@@ -265,6 +273,10 @@ class Selection:
     """False: report anchors that can be read and select the record whatever they say (``explain``)."""
     tells_versions: bool = True
     """Whether ``act`` should tell ``Outcome.version``: another change of the same records follows in this plan."""
+    guard: Callable[[], None] = field(default=_always, compare=False, repr=False)
+    """Called by ``act`` where what was done can still be undone, last before that is over (a commit). Raises
+    WithdrawnError when nothing more may be done; then ``act`` undoes what it can and lets the error through, or, where
+    a part is done for good, tells the rest as ``failed``. For places that cannot undo it means nothing."""
 
 
 # --- what is found and what became of it --------------------------------------------------------------------------

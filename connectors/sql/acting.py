@@ -38,7 +38,7 @@ from connectors.sql.order import put_in_order
 from connectors.sql.relations import referring_rows
 from connectors.sql.removal import Removal
 from connectors.sql.sparing import Sparing
-from ropa.connector import Action, Batch, Found, Key, Outcome, Outcomes, OutcomeWord, Selection
+from ropa.connector import Action, Batch, Found, Key, Outcome, Outcomes, OutcomeWord, Selection, WithdrawnError
 from ropa.errors import LocationError
 
 _ATTEMPTS = 4
@@ -46,6 +46,9 @@ _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.05
 
 REFERRED_TO = "referenced"
+_WITHDRAWN = "withdrawn"
+_HOPELESS = frozenset({"busy", "full", "io", _WITHDRAWN})
+"""Codes of a refusal that smaller parts would meet too."""
 
 Named = tuple[str, Key]
 """A record: its dataset and key."""
@@ -63,6 +66,8 @@ class Actor:
         self._question = ask(selection, layout, backend)
         self._sparing = Sparing(selection.spare, layout, backend)
         self._keys = None if selection.keys is None else frozenset(selection.keys)
+        self._is_durable = False
+        """Whether a transaction of ours is over."""
         self._changed: dict[Key, str] = {}
         """Versions of records after our own change."""
 
@@ -99,7 +104,12 @@ class Actor:
         for attempt in range(_ATTEMPTS):
             try:
                 with self._backend.transaction(connection):
-                    return act()
+                    found = act()
+                    self._selection.guard()
+            except WithdrawnError:
+                if not self._is_durable:
+                    raise
+                return _WITHDRAWN
             except UnevenError:
                 return "not-deleted" if self._is_purge else "not-changed"
             except DBAPIError as error:
@@ -109,6 +119,9 @@ class Actor:
                 if code != "busy":
                     return code
                 time.sleep(_PAUSE_SECONDS * (attempt + 1))
+            else:
+                self._is_durable = True
+                return found
         return "busy"
 
     def _try(self, connection: Connection, entries: Entries) -> dict[int, Verdict] | str:
@@ -143,7 +156,7 @@ class Actor:
 
     def _halve(self, connection: Connection, records: list[Found], code: str) -> dict[Named, Verdict]:
         """Act on each half of records that were refused together with that code; one that is alone has failed."""
-        if code in {"busy", "full", "io"} or len(records) <= 1:
+        if code in _HOPELESS or len(records) <= 1:
             entries = self._entries_of(records)
             return {(entry.dataset, entry.found.key): (OutcomeWord.FAILED, code) for entry in entries.all}
         middle = len(records) // 2
@@ -209,13 +222,13 @@ class Actor:
         content_of = taker(fetched.add(columns_of(own, tuple(column.name for column in declared.table.columns))))
         values = fetched.add(self._question.values()) if is_main_dataset else ()
         change_of = taker(values[len(values) - len(self._question.judged) :] if is_main_dataset else ())
-        rows = self._backend.fetch(
-            connection,
-            select(*fetched.expressions)
-            .select_from(table.source)
-            .join(own, joined(columns_of(own, declared.key), table, self._backend))
-            .with_for_update(of=own),
-        )
+        are_they = joined(columns_of(own, declared.key), table, self._backend)
+        if is_main_dataset and self._question.reads_others:
+            # What stands in other tables is as old as the statement that reads it: so that waits for nobody.
+            waiting = select(table.pos).select_from(table.source).join(own, are_they).with_for_update(of=own)
+            self._backend.fetch(connection, waiting)
+        asked = select(*fetched.expressions).select_from(table.source).join(own, are_they).with_for_update(of=own)
+        rows = self._backend.fetch(connection, asked)
         by_pos = {row[0]: row for row in rows}
         times = Counter(row[0] for row in rows) if len(by_pos) < len(rows) else {}
         are_meant = self._question.judge(rows, values)[0] if is_main_dataset else None

@@ -63,6 +63,11 @@ class Question:
         """The key columns."""
         return columns_of(self.own, self.declared.key)
 
+    @property
+    def reads_others(self) -> bool:
+        """Whether a date of another table is looked at."""
+        return any(part.hint is None for _, parts in self.anchors for part in parts)
+
     def hinted(self, backend: Backend | None = None, *, is_close: bool = False) -> list[ColumnElement[bool]]:
         """Return the conditions of ``hints``; with a backend such that no index is used for them.
 

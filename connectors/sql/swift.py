@@ -49,13 +49,15 @@ class Swift:
 
     @property
     def is_possible(self) -> bool:
-        """Whether nothing hangs on the batch, and every record has a version to be compared."""
+        """Whether nothing hangs on the batch, every record has a version to be compared, and all that decides stands in
+        the table itself: what is read of another is as old as the statement, however long that waits for a lock."""
         batch, question = self._batch, self._question
         return (
             len(batch) > 0
             and not batch.companions
             and not any(note.is_spared or note.obstacle is not None for note in batch.notes.values())
             and question.declared.is_key_unique
+            and not question.reads_others
             and question.selection.parents is None
             and question.selection.keys is None
             and len(batch.versions) == len(batch.keys)

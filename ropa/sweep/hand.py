@@ -7,15 +7,15 @@ a unit may be acted on again, and ``purged`` is only said of what a separate rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
-from ropa.connector import Action, Connector, Key, Outcome, Outcomes, OutcomeWord, Selection
+from ropa.connector import Action, Connector, Key, Outcome, Outcomes, OutcomeWord, Selection, Spare, WithdrawnError
 from ropa.errors import LocationError
-from ropa.retention import Target
+from ropa.retention import Coverage, Hold, Target
 from ropa.retention import select as select_due
 from ropa.sweep import holds, outcomes, own_changes, review
 from ropa.sweep.site import Site
@@ -23,6 +23,8 @@ from ropa.sweep.tables import PlanRow, TargetRow
 from ropa.sweep.units import Portion
 
 _CLAIMED = (OutcomeWord.PURGED, OutcomeWord.ANONYMISED, OutcomeWord.ABSENT)
+_ATTEMPTS = 10
+"""How often a unit is begun anew because a hold was placed or lifted meanwhile."""
 _LEFT_ALONE = (OutcomeWord.HELD, OutcomeWord.CHANGED, OutcomeWord.FAILED)
 
 
@@ -51,20 +53,8 @@ class Hand:
         ``is_again``: somebody who was cut off may have reached it before. Raises LocationError, and LedgerError for
         holds that cannot be read; then nothing was done, or what was done is found again the next time.
         """
-        main = portions[-1]
-        coverage = holds.coverage(self.site, main.row.location)
-        connector = self.place_of(main.target)
-        spare, is_followed = coverage.spare(main.row.location), self._is_followed(main.target)
-        selection = replace(self._selection(main.target), spare=spare, tells_versions=is_followed)
-        is_held = coverage.holders(self._target(main.target)) or any(
-            coverage.companion_holders(f"{p.row.location}.{p.row.dataset}") for p in portions[:-1]
-        )
-        if is_held:
-            results = [Outcomes(portion.keys, OutcomeWord.HELD) for portion in portions]
-        elif main.target.action == Action.FLAG and Action.FLAG not in connector.capabilities.actions:
-            results = [_flag(connector, selection, main)]
-        else:
-            results = self._act(connector, selection, portions)
+        main, connector = portions[-1], self.place_of(portions[-1].target)
+        selection, results = self._act_under_holds(connector, portions)
         level = connector.settle(main.row.dataset)
         seen = [
             self._read_back(connector, selection, portion, told, is_main=portion is main)
@@ -74,11 +64,42 @@ class Hand:
             seen = [self._observed(connector, *pair) for pair in zip(portions, seen, strict=True)]
         return Told(tuple(seen), level, is_again)
 
+    def _act_under_holds(
+        self, connector: Connector, portions: Sequence[Portion]
+    ) -> tuple[Selection, Sequence[Outcomes]]:
+        """Act under the holds in force. Where one was placed, or lifted, by the time that the place could make it last
+        (it may have waited for somebody's lock), the place undoes it, and it is done anew under the others."""
+        for _ in range(_ATTEMPTS):
+            held = holds.active_holds(self.site)
+            with suppress(WithdrawnError):
+                return self._act_under(held, connector, portions)
+        return self._selection(portions[-1].target), [_failed(portion, "holds-changing") for portion in portions]
+
+    def _act_under(
+        self, held: Sequence[Hold], connector: Connector, portions: Sequence[Portion]
+    ) -> tuple[Selection, Sequence[Outcomes]]:
+        def expect_the_same() -> None:
+            if holds.active_holds(self.site) != held:
+                raise WithdrawnError
+
+        main = portions[-1]
+        coverage = holds.coverage(self.site, main.row.location, held)
+        selection = replace(
+            self._selection(main.target),
+            spare=_also(coverage.spare(main.row.location), _companions_held(coverage, portions)),
+            tells_versions=self._is_followed(main.target),
+            guard=expect_the_same,
+        )
+        if coverage.holders(self._target(main.target)):
+            return selection, [Outcomes(portion.keys, OutcomeWord.HELD) for portion in portions]
+        if main.target.action == Action.FLAG and Action.FLAG not in connector.capabilities.actions:
+            return selection, [_flag(connector, selection, main)]
+        return selection, self._act(connector, selection, portions)
+
     def look(self, portion: Portion) -> Told:
         """Say of a portion that may no longer be acted on what is seen of its records. Raises LocationError."""
         connector = self.place_of(portion.target)
-        odd = {pos: Outcome(key, OutcomeWord.FAILED, "interrupted") for pos, key in enumerate(portion.keys)}
-        seen = self._observed(connector, portion, Outcomes(portion.keys, OutcomeWord.FAILED, odd))
+        seen = self._observed(connector, portion, _failed(portion, "interrupted"))
         return Told((seen,), connector.settle(portion.row.dataset), is_again=True)
 
     def _act(self, connector: Connector, selection: Selection, portions: Sequence[Portion]) -> list[Outcomes]:
@@ -176,6 +197,26 @@ class Hand:
             fields=fields,
             check_anchors=False,
         )
+
+
+def _failed(portion: Portion, code: str) -> Outcomes:
+    odd = {pos: Outcome(key, OutcomeWord.FAILED, code) for pos, key in enumerate(portion.keys)}
+    return Outcomes(portion.keys, OutcomeWord.FAILED, odd)
+
+
+def _companions_held(coverage: Coverage, portions: Sequence[Portion]) -> dict[str, frozenset[Key]]:
+    """Return the records that go along with others and are of a dataset that is held as a whole."""
+    found: dict[str, frozenset[Key]] = {}
+    for portion in portions[:-1]:
+        dataset = portion.row.dataset
+        if coverage.companion_holders(f"{portion.row.location}.{dataset}"):
+            found[dataset] = found.get(dataset, frozenset()).union(portion.keys)
+    return found
+
+
+def _also(spare: Spare, keys: Mapping[str, frozenset[Key]]) -> Spare:
+    merged = {name: spare.keys.get(name, frozenset()) | keys.get(name, frozenset()) for name in {*spare.keys, *keys}}
+    return replace(spare, keys=merged)
 
 
 def _flag(connector: Connector, selection: Selection, portion: Portion) -> Outcomes:

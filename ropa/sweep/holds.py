@@ -82,11 +82,11 @@ def _leaf(secret: bytes, kind: str, target: str, key: Key | None) -> str:
     return leaf(secret, kind, target if kind == "record" else "", key or (target,)).hex()
 
 
-def coverage(site: Site, location: str | None = None) -> Coverage:
-    """Return what the holds in force cover; of one location, where only that is asked about, so that no other place has
-    to answer for its references. Raises LedgerError when they cannot be read, and LocationError when that one location
-    cannot: what descends from what is held is not known then."""
-    held = active_holds(site)
+def coverage(site: Site, location: str | None = None, held: Sequence[Hold] | None = None) -> Coverage:
+    """Return what the holds in force cover, or those given; of one location, where only that is asked about, so that no
+    other place has to answer for its references. Raises LedgerError when they cannot be read, and LocationError when
+    that one location cannot: what descends from what is held is not known then."""
+    held = active_holds(site) if held is None else held
     if not held:
         return cover(site, held, {})
     return cover(site, held, site.all_ancestors() if location is None else site.ancestors(location))

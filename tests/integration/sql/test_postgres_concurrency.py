@@ -12,7 +12,7 @@ from postgres_bed import opened_on
 from sql_bed import BEDS, ZONE, act, dataset, due, every, undated, whole, words
 
 from connectors.sql import acting
-from ropa.connector import Action, Anchor, AnchorPart, Batch, DatasetSpec, OutcomeWord, Parent
+from ropa.connector import Action, Anchor, AnchorPart, Batch, DatasetSpec, OutcomeWord, Parent, WithdrawnError
 
 ITEMS = dataset("items", data={"name": ("body",)})
 LINES = dataset("lines", parent=Parent("items", ("item",)))
@@ -79,6 +79,73 @@ def test_a_row_that_another_session_changes_meanwhile_is_waited_for_and_judged_a
     else:
         assert set(found.values()) == {"purged"}
         assert ids(database) == []
+
+
+@pytest.mark.parametrize("locked", [1, 8])
+def test_a_date_in_another_table_that_changes_while_a_row_is_waited_for_is_seen(database, locked):
+    """A statement reads what it does not lock as it was when it began, however long it waits."""
+    database.execute("INSERT INTO lines SELECT id, created, id FROM items")
+    anchors = anchored("last", ("created",), ("created", "items"))
+    lines = DatasetSpec("lines", "lines", ZONE, anchors=anchors, parent=Parent("items", ("item",)))
+    with opened_on(database.url, ITEMS, lines, batch_size=100) as location, session(database) as other:
+        selection = due("lines", "last")
+        batch = whole(location, selection)
+        other.execute("SELECT 1 FROM lines WHERE id = %s FOR UPDATE", [locked])
+
+        def end():
+            _await_a_wait(database)
+            database.execute("UPDATE items SET created = '2026-11-01' WHERE id = 3")
+            other.rollback()
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        told = words(act(location, selection, batch=batch))
+        ending.join()
+    assert told == {str(n): "changed" if n == 3 else "purged" for n in range(1, 9)}
+    assert ids(database, "lines") == [3]
+
+
+def _await_a_wait(database):
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    ends_at = time.monotonic() + 20
+    while database.execute(waits)[0][0] == 0 and time.monotonic() < ends_at:
+        time.sleep(0.02)
+
+
+def test_what_is_withdrawn_while_a_row_is_waited_for_is_undone(database):
+    asked = []
+
+    def guard():
+        asked.append(ids(database))
+        raise WithdrawnError
+
+    with opened_on(database.url, ITEMS, LINES, batch_size=100) as location:
+        selection = replace(due("items"), guard=guard)
+        with pytest.raises(WithdrawnError):
+            act(location, selection, batch=whole(location, selection))
+    assert asked == [[1, 2, 3, 4, 5, 6, 7, 8]]
+    assert ids(database) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_of_a_batch_that_goes_in_parts_what_is_withdrawn_later_is_told_as_failed(database):
+    """What lasts already cannot be undone; the rest is left alone, and nobody is told otherwise."""
+    database.execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF OLD.id = 8 THEN RAISE 'kept'; END IF; RETURN OLD; END $$;"
+        "CREATE TRIGGER kept BEFORE DELETE ON items FOR EACH ROW EXECUTE FUNCTION keep()"
+    )
+
+    def guard():
+        if len(ids(database)) < 8:
+            raise WithdrawnError
+
+    with opened_on(database.url, ITEMS, batch_size=100) as location:
+        selection = replace(due("items"), guard=guard)
+        told = act(location, selection, batch=whole(location, selection))
+    gone = ["1", "2", "3", "4"]
+    assert [key for key, word, _ in told if word == "purged"] == gone
+    assert {(word, code) for key, word, code in told if key not in [*gone, "8"]} == {("failed", "withdrawn")}
+    assert ids(database) == [5, 6, 7, 8]
 
 
 def test_a_row_that_stays_locked_fails_after_a_bounded_time_and_nothing_goes(database):

@@ -328,6 +328,21 @@ def test_a_hold_on_any_member_after_the_approval_keeps_the_whole_family(bed, hol
     assert everything(world) == {"customers": [2], "orders": [20, 21], "lines": [200, 210]}
 
 
+def test_a_late_hold_on_all_children_keeps_those_that_have_children_and_no_other(bed):
+    tables = chain() | {"orders": [item(20, 2)], "lines": [item(200, 20)]}
+    world = bed(RIDERS, tables, CHAIN_LINKS)
+    plan = world.plan()
+    world.approve(plan)
+    world.hold("dataset", "crm.orders")
+    outcomes = world.apply(plan).document["outcomes"]
+    assert outcomes["purged"] == 1
+    assert outcomes["held"] == 2  # the order, and the line that descends from it
+    assert sum(outcomes.values()) == 4
+    assert everything(world) == {"customers": [2], "orders": [20], "lines": [200]}
+    again = world.plan()
+    assert world.disposition(again)["crm.customers", "2"][0] == "blocked"
+
+
 def test_riders_of_a_blocked_parent_stay_with_it(make, kind):
     tables = chain() | {"calls": [{"id": 7, "customer_id": 1}]}
     world = make(RIDERS, tables, kind=kind, relations=[*CHAIN_LINKS, ("calls", "customer_id", "customers")])

@@ -7,8 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sweep_kit import PROSPECTS, SIMPLE, contacts, day, person
 
+from connectors.sql.acting import Actor
+from connectors.sql.alteration import Alteration
+from connectors.sql.removal import Removal
 from ropa.errors import CallError, LedgerError
-from ropa.sweep import holds
+from ropa.sweep import hand, holds
 from ropa.sweep.explain import explain
 
 LETTERS = """
@@ -47,19 +50,23 @@ def test_a_hold_placed_after_the_approval_spares_its_record_and_is_no_failure(ma
 
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_a_hold_placed_in_mid_run_covers_everything_after_the_batch_in_hand(make, kind, batch):
-    """All is held when the k-th batch is acted on: at most that batch still goes (case 31)."""
+    """All is held when the k-th batch is acted on: at most that batch still goes (case 31), and where it can be undone,
+    it does not."""
     world = make(SIMPLE, {"contacts": contacts(8)}, kind=kind)
     plan = world.plan()
     world.approve(plan)
 
     def place(_selection, _batch):
         if len(world.crm.acts) == batch - 1:
+            world.crm.before_act = None
             world.hold("dataset", "crm.contacts")
 
     world.crm.before_act = place
     result = world.apply(plan)
-    assert result.document["outcomes"] == {"purged": 2 * batch, "held": 8 - 2 * batch}
-    assert len(world.crm.acts) == batch
+    gone = batch if kind == "memory" else batch - 1
+    counts = {"purged": 2 * gone, "held": 8 - 2 * gone}
+    assert result.document["outcomes"] == {word: count for word, count in counts.items() if count}
+    assert len(world.crm.acts) == gone
     assert [event["type"] for event in world.events()].count("hold") == 1
 
 
@@ -67,9 +74,73 @@ def test_a_hold_on_one_record_in_mid_run_spares_it_in_its_batch(make, kind):
     world = make(SIMPLE, {"contacts": contacts(6)}, kind=kind)
     plan = world.plan()
     world.approve(plan)
-    world.crm.before_act = lambda *_: world.hold(key=5) if not world.crm.acts else None
+
+    def place(_selection, _batch):
+        world.crm.before_act = None
+        world.hold(key=5)
+
+    world.crm.before_act = place
     assert world.apply(plan).document["outcomes"] == {"held": 1, "purged": 5}
     assert world.ids() == [5, 101]
+
+
+WAYS = {"all at once": (Removal, "carry_out"), "one by one": (Actor, "_attempt")}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_hold_placed_while_a_batch_waits_for_a_lock_is_heeded_before_the_batch_is_made_to_last(
+    make, monkeypatch, way
+):
+    config, relations = (FAMILY, LINKS) if way == "one by one" else (SIMPLE, ())
+    tables = {"contacts": contacts(3)} | ({"letters": []} if relations else {})
+    world = make(config, tables, kind="sqlite", relations=relations)
+    plan = world.plan(dataset="crm.contacts")
+    world.approve(plan)
+    owner, name = WAYS[way]
+    inner, placed = getattr(owner, name), []
+
+    def late(self, *arguments):
+        found = inner(self, *arguments)  # everything is gone, and nothing lasts yet
+        if not placed:
+            placed.append(world.hold(key=2))
+        return found
+
+    monkeypatch.setattr(owner, name, late)
+    result = world.apply(plan)
+    assert placed
+    assert result.document["outcomes"] == {"held": 1, "purged": 2}
+    assert result.exit_code == 0
+    assert world.ids() == [2, 101]
+
+
+def test_a_field_that_is_held_before_its_change_is_made_to_last_keeps_what_it_holds(make, monkeypatch):
+    config = SIMPLE.replace('action = "purge"', 'action = "anonymise"')
+    world = make(config, {"contacts": contacts(3)}, kind="sqlite")
+    plan = world.plan()
+    world.approve(plan)
+    inner, placed = Alteration.carry_out, []
+
+    def late(self, connection):
+        inner(self, connection)
+        if not placed:
+            placed.append(world.hold(key=2))
+        return True
+
+    monkeypatch.setattr(Alteration, "carry_out", late)
+    assert world.apply(plan).document["outcomes"] == {"anonymised": 2, "held": 1}
+    assert [row["name"] for row in world.rows("contacts")] == [None, "Naam 2", None, "Naam 101"]
+
+
+def test_holds_that_change_again_and_again_let_nothing_go_and_end(make, monkeypatch):
+    world = make(SIMPLE, {"contacts": contacts(2)}, kind="sqlite")
+    plan = world.plan()
+    world.approve(plan)
+    monkeypatch.setattr(hand, "_ATTEMPTS", 3)
+    world.crm.before_act = lambda *_: world.hold(key=101)
+    result = world.apply(plan)
+    assert result.document["outcomes"] == {"failed": 2}
+    assert result.exit_code == 3
+    assert world.ids() == [1, 2, 101]
 
 
 SPELLINGS = [
