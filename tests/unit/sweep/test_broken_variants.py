@@ -300,18 +300,20 @@ def intent_after_the_deletion(patch):
 
 
 def no_hold_check_before_acting(patch):
-    nothing = SimpleNamespace(coverage=lambda site, _location: covering([], site.config, {}))
+    nothing = SimpleNamespace(
+        active_holds=lambda _site: [], coverage=lambda site, _location, held: covering(held, site.config, {})
+    )
     patch.setattr(hand, "holds", nothing)
 
 
 def holds_read_once_for_the_run(patch):
-    coverage, known = holds.coverage, []
+    read, known = holds.active_holds, []
 
-    def remembered(site, location):
-        known[:] = known or [coverage(site, location)]
+    def remembered(site):
+        known[:] = known or [read(site)]
         return known[0]
 
-    patch.setattr(hand, "holds", SimpleNamespace(coverage=remembered))
+    patch.setattr(hand, "holds", SimpleNamespace(active_holds=remembered, coverage=holds.coverage))
 
 
 def unreadable_holds_are_no_holds(patch):
