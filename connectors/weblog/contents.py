@@ -1,6 +1,7 @@
 """What a log is rewritten to: without some lines, or with some of them masked; everything else byte for byte.
 
-Invariant: what is not in one of the spans goes through as it is, in its order.
+Invariant: what is not in one of the spans goes through as it is, in its order; the bytes in a span are those of its
+version, by their digest, or the new log is not put in place.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo
 from connectors.weblog.dataset import LogFolder
 from connectors.weblog.fields import blank_line, mask_line
 from connectors.weblog.ranges import open_pieces
-from connectors.weblog.rewriting import Log
+from connectors.weblog.rewriting import Log, Proof
 from connectors.weblog.streams import blocks, lines_of
 from connectors.weblog.versions import Version, digester, first_digest
 from ropa.connector import Mask
@@ -26,10 +27,6 @@ class Spans:
     def __init__(self, parts: Mapping[int, tuple[int, int]]) -> None:
         self._sorted = sorted((start, end, position) for position, (start, end) in parts.items())
         self._next = 0
-
-    def parts(self) -> list[tuple[int, int]]:
-        """Return the parts in order."""
-        return [(start, end) for start, end, _ in self._sorted]
 
     def cut(self, at: int, size: int) -> Iterator[tuple[int | None, int, int]]:
         """Cut ``size`` bytes that stand at ``at`` into (position or None, start, end), relative to ``at``; to be asked
@@ -54,8 +51,8 @@ class Spans:
 class Rest:
     """A log without some of its lines."""
 
-    def __init__(self, log: Log, spans: Spans) -> None:
-        self._log, self._spans = log, spans
+    def __init__(self, log: Log, spans: Spans, proof: Proof) -> None:
+        self._log, self._spans, self._proof = log, spans, proof
 
     def write(self, target: IO[bytes]) -> None:
         """See ``connectors.weblog.rewriting.Content``."""
@@ -65,7 +62,10 @@ class Rest:
             for position, start, end in self._spans.cut(at, size):
                 if position is None:
                     target.write(view[start:end])
+                else:
+                    self._proof.take(position, view[start:end])
             at += size
+        self._proof.conclude()
 
 
 class Masked:
@@ -83,17 +83,19 @@ class Masked:
     ) -> None:
         self._log, self._spans, self._versions, self._masks = log, spans, versions, masks
         self._folder, self._zone = folder, zone
+        self._proof = Proof(versions)
         self._made: dict[int, _Made] = {}
 
     def write(self, target: IO[bytes]) -> None:
         """See ``connectors.weblog.rewriting.Content``."""
         at = written = 0
-        for reader, block, pieces in open_pieces(self._folder, self._zone, self._log.source()):
+        for reader, block, _, pieces in open_pieces(self._folder, self._zone, self._log.source()):
             for _, begin, stop in pieces:
                 for position, start, end in self._spans.cut(at, stop - begin):
                     if position is None:
                         written += target.write(memoryview(block)[begin + start : begin + end])
                         continue
+                    self._proof.take(position, memoryview(block)[begin + start : begin + end])
                     made = self._made.setdefault(position, _Made(self._versions[position].salt, written))
                     for line in lines_of(block, begin + start, begin + end):
                         spans = reader.fields(line)
@@ -101,6 +103,7 @@ class Masked:
                         made.take(masked, blank_line(line, spans))
                         written += target.write(masked)
                 at += stop - begin
+        self._proof.conclude()
 
     def version(self, position: int, identity: str) -> Version:
         """Return the version of masked lines, in a file of that identity."""

@@ -45,12 +45,12 @@ def locate(folder: LogFolder, zone: ZoneInfo, source: Source, wanted: Sequence[t
     """Search a log for the lines of versions, given with their positions."""
     search = _Search(wanted)
     trace: re.Pattern[bytes] | None = None
-    for number, (reader, block, pieces) in enumerate(open_pieces(folder, zone, source)):
+    for number, (reader, block, end, pieces) in enumerate(open_pieces(folder, zone, source)):
         if number == 0 and None not in search.days:
             trace = reader.trace(day for day in search.days if day is not None)
-        if trace is not None and trace.search(block) is None:
+        if trace is not None and trace.search(block, 0, end) is None:
             # No line here is of any day that is asked about.
-            search.skip(block.rfind(b"\n") + 1 or len(block))
+            search.skip(end)
             continue
         search.feed(reader, block, pieces)
     return search.found

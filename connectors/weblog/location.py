@@ -196,7 +196,7 @@ class WeblogConnector:
             for path in self._place.paths(root, folder):
                 with self._place.log(chain, path) as log:
                     number = 0
-                    for reader, block, pieces in open_pieces(folder, self._place.zone, log.source()) if log else ():
+                    for reader, block, _, pieces in open_pieces(folder, self._place.zone, log.source()) if log else ():
                         for day, start, end in pieces:
                             for line in lines_of(block, start, end):
                                 number += 1
