@@ -226,6 +226,51 @@ def test_w3c_fields_say_what_stands_where_and_may_change():
     ).replace(b"198.51.100.9", b"198.51.100.0")
 
 
+_W3C = b"#Fields: date time cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) sc-status\n"
+_CLIENT_WROTE = [b"-", b'"', b'""', b'"x', b'x"', b'"x"', b'a="b"', b'"a"b', b'""a', b'"a""', b'a""b"']
+
+
+@pytest.mark.parametrize("form", ["iis", "auto", "cloudfront"])
+def test_no_quote_of_a_visitor_hides_the_address_in_a_w3c_log(form):
+    gap = b"\t" if form == "cloudfront" else b" "
+    for query in _CLIENT_WROTE:
+        for agent in _CLIENT_WROTE:
+            for referer in _CLIENT_WROTE:
+                parts = (b"2026-02-01", b"10:00:00", query, b"443", b"jan", b"192.0.2.77", agent, referer, b"200\r\n")
+                text = _W3C + gap.join(parts)
+                assert days(text, form) == ["#", "2026-02-01"], text
+                assert mask(text, form=form) == text.replace(b"2.77", b"2.0")
+
+
+def test_a_w3c_log_that_quotes_its_fields_is_read_too():
+    text = _W3C + b'"2026-02-01" "10:00:00" "a b" "443" "" "192.0.2.77" "UA ""x"" y" "" "200"\n'
+    assert days(text, "incapsula") == ["#", "2026-02-01"]
+    assert mask(text, ALL, "incapsula") == (
+        text.replace(b"2.77", b"2.0").replace(b'"a b"', b'"-"').replace(b'UA ""x"" y', b"-")
+    )
+
+
+@pytest.mark.parametrize(
+    "rest", [b"192.0.2.77 UA - 200 1", b"192.0.2.77 UA 200", b'192.0.2.77 "UA - 200 x', b'192.0.2.77 "UA - 200 1"']
+)
+def test_a_w3c_line_with_more_or_fewer_fields_than_said_is_not_read_and_not_half_masked(rest):
+    text = _W3C + b"2026-02-01 10:00:00 - 443 - " + rest + b"\n2026-02-01 10:00:00 - 443 - 192.0.2.77 UA - 200\n"
+    assert days(text, "w3c") == ["#", None, "2026-02-01"]
+    assert mask(text, ALL, "w3c").splitlines()[1] == text.splitlines()[1]
+
+
+def test_a_w3c_date_behind_other_fields_is_read_where_the_line_is_cut():
+    text = (
+        b"#Fields: cs(User-Agent) date time c-ip\n"
+        b'"x 2026-02-01 10:00:00 192.0.2.77\n"a b" "2026-02-02" "10:00:00" "192.0.2.77"\n'
+        b'"2026-01-01 10:00:00 x" 2026-02-03 10:00:00 192.0.2.77\nx y 2026-01-01 10:00:00 192.0.2.77\n'
+    )
+    assert days(text, "w3c") == ["#", "2026-02-01", "2026-02-02", "2026-02-03", None]
+    masked = mask(text, form="w3c")
+    assert masked.count(b"192.0.2.0") == 3
+    assert masked.count(b"192.0.2.77") == 1
+
+
 def test_json_that_says_a_date_twice_or_is_no_json_has_no_date():
     text = (
         b'{"ts": 1700000000.5, "remote_ip": "1.2.3.4"}\n{"ts": 1700000000, "ts": 1}\n{"ts": 17\n'
