@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from log_place import BEDS, IP, ZONE, days, line, mask
+from log_place import BEDS, IP, ZONE, bare, days, line, mask
 
 from connectors.weblog import streams
 from connectors.weblog.fields import truncate
@@ -291,6 +291,9 @@ def test_json_that_says_a_date_twice_or_is_no_json_has_no_date():
         (b"192.0.2.77, 198.51.100.7 - - [", b"192.0.2.0, 198.51.100.0 - - ["),
         (b"www.example.org:443 192.0.2.77 - bob [", b"www.example.org:443 192.0.2.0 - bob ["),
         (b"pc7.isp.example - - [", b"- - - ["),
+        (b"198.51.100.4 client.isp.example - jan [", b"198.51.100.0 - - jan ["),
+        (b"198.51.100.4:443 client.isp.example - Jan Peeters [", b"198.51.100.0:443 - - Jan Peeters ["),
+        (b"www.example.org 192.0.2.77, host.x ident bob [", b"www.example.org 192.0.2.0, - ident bob ["),
         (b"unix: - - [", b"unix: - - ["),
         (b"\x00\x00192.0.2.77 - - [", b"\x00\x00192.0.2.0 - - ["),
         (b"\xef\xbb\xbf192.0.2.77 - - [", b"\xef\xbb\xbf192.0.2.0 - - ["),
@@ -310,6 +313,41 @@ def test_a_list_of_proxies_behind_the_user_agent_is_masked_too():
     assert mask(head + b'"192.0.2.77, 2001:db8::5" "x" 1.5\n', form="combined") == (
         head.replace(b"2.77", b"2.0") + b'"192.0.2.0, 2001:db8::" "x" 1.5\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "masked"),
+    [
+        (b"192.0.2.88, host.x", b"192.0.2.0, -"),
+        (b"10.0.0.1, 192.0.2.88, <script>", b"10.0.0.0, 192.0.2.0, -"),
+        (b"<b>, 2001:db8:1:2:3::9", b"-, 2001:db8:1:2::"),
+        (b"unknown, 192.0.2.88:1234", b"unknown, 192.0.2.0:1234"),
+        (b"for=192.0.2.88;proto=http", b"-"),
+        (b"for=\\x22[2001:db8::9]:80\\x22, for=x", b"-, -"),
+        (b"x 192.0.2.88 (a proxy)", b"-"),
+        (b"-", b"-"),
+        (b"https://192.0.2.88/a, b", b"https://192.0.2.88/a, b"),
+        (b"Chrome/120.0.0.0 std::x 10:00:00", b"Chrome/120.0.0.0 std::x 10:00:00"),
+    ],
+)
+def test_what_a_visitor_adds_to_a_list_of_proxies_saves_no_address_of_it(written, masked):
+    head = b'192.0.2.0 - - [01/Feb/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "UA" '
+    once = mask(head + b'"' + written + b'" 0.5\n', form="combined")
+    assert once == head + b'"' + masked + b'" 0.5\n'
+    assert mask(once, form="combined") == once
+    haproxy = b'x haproxy[1]: 192.0.2.0:55 [25/Sep/2018:06:05:27.584] f b/a 0/0 200 {%b|UA} "GET / HTTP/1.1"\n'
+    assert mask(haproxy % written, form="haproxy") == haproxy % masked
+
+
+@pytest.mark.parametrize("column", ["ip", "user"])
+def test_a_line_is_recognised_without_its_fields_also_after_masking(column):
+    texts = [
+        b'192.0.2.7 - - [01/Feb/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "UA" "for=192.0.2.8" "192.0.2.9, x"\n',
+        b'1.2.3.4 client.isp.net - jan [01/Feb/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "UA" 192.0.2.8\n',
+    ]
+    for text in texts:
+        for how in (Mask.TRUNCATE_IP, Mask.CLEAR) if column == "ip" else (Mask.CLEAR,):
+            assert bare(mask(text, (FieldChange(column, how),), "combined")) == bare(text)
 
 
 def test_named_fields_are_replaced_and_others_are_not():
