@@ -350,6 +350,20 @@ def test_a_line_is_recognised_without_its_fields_also_after_masking(column):
             assert bare(mask(text, (FieldChange(column, how),), "combined")) == bare(text)
 
 
+_OWN = {
+    "line_pattern": r"(?P<date>\S+ \S+)\|(?P<ip>[^|]*)\|(?P<user>[^|]*)\|é+(?P<request>.*)",
+    "date_format": "%Y-%m-%d %H:%M:%S",
+}
+
+
+@pytest.mark.parametrize("user", [b"Jan", b"J\xe9r\xf4me", b"J\xc3\xa9", b"\xff\xc3", b"\xed\xa0\x80"])
+def test_a_byte_that_is_not_utf_8_ends_no_field_of_a_pattern_of_ones_own(user):
+    head, tail = b"2026-02-01 10:00:00|192.0.2.77|", "|éé".encode()
+    text = head + user + tail + b"GET /caf\xe9?name=CANARY\n"
+    assert days(text, "pattern", **_OWN) == ["2026-02-01"]
+    assert mask(text, ALL, "pattern", **_OWN) == head.replace(b"2.77", b"2.0") + b"-" + tail + b"-\n"
+
+
 def test_named_fields_are_replaced_and_others_are_not():
     text = b'192.0.2.7 ident Jan Peeters [01/Feb/2026:10:00:00 +0100] "GET /a\\"b HTTP/1.1" 200 5 "http://r/" "UA"\n'
     got = {
