@@ -19,7 +19,7 @@ from connectors.evaluate import Judge
 from connectors.files.roots import error_code
 from connectors.files.tree import Chain, identity_of
 from connectors.weblog import rewriting
-from connectors.weblog.contents import Masked, Rest, Spans
+from connectors.weblog.contents import UNREADABLE_MASKED, Masked, Rest, Spans
 from connectors.weblog.dataset import LogFolder, People, RangeItem
 from connectors.weblog.fields import mask_line
 from connectors.weblog.finding import held_paths
@@ -156,9 +156,9 @@ class Actor:
         if masked is None:
             return {position: Outcome(batch.keys[position], OutcomeWord.PURGED) for position in spots}
         return {
-            position: Outcome(
-                batch.keys[position], OutcomeWord.ANONYMISED, version=str(masked.version(position, after))
-            )
+            position: Outcome(batch.keys[position], OutcomeWord.FAILED, UNREADABLE_MASKED)
+            if position in masked.unmasked
+            else Outcome(batch.keys[position], OutcomeWord.ANONYMISED, version=str(masked.version(position, after)))
             for position in spots
         }
 

@@ -20,7 +20,7 @@ COLUMNS = ("ip", "user", "referer", "user-agent", "request")
 """The columns of a line that can be masked."""
 
 PLACEHOLDER = b"-"
-_NOBODY = frozenset({b"", b"-", b"unknown", b"unix:"})
+_NOBODY = frozenset({b"", b"-", b"unknown", b"unix", b"unix:"})
 _SEPARATOR = re.compile(rb"(,(?:%20|[ +])*)")
 _WITH_PORT = re.compile(rb"\[([0-9a-fA-F:.%]+)\](:[0-9]{1,5})?|([0-9.]+|[0-9a-fA-F:]+:[0-9.]+\.[0-9]+)(:[0-9]{1,5})")
 _TOKEN = re.compile(rb'"((?:[^"\\\n]|\\.)*)(?:"|$)|\[[^\]\n]*\]|([^\s"]+)')
@@ -182,8 +182,12 @@ def _quoted_fields(line: bytes, start: int, names: tuple[str, ...]) -> list[Span
 
 def haproxy_fields(line: bytes, day: int, after: int) -> list[Span]:
     """HAProxy's HTTP and TCP logs: the client stands before the date; captured headers in braces."""
-    start = line.rfind(b" ", 0, day - 2) + 1
-    spans: list[Span] = [("ip", start, day - 2)]
+    start, end = line.rfind(b" ", 0, day - 2) + 1, day - 2
+    # The port goes last, also after an IPv6 address without brackets; without it the line would have no date any more.
+    address, colon, port = line[start:end].rpartition(b":")
+    if colon and port.isdigit():
+        end = start + len(address)
+    spans: list[Span] = [("ip", start, end)]
     quote = line.find(b'"', after)
     for braces in re.finditer(rb"\{([^}\n]*)\}", line[: quote if quote >= 0 else len(line)]):
         parts = re.compile(rb"[^|]+").finditer(line, *braces.span(1))

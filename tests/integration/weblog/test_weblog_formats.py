@@ -364,6 +364,29 @@ def test_a_byte_that_is_not_utf_8_ends_no_field_of_a_pattern_of_ones_own(user):
     assert mask(text, ALL, "pattern", **_OWN) == head.replace(b"2.77", b"2.0") + b"-" + tail + b"-\n"
 
 
+@pytest.mark.parametrize(
+    ("client", "masked"),
+    [
+        (b"192.0.2.77:4711", b"192.0.2.0:4711"),
+        (b"2001:db8:1:2:3:4:5:6:33317", b"2001:db8:1:2:::33317"),
+        (b"2001:db8::9:4711", b"2001:db8:::4711"),
+        (b"::ffff:192.0.2.77:80", b"::ffff:192.0.2.0:80"),
+        (b"[2001:db8::9]:4711", b"[2001:db8::]:4711"),
+        (b"unix:1", b"unix:1"),
+    ],
+)
+def test_haproxys_client_keeps_its_port_so_that_the_line_keeps_its_day(client, masked):
+    text = b'x haproxy[1]: %b [25/Sep/2018:06:05:27.584] f b/a 0/0 200 - - "GET / HTTP/1.1"\n'
+    for once, expected in (
+        (mask(text % client, form="haproxy"), masked),
+        (mask(text % client, (FieldChange("ip"),), "haproxy"), b"-:" + client.rpartition(b":")[2]),
+    ):
+        assert once == text % expected
+        assert days(once, "haproxy") == ["2018-09-25"]
+        assert bare(once, "haproxy") == bare(text % client, "haproxy")
+    assert mask(text % masked, form="haproxy") == text % masked
+
+
 def test_named_fields_are_replaced_and_others_are_not():
     text = b'192.0.2.7 ident Jan Peeters [01/Feb/2026:10:00:00 +0100] "GET /a\\"b HTTP/1.1" 200 5 "http://r/" "UA"\n'
     got = {
