@@ -66,3 +66,29 @@ def test_where_other_bytes_stand_than_planned_nothing_of_the_log_changes(logs, m
     ]
     assert (path.read_bytes(), path.stat()) == before
     assert logs.names() == {"access.1"}
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_lines_that_differ_in_their_addresses_alone_are_told_apart_when_they_are_masked_one_batch_after_the_other(
+    logs, size
+):
+    numbers = [7, 8, 6, 4, 3, 5]
+    text = "".join(line(OLD, ip=f"192.0.2.{number}") + line(NEW, ip="192.0.2.9") for number in numbers)
+    path = logs.add("access.1", text)
+    connector, selection = logs.open(size), due(fields=IP)
+    batches = find(connector, selection)
+    path.chmod(0o600)
+    assert act(connector, batches, selection) == ["anonymised"] * len(numbers)
+    assert path.read_text() == (line(OLD, ip="192.0.2.0") + line(NEW, ip="192.0.2.9")) * len(numbers)
+
+
+def test_what_was_masked_meanwhile_is_looked_for_where_no_other_planned_lines_are(logs):
+    path = logs.add("access.1", line(OLD, ip="192.0.2.7") + line(NEW) + line(OLD, ip="192.0.2.8") + line(NEW))
+    connector, selection = logs.open(100), due(fields=IP)
+    (batch,) = find(connector, selection)
+    path.write_text(line(OLD, ip="192.0.2.8") + line(NEW) + line(OLD, ip="192.0.2.0") + line(NEW))
+    logs.age(path)
+    assert connector.remaining(selection, batch) == {("access.1", "3-3")}
+    outcomes = connector.act(selection, batch, Action.ANONYMISE)
+    assert [str(outcome.word) for outcome in outcomes] == ["changed", "anonymised"]
+    assert path.read_text() == (line(OLD, ip="192.0.2.0") + line(NEW)) * 2
