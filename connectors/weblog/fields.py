@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from connectors.masks import mask_value
 from ropa.connector import Mask
 
-Span = tuple[str, int, int]
-"""Column, start and end in the line."""
+Span = tuple[str, int, int] | tuple[str, int, int, bytes]
+"""Column, start and end in the line; and what masking puts in its place, where that cannot be ``PLACEHOLDER``."""
 
 COLUMNS = ("ip", "user", "referer", "user-agent", "request")
 """The columns of a line that can be masked."""
@@ -98,13 +98,14 @@ def _truncate_one(text: bytes) -> bytes:
 def mask_line(line: bytes, spans: Iterable[Span], masks: Mapping[str, Mask]) -> bytes:
     """Return a line with the spans of these columns masked, each by its mask; the line itself where nothing changes."""
     pieces, end = [], 0
-    for column, start, stop in sorted(spans, key=_start):
+    for column, start, stop, *placeholder in sorted(spans, key=_start):
         if column not in masks or start < end:
             continue
         text = line[start:stop]
         if not text:
             continue
-        masked = truncate(text) if masks[column] is Mask.TRUNCATE_IP else PLACEHOLDER
+        how = masks[column]
+        masked = placeholder[0] if placeholder else truncate(text) if how is Mask.TRUNCATE_IP else PLACEHOLDER
         if masked != text:
             pieces += [line[end:start], masked]
             end = stop
@@ -114,7 +115,7 @@ def mask_line(line: bytes, spans: Iterable[Span], masks: Mapping[str, Mask]) -> 
 def blank_line(line: bytes, spans: Iterable[Span]) -> bytes:
     """Return a line without any column that could be masked: what no masking of ours ever changes."""
     pieces, end = [], 0
-    for _, start, stop in sorted(spans, key=_start):
+    for _, start, stop, *_ in sorted(spans, key=_start):
         if start >= end:
             pieces.append(line[end:start])
             end = stop

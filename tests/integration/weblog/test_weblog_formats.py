@@ -417,6 +417,33 @@ def test_json_values_are_masked_in_place_and_names_in_values_are_no_names():
     ).replace(b'"/x"', b'"-"')
 
 
+@pytest.mark.parametrize(
+    ("written", "masked"),
+    [
+        ('"user_id":4711', '"user_id":null'),
+        ('"user_id": -4.7e+1 ', '"user_id": null '),
+        ('"user":true', '"user":null'),
+        ('"user":null', '"user":null'),
+        ('"user":[1,"jan",[2]],"x":3', '"user":[null,"-",[null]],"x":3'),
+        ('"user":{"id":"jan","n":[1,{"mail":"j@x.be"}],"ip":"192.0.2.7"},"x":"y"',
+         '"user":{"id":"-","n":[null,{"mail":"-"}],"ip":"192.0.2.0"},"x":"y"'),
+        ('"client_ip":3221225985', '"client_ip":null'),
+        ('"client":{"ip":"192.0.2.7","name":"pc7"}', '"client":{"ip":"192.0.2.0","name":"-"}'),
+        ('"request":{"id":7,"host":"h","client_ip":"192.0.2.7"}', '"request":{"id":7,"host":"h","client_ip":"192.0.2.0"}'),
+        ('"user":"\\"","y":{"user":{}},"x":5', '"user":"-","y":{"user":{}},"x":5'),
+    ],
+)  # fmt: skip
+def test_all_below_a_name_in_json_is_masked_and_the_line_stays_json(written, masked):
+    text = f'{{"ts":1769940000,{written},"status":200}}\n'.encode()
+    fields = (*IP, FieldChange("user"))
+    once = mask(text, fields, "json")
+    assert once == f'{{"ts":1769940000,{masked},"status":200}}\n'.encode()
+    assert json.loads(once)["status"] == 200
+    assert mask(once, fields, "json") == once
+    assert bare(once, "json") == bare(text, "json")
+    assert days(once, "json") == days(text, "json") == ["2026-02-01"]
+
+
 def test_headers_that_haproxy_captured_are_masked():
     text = b'x haproxy[6801]: 4.3.2.1:55008 [25/Sep/2018:06:05:27.584] f b/a 0/0 200 7 - - {192.0.2.77|UA} {|x} "GET /{192.0.2.77} HTTP/1.1"\n'
     assert mask(text, form="haproxy") == text.replace(b"4.3.2.1", b"4.3.2.0").replace(b"{192.0.2.77|", b"{192.0.2.0|")
