@@ -2,9 +2,11 @@
 
 Design. All lines of one log that a batch names are acted on in one rewriting. While the log is in the very state in
 which they were planned (device, inode, size, both times) they stand where the version says, and are of the day that it
-says. Otherwise they are looked for by their content (``locating``). Lines that are not found any more are ``absent``
-where no line of their day is left in the log, and ``changed`` where there is one: then it cannot be told whether they
-went or were altered. Before anything is written each range is held against the selection and the holds once more.
+says. Otherwise they are looked for by their content (``locating``). In both cases their bytes are held against the
+digest of what was planned while the log is rewritten (``rewriting.Proof``): where one differs nothing of that log
+changes. Lines that are not found any more are ``absent`` where no line of their day is left in the log, and ``changed``
+where there is one: then it cannot be told whether they went or were altered. Before anything is written each range is
+held against the selection and the holds once more.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from connectors.evaluate import Judge
 from connectors.files.roots import error_code
 from connectors.files.tree import Chain, identity_of
 from connectors.weblog import rewriting
-from connectors.weblog.contents import Masked, Rest, Spans
+from connectors.weblog.contents import UNREADABLE_MASKED, Masked, Rest, Spans
 from connectors.weblog.dataset import LogFolder, People, RangeItem
 from connectors.weblog.fields import mask_line
 from connectors.weblog.finding import held_paths
@@ -120,7 +122,7 @@ class Actor:
         if self._people.is_nobody or not spots:
             return found
         spans, at = _spans(spots), 0
-        for reader, block, pieces in open_pieces(self._folder, self._place.zone, log.source()):
+        for reader, block, _, pieces in open_pieces(self._folder, self._place.zone, log.source()):
             for _, begin, stop in pieces:
                 for position, start, end in spans.cut(at, stop - begin):
                     if position is None or position in found:
@@ -135,13 +137,14 @@ class Actor:
         spans = _spans(spots)
         masked: Masked | None = None
         content: rewriting.Content | rewriting.Kept
+        versions = {position: version for position, (version, _) in spots.items()}
         if self._masks:
-            versions = {position: version for position, (version, _) in spots.items()}
             content = masked = Masked(log, spans, versions, self._masks, folder=self._folder, zone=self._place.zone)
         elif log.kind == PLAIN:
-            content = rewriting.Kept(tuple(rewriting.kept_parts(log.status.st_size, spans.parts())))
+            parts = {position: (spot.start, spot.end) for position, (_, spot) in spots.items()}
+            content = rewriting.Kept(log.status.st_size, parts, rewriting.Proof(versions))
         else:
-            content = Rest(log, spans)
+            content = Rest(log, spans, rewriting.Proof(versions))
         try:
             status = rewriting.exchange(log, content, writers)
         except (rewriting.ExchangeError, UnreadableError) as error:
@@ -153,9 +156,9 @@ class Actor:
         if masked is None:
             return {position: Outcome(batch.keys[position], OutcomeWord.PURGED) for position in spots}
         return {
-            position: Outcome(
-                batch.keys[position], OutcomeWord.ANONYMISED, version=str(masked.version(position, after))
-            )
+            position: Outcome(batch.keys[position], OutcomeWord.FAILED, UNREADABLE_MASKED)
+            if position in masked.unmasked
+            else Outcome(batch.keys[position], OutcomeWord.ANONYMISED, version=str(masked.version(position, after)))
             for position in spots
         }
 
@@ -204,7 +207,7 @@ class Looker:
         """Return the ranges with a line that a mask would change."""
         full: set[int] = set()
         spans, at = Spans({position: (spot.start, spot.end) for position, spot in spots.items()}), 0
-        for reader, block, pieces in open_pieces(self._folder, self._place.zone, log.source()):
+        for reader, block, _, pieces in open_pieces(self._folder, self._place.zone, log.source()):
             for _, begin, stop in pieces:
                 for position, start, end in spans.cut(at, stop - begin):
                     if position is None or position in full:

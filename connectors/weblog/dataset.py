@@ -155,7 +155,9 @@ class People:
 
     def is_about(self, line: bytes, spans: Sequence[Span]) -> bool:
         """Tell whether a line, with its fields, is about one of them."""
-        return any(self._is_one(column, line[start:stop]) for column, start, stop in spans if column in self._columns)
+        return any(
+            self._is_one(column, line[start:stop]) for column, start, stop, *_ in spans if column in self._columns
+        )
 
     def _is_one(self, column: str, text: bytes) -> bool:
         key = (column, text)

@@ -13,18 +13,22 @@ from collections.abc import Iterable, Mapping
 from connectors.masks import mask_value
 from ropa.connector import Mask
 
-Span = tuple[str, int, int]
-"""Column, start and end in the line."""
+Span = tuple[str, int, int] | tuple[str, int, int, bytes]
+"""Column, start and end in the line; and what masking puts in its place, where that cannot be ``PLACEHOLDER``."""
 
 COLUMNS = ("ip", "user", "referer", "user-agent", "request")
 """The columns of a line that can be masked."""
 
 PLACEHOLDER = b"-"
-_NOBODY = frozenset({b"", b"-", b"unknown", b"unix:"})
+_NOBODY = frozenset({b"", b"-", b"unknown", b"unix", b"unix:"})
 _SEPARATOR = re.compile(rb"(,(?:%20|[ +])*)")
 _WITH_PORT = re.compile(rb"\[([0-9a-fA-F:.%]+)\](:[0-9]{1,5})?|([0-9.]+|[0-9a-fA-F:]+:[0-9.]+\.[0-9]+)(:[0-9]{1,5})")
 _TOKEN = re.compile(rb'"((?:[^"\\\n]|\\.)*)(?:"|$)|\[[^\]\n]*\]|([^\s"]+)')
 _WORD = re.compile(rb"\S+")
+_NAMED = re.compile(rb"(?:^|[\s=\[(;])([0-9a-fA-F:.]{3,})(?=$|[\s;%\])])")
+"""An address among other text; not one that is part of a word or a path."""
+_FORWARDED = re.compile(rb"(?:^|[\s;,])(?:for|by)=", re.IGNORECASE)
+"""RFC 7239."""
 _BLANK = re.compile(rb"(?:\xef\xbb\xbf|\0)*")
 _TRUNCATED: dict[bytes, bytes] = {}
 _KEPT = 100_000
@@ -53,14 +57,22 @@ def _readings(text: bytes) -> Iterable[tuple[bytes, bytes, bytes]]:
 
 
 def is_address_list(text: bytes) -> bool:
-    """Tell whether a text is a list of addresses, at least one, and nothing else (``X-Forwarded-For``)."""
-    parts = _SEPARATOR.split(text)[::2]
-    found = [split_address(part) is not None for part in parts]
-    return any(found) and all(is_one or part in _NOBODY for is_one, part in zip(found, parts, strict=True))
+    """Tell whether a text is a list with an address (``X-Forwarded-For``); its other members, which a client may have
+    written, do not matter."""
+    return any(split_address(part) is not None for part in _SEPARATOR.split(text)[::2])
+
+
+def is_proxies(text: bytes) -> bool:
+    """Tell whether a field of unknown name says who sent a request on: a list with an address, a ``Forwarded`` header,
+    a text that names an address; or the ``-`` that was put in the place of one."""
+    if text == PLACEHOLDER or is_address_list(text) or _FORWARDED.search(text):
+        return True
+    return any(split_address(found[1]) is not None for found in _NAMED.finditer(text))
 
 
 def truncate(text: bytes) -> bytes:
-    """Return a list of addresses with each masked (24 bits of IPv4, 64 of IPv6), ports and separators as they are."""
+    """Return a list of addresses with each masked (24 bits of IPv4, 64 of IPv6), ports and separators as they are, and
+    ``-`` in place of each member that is no address."""
     known = _TRUNCATED.get(text)
     if known is not None:
         return known
@@ -86,13 +98,14 @@ def _truncate_one(text: bytes) -> bytes:
 def mask_line(line: bytes, spans: Iterable[Span], masks: Mapping[str, Mask]) -> bytes:
     """Return a line with the spans of these columns masked, each by its mask; the line itself where nothing changes."""
     pieces, end = [], 0
-    for column, start, stop in sorted(spans, key=_start):
+    for column, start, stop, *placeholder in sorted(spans, key=_start):
         if column not in masks or start < end:
             continue
         text = line[start:stop]
         if not text:
             continue
-        masked = truncate(text) if masks[column] is Mask.TRUNCATE_IP else PLACEHOLDER
+        how = masks[column]
+        masked = placeholder[0] if placeholder else truncate(text) if how is Mask.TRUNCATE_IP else PLACEHOLDER
         if masked != text:
             pieces += [line[end:start], masked]
             end = stop
@@ -102,7 +115,7 @@ def mask_line(line: bytes, spans: Iterable[Span], masks: Mapping[str, Mask]) -> 
 def blank_line(line: bytes, spans: Iterable[Span]) -> bytes:
     """Return a line without any column that could be masked: what no masking of ours ever changes."""
     pieces, end = [], 0
-    for _, start, stop in sorted(spans, key=_start):
+    for _, start, stop, *_ in sorted(spans, key=_start):
         if start >= end:
             pieces.append(line[end:start])
             end = stop
@@ -137,42 +150,49 @@ def _client_fields(line: bytes, end: int) -> list[Span]:
         return []
     addresses = [is_address_list(line[begin:stop]) for begin, stop in groups]
     client = 0
-    if not addresses[0] and len(groups) > 3 and (addresses[1] or line[slice(*groups[2])] == b"-"):
-        client = 1  # a virtual host stands before it
+    if len(groups) > 3 and (line[slice(*groups[2])] == PLACEHOLDER or (addresses[1] and not addresses[0])):
+        client = 1  # a virtual host stands before it, which may be an address itself
     spans: list[Span] = [("ip", *groups[client])]
-    spans += [("ip", *group) for at, group in enumerate(groups) if addresses[at] and at != client]
-    others = [group for at, group in enumerate(groups) if at > client and not addresses[at]]
-    if others:
-        spans.append(("user", *others[0]))
-        if len(others) > 1:
-            spans.append(("user", others[1][0], others[-1][1]))
+    others = [group for at, group in enumerate(groups) if at != client and addresses[at]]
+    if client and line[slice(*groups[0])] == PLACEHOLDER:
+        others.append(groups[0])  # it was one
+    spans += [("ip", *group) for group in others]
+    users = [group for at, group in enumerate(groups) if at > client and not addresses[at]]
+    if users:
+        spans.append(("user", *users[0]))
+        if len(users) > 1:
+            spans.append(("user", users[1][0], users[-1][1]))
     return spans
 
 
 def _quoted_fields(line: bytes, start: int, names: tuple[str, ...]) -> list[Span]:
-    """Quoted fields in their order; after the last named one, whatever is a list of addresses."""
+    """Quoted fields in their order; after the last named one, whatever says who sent the request on."""
     spans: list[Span] = []
     seen = 0
     for found in _TOKEN.finditer(line, start):
         if found.group(1) is not None:
             if seen < len(names):
                 spans.append((names[seen], *found.span(1)))
-            elif is_address_list(found[1]):
+            elif is_proxies(found[1]):
                 spans.append(("ip", *found.span(1)))
             seen += 1
-        elif seen >= len(names) and found[2] is not None and is_address_list(found[2]):
+        elif seen >= len(names) and found[2] is not None and (found[2] == PLACEHOLDER or is_address_list(found[2])):
             spans.append(("ip", *found.span(2)))
     return spans
 
 
 def haproxy_fields(line: bytes, day: int, after: int) -> list[Span]:
     """HAProxy's HTTP and TCP logs: the client stands before the date; captured headers in braces."""
-    start = line.rfind(b" ", 0, day - 2) + 1
-    spans: list[Span] = [("ip", start, day - 2)]
+    start, end = line.rfind(b" ", 0, day - 2) + 1, day - 2
+    # The port goes last, also after an IPv6 address without brackets; without it the line would have no date any more.
+    address, colon, port = line[start:end].rpartition(b":")
+    if colon and port.isdigit():
+        end = start + len(address)
+    spans: list[Span] = [("ip", start, end)]
     quote = line.find(b'"', after)
     for braces in re.finditer(rb"\{([^}\n]*)\}", line[: quote if quote >= 0 else len(line)]):
         parts = re.compile(rb"[^|]+").finditer(line, *braces.span(1))
-        spans += [("ip", *part.span()) for part in parts if is_address_list(part[0])]
+        spans += [("ip", *part.span()) for part in parts if is_proxies(part[0])]
     return spans + _quoted_fields(line, after, ("request",))
 
 

@@ -1,8 +1,9 @@
 """Logs of one JSON object a line: nginx, Caddy, Traefik, and what is made like them.
 
 Invariant: a line is dated by a member of its outermost object, the first of ``_DATES`` that is there; a line that is no
-JSON, or says a member twice, has no date. Fields are found by their names at any depth, and only what stands between
-the quotes of their values is changed.
+JSON, or says a member twice, has no date. Fields are found by their names at any depth; what stands below such a name
+in an object or a list is part of the field, unless a name of its own says another. Only what stands between the quotes
+of a text is changed; a number or another bare word becomes ``null``, so that the line stays JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ _NAMES = {
     "request": "request uri path url args query query_string uri_path requestpath requestline",
 }
 _COLUMNS = {name: column for column, names in _NAMES.items() for name in names.split()}
-_STRING = re.compile(rb'"((?:[^"\\]|\\.)*+)"(\s*+:)?')
+_PART = re.compile(rb'"((?:[^"\\]|\\.)*+)"(\s*+:)?|([{\[])|([}\]])|([-+.0-9A-Za-z]++)')
+_HOLDER = b"request"
+"""Caddy's object of this name holds fields of many kinds: only their own names say which."""
+_NULL = b"null"
 _EXPANDED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]")
 
 
@@ -61,11 +65,22 @@ class JsonReader:
         """See ``Reader.fields``."""
         spans: list[Span] = []
         column: str | None = None
-        for found in _STRING.finditer(line):
-            if found[2] is not None:
-                column = self._column(found[1])
+        around: list[str | None] = []
+        """The columns of the objects and lists that the place is in."""
+        is_holder = False
+        for found in _PART.finditer(line):
+            text, name, opening, closing, _ = found.groups()
+            if name is not None:
+                column = self._column(text) or (around[-1] if around else None)
+                is_holder = text == _HOLDER
+            elif opening is not None:
+                around.append(None if is_holder and opening == b"{" else column)
+                column, is_holder = around[-1], False
+            elif closing is not None:
+                del around[-1:]
+                column = around[-1] if around else None
             elif column is not None:
-                spans.append((column, *found.span(1)))
+                spans.append((column, *found.span(1)) if text is not None else (column, *found.span(5), _NULL))
         return spans
 
     def trace(self, days: Iterable[int]) -> re.Pattern[bytes] | None:  # noqa: ARG002 - the protocol's

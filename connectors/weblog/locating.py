@@ -1,12 +1,13 @@
 """Finding planned lines again in a log that has changed since: above all because lines further up went by our own hand.
 
-Invariant: what is found has the planned content (or, without the columns that can be masked, the planned rest), lies
-within one stretch of the planned day, and is found once; what is not found is never acted on.
+Invariant: what is found has the planned content (or, where that is nowhere, without the columns that can be masked the
+planned rest), lies within one stretch of the planned day, and is found once; what is not found is never acted on.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -21,6 +22,9 @@ from connectors.weblog.versions import Version, digester, first_digest
 
 _MOST_TRIES = 256
 """So many places are tried at once; a line that is repeated more often than that is not looked for further."""
+
+_MOST_LIKELY = 16
+"""So many places are kept for lines that are not the very ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +49,22 @@ def locate(folder: LogFolder, zone: ZoneInfo, source: Source, wanted: Sequence[t
     """Search a log for the lines of versions, given with their positions."""
     search = _Search(wanted)
     trace: re.Pattern[bytes] | None = None
-    for number, (reader, block, pieces) in enumerate(open_pieces(folder, zone, source)):
+    for number, (reader, block, end, pieces) in enumerate(open_pieces(folder, zone, source)):
         if number == 0 and None not in search.days:
             trace = reader.trace(day for day in search.days if day is not None)
-        if trace is not None and trace.search(block) is None:
+        if trace is not None and trace.search(block, 0, end) is None:
             # No line here is of any day that is asked about.
-            search.skip(block.rfind(b"\n") + 1 or len(block))
+            search.skip(end)
             continue
         search.feed(reader, block, pieces)
+    search.conclude()
     return search.found
+
+
+def _is_free(spot: Spot, taken: Sequence[tuple[int, int]]) -> bool:
+    """Tell whether a place overlaps none of others, which are sorted and do not overlap."""
+    at = bisect(taken, (spot.start, spot.end))
+    return (at == 0 or taken[at - 1][1] <= spot.start) and (at == len(taken) or spot.end <= taken[at][0])
 
 
 class _Try:
@@ -72,6 +83,8 @@ class _Search:
     def __init__(self, wanted: Sequence[tuple[int, Version]]) -> None:
         self.days = {version.day for _, version in wanted}
         self.found = Located()
+        self._likely: dict[int, list[Spot]] = {}
+        """By position: places that fit but for the columns that can be masked."""
         self._firsts: dict[tuple[int | None, str], list[tuple[int, Version]]] = {}
         for position, version in wanted:
             self._firsts.setdefault((version.day, version.first), []).append((position, version))
@@ -114,9 +127,22 @@ class _Search:
                 self._tries.remove(one)
                 self._end(one, at + len(line))
 
+    def conclude(self) -> None:
+        """Take the first likely place of each version of which the very lines are not there, if no other is there."""
+        taken = sorted((spot.start, spot.end) for spot in self.found.spots.values())
+        for position, spots in self._likely.items():
+            if position not in self.found.spots:
+                spot = next((spot for spot in spots if _is_free(spot, taken)), None)
+                if spot is not None:
+                    self.found.spots[position] = spot
+                    insort(taken, (spot.start, spot.end))
+
     def _end(self, one: _Try, end: int) -> None:
-        is_same = one.digest.hexdigest() == one.version.digest
-        if not is_same and (one.blank is None or one.blank.hexdigest() != one.version.blank):
+        if one.digest.hexdigest() != one.version.digest:
+            if one.blank is not None and one.blank.hexdigest() == one.version.blank:
+                likely = self._likely.setdefault(one.position, [])
+                if len(likely) < _MOST_LIKELY:
+                    likely.append(Spot(one.start, end, is_same=False))
             return
-        self.found.spots[one.position] = Spot(one.start, end, is_same)
+        self.found.spots[one.position] = Spot(one.start, end, is_same=True)
         self._tries = [other for other in self._tries if other.start >= end and other.position not in self.found.spots]

@@ -15,7 +15,7 @@ from connectors.files.roots import DEFAULT_SENTINEL, reason_to_refuse
 from connectors.files.tree import Chain
 from connectors.weblog.acting import Actor, Looker, Rewritten
 from connectors.weblog.dataset import KEY, LogFolder, People
-from connectors.weblog.fields import COLUMNS
+from connectors.weblog.fields import COLUMNS, PLACEHOLDER, Span
 from connectors.weblog.finding import Finder, count
 from connectors.weblog.place import Place
 from connectors.weblog.ranges import open_pieces
@@ -189,14 +189,14 @@ class WeblogConnector:
 
     def _lines(
         self, folder: LogFolder, limit: int | None = None
-    ) -> Iterator[tuple[Key, bytes, list[tuple[str, int, int]], int | None]]:
+    ) -> Iterator[tuple[Key, bytes, list[Span], int | None]]:
         """Stream (key, line, fields, day) of every line that is no structure."""
         seen = 0
         with self._place.open() as root, Chain(root) as chain:
             for path in self._place.paths(root, folder):
                 with self._place.log(chain, path) as log:
                     number = 0
-                    for reader, block, pieces in open_pieces(folder, self._place.zone, log.source()) if log else ():
+                    for reader, block, _, pieces in open_pieces(folder, self._place.zone, log.source()) if log else ():
                         for day, start, end in pieces:
                             for line in lines_of(block, start, end):
                                 number += 1
@@ -208,15 +208,15 @@ class WeblogConnector:
                                 yield (path, f"{number}-{number}"), line, _fields(reader, day, line), day
 
 
-def values_of(line: bytes, spans: list[tuple[str, int, int]]) -> dict[str, str]:
+def values_of(line: bytes, spans: list[Span]) -> dict[str, str]:
     """Return the fields of a line as text, without what stands for nothing; several of one column in a list."""
     values: dict[str, list[str]] = {}
-    for column, start, stop in sorted(spans, key=lambda span: span[1]):
+    for column, start, stop, *placeholder in sorted(spans, key=lambda span: span[1]):
         text = line[start:stop]
-        if text not in {b"", b"-"}:
+        if text not in {b"", PLACEHOLDER, *placeholder}:
             values.setdefault(column, []).append(text.decode("utf-8", "replace"))
     return {column: ", ".join(dict.fromkeys(texts)) for column, texts in values.items()}
 
 
-def _fields(reader: Reader, day: int | None, line: bytes) -> list[tuple[str, int, int]]:
+def _fields(reader: Reader, day: int | None, line: bytes) -> list[Span]:
     return [] if day is None else reader.fields(line)

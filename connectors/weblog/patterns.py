@@ -1,7 +1,8 @@
 """A log by a pattern of one's own: named groups ``date``, ``ip`` … in RE2, which takes linear time whatever the line.
 
 Invariant: the pattern must match a line from its beginning, and the date must be read by its form; else the line has
-no day. Nothing outside a named group is ever changed.
+no day. Nothing outside a named group is ever changed. A byte that is not UTF-8 is one character like others, and ends
+no group.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from connectors.weblog.stamps import Days
 from ropa.clock import read_moment
 
 _KEPT = 50_000
+_STRANGE = {0xDC00 + byte: "\x7f" for byte in range(0x80, 0x100)}
+"""RE2 reads UTF-8, and stops before what is none: DEL, of the same length, is a character that no pattern asks for."""
 
 
 class PatternReader:
@@ -37,7 +40,7 @@ class PatternReader:
 
     def fields(self, line: bytes) -> list[Span]:
         """See ``Reader.fields``."""
-        found = self._pattern.match(line)
+        found = self._pattern.match(_readable(line))
         if found is None:
             return []
         spans = [(column, *found.span(group)) for column, group in self._columns]
@@ -48,7 +51,7 @@ class PatternReader:
         return None
 
     def _day(self, line: bytes) -> int | None:
-        found = self._pattern.match(line)
+        found = self._pattern.match(_readable(line))
         if found is None or found.start(self._date) < 0:
             return None if line.strip(b" \t\r\n\0") else STRUCTURE
         text = found[self._date]
@@ -58,6 +61,13 @@ class PatternReader:
             moment = read_moment(text.decode("utf-8", "replace"), zone=self._days.local, form=self._form)
             self._known[text] = self._days.of_moment(moment)
         return self._known[text]
+
+
+def _readable(line: bytes) -> bytes:
+    """Return a line as UTF-8, every byte where it was."""
+    if line.isascii():
+        return line
+    return line.decode("utf-8", "surrogateescape").translate(_STRANGE).encode("utf-8")
 
 
 def column_of(group: str) -> str | None:

@@ -49,13 +49,16 @@ class Range:
         )
 
 
-def open_pieces(folder: LogFolder, zone: ZoneInfo, source: Source) -> Iterator[tuple[Reader, bytes, Iterator[Piece]]]:
-    """Stream a log as (reader, block, its pieces); each block's pieces are to be taken before the next block."""
+def open_pieces(
+    folder: LogFolder, zone: ZoneInfo, source: Source
+) -> Iterator[tuple[Reader, bytes, int, Iterator[Piece]]]:
+    """Stream a log as (reader, block, end, the pieces of ``block[:end]``); what stands behind ``end`` comes again with
+    the next block. Each block's pieces are to be taken before the next block."""
     reader: Reader | None = None
     for block, end, is_fragment in blocks(source):
         if reader is None:
             reader = folder.reader(zone, block[:end])
-        yield reader, block, iter([(None, 0, end)]) if is_fragment else reader.pieces(block, 0, end)
+        yield reader, block, end, iter([(None, 0, end)]) if is_fragment else reader.pieces(block, 0, end)
 
 
 class Cutter:
@@ -82,10 +85,10 @@ class Cutter:
         self._line, self._counted = 1, 0
         """The number of the line that stands at byte ``_counted``."""
 
-    def cut(self, pieces: Iterator[tuple[Reader, bytes, Iterator[Piece]]]) -> Iterator[Range]:
+    def cut(self, pieces: Iterator[tuple[Reader, bytes, int, Iterator[Piece]]]) -> Iterator[Range]:
         """Stream the ranges of a log given by ``open_pieces``."""
         by_line = not self._people.is_nobody or bool(self._masks)
-        for reader, block, each in pieces:
+        for reader, block, _, each in pieces:
             for day, start, end in each:
                 if day == STRUCTURE:
                     yield from self._close()

@@ -4,9 +4,10 @@ Design. A log is never changed where it stands. What stays is written to a new f
 0600 under a name that is recognised later, and locked while it is being written), given the owner, mode, extended
 attributes and times of the old one, flushed to disk, and exchanged for it by rename(2): at any moment one of the two is
 there as a whole. Right before the exchange the name must still lead to the very file that was read (device, inode,
-size, both times), which nobody has open for writing. After it the folder is flushed. Everything is reached from the
-descriptor of a folder below a marked root; no link is followed. What a crash left behind is removed before the next
-act in that folder. Kept bytes of a plain log are copied as they are and not looked at.
+size, both times), which nobody has open for writing; and the bytes that go or are masked must be those that were
+planned, by their digest. After it the folder is flushed. Everything is reached from the descriptor of a folder below a
+marked root; no link is followed. What a crash left behind is removed before the next act in that folder. Kept bytes of
+a plain log are copied as they are and not looked at.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Protocol
@@ -26,6 +27,7 @@ from connectors.files.tree import identity_of
 from connectors.weblog.dataset import TEMPORARY
 from connectors.weblog.openness import Writers
 from connectors.weblog.streams import PLAIN, Source, open_sink, open_source
+from connectors.weblog.versions import Version, digester
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -150,11 +152,30 @@ def exchange(old: Log, content: Content | Kept, writers: Writers) -> os.stat_res
         os.close(new)
 
 
-class Kept:
-    """The parts of a plain log that stay, to be copied as they are: (start, end) in bytes, in order."""
+class Proof:
+    """Whether the bytes that go, or are masked, are those of the versions that were planned, by their positions."""
 
-    def __init__(self, parts: Sequence[tuple[int, int]]) -> None:
-        self.parts = parts
+    def __init__(self, versions: Mapping[int, Version]) -> None:
+        self._made = {position: digester(version.salt) for position, version in versions.items()}
+        self._planned = {position: version.digest for position, version in versions.items()}
+
+    def take(self, position: int, data: bytes | memoryview) -> None:
+        """Add bytes of a version, in their order."""
+        self._made[position].update(data)
+
+    def conclude(self) -> None:
+        """Raise ExchangeError where other bytes were met than planned."""
+        if any(made.hexdigest() != self._planned[position] for position, made in self._made.items()):
+            raise ExchangeError("changed")
+
+
+class Kept:
+    """The parts of a plain log that stay, to be copied as they are, and those that go, read to prove them: (start, end)
+    in bytes, in order."""
+
+    def __init__(self, size: int, removed: Mapping[int, tuple[int, int]], proof: Proof) -> None:
+        self.removed, self.proof = removed, proof
+        self.parts = tuple(kept_parts(size, sorted(removed.values())))
 
 
 def kept_parts(size: int, removed: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -170,6 +191,9 @@ def kept_parts(size: int, removed: Sequence[tuple[int, int]]) -> Iterator[tuple[
 
 def _write(new: int, log: int, kind: str, content: Content | Kept) -> None:
     if isinstance(content, Kept):
+        for position, (start, end) in content.removed.items():
+            _prove(log, content.proof, position, start, end)
+        content.proof.conclude()
         _reserve(new, sum(end - start for start, end in content.parts))
         for start, end in content.parts:
             _copy(log, new, start, end)
@@ -179,6 +203,16 @@ def _write(new: int, log: int, kind: str, content: Content | Kept) -> None:
         content.write(sink)
         if kind != PLAIN:
             sink.close()
+
+
+def _prove(log: int, proof: Proof, position: int, start: int, end: int) -> None:
+    buffer = memoryview(bytearray(min(_CHUNK, end - start)))
+    while start < end:
+        size = os.preadv(log, [buffer[: end - start]], start)
+        if size == 0:
+            raise ExchangeError("changed")
+        proof.take(position, buffer[:size])
+        start += size
 
 
 def _reserve(new: int, size: int) -> None:

@@ -111,3 +111,11 @@ def mask(text: bytes, fields=IP, form="auto", **options):
             spans = reader.fields(one) if day not in {None, STRUCTURE} else []
             out.append(mask_line(one, spans, {change.column: change.mask for change in fields}))
     return b"".join(out)
+
+
+def bare(text: bytes, form="combined") -> list[bytes]:
+    """Return each line as it is recognised when it was masked meanwhile."""
+    from connectors.weblog.fields import blank_line
+
+    reader = LogFolder(DatasetSpec("access", ".", ZONE), {"format": form}).reader(ZONE, text)
+    return [blank_line(one, reader.fields(one)) for one in text.splitlines(keepends=True)]

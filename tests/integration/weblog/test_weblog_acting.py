@@ -253,6 +253,22 @@ def test_a_purge_further_up_in_the_log_does_not_hinder_masking_further_down(logs
     assert path.read_text() == line(MID, ip="192.0.2.0") + new("192.0.2.79")
 
 
+@pytest.mark.parametrize("has_other", [True, False])
+def test_a_line_that_would_have_no_date_once_it_is_masked_stays_and_is_not_said_to_be_masked(logs, has_other):
+    own = {"format": "pattern", "line_pattern": r"(?P<date>\S+) (?:(?P<ip>[0-9.]+)|name=(?P<ip2>\S+)) "}
+    other = "2026-02-01 name=192.0.2.77 /b\n" if has_other else ""
+    text = "2026-02-01 192.0.2.77 /a\n" + other + "2026-06-01 192.0.2.78 /c\n"
+    path = logs.add("access.1", text)
+    selection = due(fields=(replace(IP[0], mask="clear"),))
+    connector = logs.open(**own)
+    batches = find(connector, selection)
+    inode = path.stat().st_ino
+    assert act(connector, batches, selection) == ["failed:unreadable-masked"]
+    assert path.read_text() == text.replace("name=192.0.2.77", "name=-")
+    assert (path.stat().st_ino == inode) == (not has_other)
+    assert keys(find(connector)) == [f"access.1 1-{1 + has_other}"]
+
+
 def _instant(day):
     from ropa.clock import start_of_day
 

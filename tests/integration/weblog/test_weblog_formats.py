@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from log_place import BEDS, IP, ZONE, days, line, mask
+from log_place import BEDS, IP, ZONE, bare, days, line, mask
 
 from connectors.weblog import streams
 from connectors.weblog.fields import truncate
@@ -226,6 +226,51 @@ def test_w3c_fields_say_what_stands_where_and_may_change():
     ).replace(b"198.51.100.9", b"198.51.100.0")
 
 
+_W3C = b"#Fields: date time cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) sc-status\n"
+_CLIENT_WROTE = [b"-", b'"', b'""', b'"x', b'x"', b'"x"', b'a="b"', b'"a"b', b'""a', b'"a""', b'a""b"']
+
+
+@pytest.mark.parametrize("form", ["iis", "auto", "cloudfront"])
+def test_no_quote_of_a_visitor_hides_the_address_in_a_w3c_log(form):
+    gap = b"\t" if form == "cloudfront" else b" "
+    for query in _CLIENT_WROTE:
+        for agent in _CLIENT_WROTE:
+            for referer in _CLIENT_WROTE:
+                parts = (b"2026-02-01", b"10:00:00", query, b"443", b"jan", b"192.0.2.77", agent, referer, b"200\r\n")
+                text = _W3C + gap.join(parts)
+                assert days(text, form) == ["#", "2026-02-01"], text
+                assert mask(text, form=form) == text.replace(b"2.77", b"2.0")
+
+
+def test_a_w3c_log_that_quotes_its_fields_is_read_too():
+    text = _W3C + b'"2026-02-01" "10:00:00" "a b" "443" "" "192.0.2.77" "UA ""x"" y" "" "200"\n'
+    assert days(text, "incapsula") == ["#", "2026-02-01"]
+    assert mask(text, ALL, "incapsula") == (
+        text.replace(b"2.77", b"2.0").replace(b'"a b"', b'"-"').replace(b'UA ""x"" y', b"-")
+    )
+
+
+@pytest.mark.parametrize(
+    "rest", [b"192.0.2.77 UA - 200 1", b"192.0.2.77 UA 200", b'192.0.2.77 "UA - 200 x', b'192.0.2.77 "UA - 200 1"']
+)
+def test_a_w3c_line_with_more_or_fewer_fields_than_said_is_not_read_and_not_half_masked(rest):
+    text = _W3C + b"2026-02-01 10:00:00 - 443 - " + rest + b"\n2026-02-01 10:00:00 - 443 - 192.0.2.77 UA - 200\n"
+    assert days(text, "w3c") == ["#", None, "2026-02-01"]
+    assert mask(text, ALL, "w3c").splitlines()[1] == text.splitlines()[1]
+
+
+def test_a_w3c_date_behind_other_fields_is_read_where_the_line_is_cut():
+    text = (
+        b"#Fields: cs(User-Agent) date time c-ip\n"
+        b'"x 2026-02-01 10:00:00 192.0.2.77\n"a b" "2026-02-02" "10:00:00" "192.0.2.77"\n'
+        b'"2026-01-01 10:00:00 x" 2026-02-03 10:00:00 192.0.2.77\nx y 2026-01-01 10:00:00 192.0.2.77\n'
+    )
+    assert days(text, "w3c") == ["#", "2026-02-01", "2026-02-02", "2026-02-03", None]
+    masked = mask(text, form="w3c")
+    assert masked.count(b"192.0.2.0") == 3
+    assert masked.count(b"192.0.2.77") == 1
+
+
 def test_json_that_says_a_date_twice_or_is_no_json_has_no_date():
     text = (
         b'{"ts": 1700000000.5, "remote_ip": "1.2.3.4"}\n{"ts": 1700000000, "ts": 1}\n{"ts": 17\n'
@@ -246,6 +291,9 @@ def test_json_that_says_a_date_twice_or_is_no_json_has_no_date():
         (b"192.0.2.77, 198.51.100.7 - - [", b"192.0.2.0, 198.51.100.0 - - ["),
         (b"www.example.org:443 192.0.2.77 - bob [", b"www.example.org:443 192.0.2.0 - bob ["),
         (b"pc7.isp.example - - [", b"- - - ["),
+        (b"198.51.100.4 client.isp.example - jan [", b"198.51.100.0 - - jan ["),
+        (b"198.51.100.4:443 client.isp.example - Jan Peeters [", b"198.51.100.0:443 - - Jan Peeters ["),
+        (b"www.example.org 192.0.2.77, host.x ident bob [", b"www.example.org 192.0.2.0, - ident bob ["),
         (b"unix: - - [", b"unix: - - ["),
         (b"\x00\x00192.0.2.77 - - [", b"\x00\x00192.0.2.0 - - ["),
         (b"\xef\xbb\xbf192.0.2.77 - - [", b"\xef\xbb\xbf192.0.2.0 - - ["),
@@ -265,6 +313,78 @@ def test_a_list_of_proxies_behind_the_user_agent_is_masked_too():
     assert mask(head + b'"192.0.2.77, 2001:db8::5" "x" 1.5\n', form="combined") == (
         head.replace(b"2.77", b"2.0") + b'"192.0.2.0, 2001:db8::" "x" 1.5\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "masked"),
+    [
+        (b"192.0.2.88, host.x", b"192.0.2.0, -"),
+        (b"10.0.0.1, 192.0.2.88, <script>", b"10.0.0.0, 192.0.2.0, -"),
+        (b"<b>, 2001:db8:1:2:3::9", b"-, 2001:db8:1:2::"),
+        (b"unknown, 192.0.2.88:1234", b"unknown, 192.0.2.0:1234"),
+        (b"for=192.0.2.88;proto=http", b"-"),
+        (b"for=\\x22[2001:db8::9]:80\\x22, for=x", b"-, -"),
+        (b"x 192.0.2.88 (a proxy)", b"-"),
+        (b"-", b"-"),
+        (b"https://192.0.2.88/a, b", b"https://192.0.2.88/a, b"),
+        (b"Chrome/120.0.0.0 std::x 10:00:00", b"Chrome/120.0.0.0 std::x 10:00:00"),
+    ],
+)
+def test_what_a_visitor_adds_to_a_list_of_proxies_saves_no_address_of_it(written, masked):
+    head = b'192.0.2.0 - - [01/Feb/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "UA" '
+    once = mask(head + b'"' + written + b'" 0.5\n', form="combined")
+    assert once == head + b'"' + masked + b'" 0.5\n'
+    assert mask(once, form="combined") == once
+    haproxy = b'x haproxy[1]: 192.0.2.0:55 [25/Sep/2018:06:05:27.584] f b/a 0/0 200 {%b|UA} "GET / HTTP/1.1"\n'
+    assert mask(haproxy % written, form="haproxy") == haproxy % masked
+
+
+@pytest.mark.parametrize("column", ["ip", "user"])
+def test_a_line_is_recognised_without_its_fields_also_after_masking(column):
+    texts = [
+        b'192.0.2.7 - - [01/Feb/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "UA" "for=192.0.2.8" "192.0.2.9, x"\n',
+        b'1.2.3.4 client.isp.net - jan [01/Feb/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "UA" 192.0.2.8\n',
+    ]
+    for text in texts:
+        for how in (Mask.TRUNCATE_IP, Mask.CLEAR) if column == "ip" else (Mask.CLEAR,):
+            assert bare(mask(text, (FieldChange(column, how),), "combined")) == bare(text)
+
+
+_OWN = {
+    "line_pattern": r"(?P<date>\S+ \S+)\|(?P<ip>[^|]*)\|(?P<user>[^|]*)\|é+(?P<request>.*)",
+    "date_format": "%Y-%m-%d %H:%M:%S",
+}
+
+
+@pytest.mark.parametrize("user", [b"Jan", b"J\xe9r\xf4me", b"J\xc3\xa9", b"\xff\xc3", b"\xed\xa0\x80"])
+def test_a_byte_that_is_not_utf_8_ends_no_field_of_a_pattern_of_ones_own(user):
+    head, tail = b"2026-02-01 10:00:00|192.0.2.77|", "|éé".encode()
+    text = head + user + tail + b"GET /caf\xe9?name=CANARY\n"
+    assert days(text, "pattern", **_OWN) == ["2026-02-01"]
+    assert mask(text, ALL, "pattern", **_OWN) == head.replace(b"2.77", b"2.0") + b"-" + tail + b"-\n"
+
+
+@pytest.mark.parametrize(
+    ("client", "masked"),
+    [
+        (b"192.0.2.77:4711", b"192.0.2.0:4711"),
+        (b"2001:db8:1:2:3:4:5:6:33317", b"2001:db8:1:2:::33317"),
+        (b"2001:db8::9:4711", b"2001:db8:::4711"),
+        (b"::ffff:192.0.2.77:80", b"::ffff:192.0.2.0:80"),
+        (b"[2001:db8::9]:4711", b"[2001:db8::]:4711"),
+        (b"unix:1", b"unix:1"),
+    ],
+)
+def test_haproxys_client_keeps_its_port_so_that_the_line_keeps_its_day(client, masked):
+    text = b'x haproxy[1]: %b [25/Sep/2018:06:05:27.584] f b/a 0/0 200 - - "GET / HTTP/1.1"\n'
+    for once, expected in (
+        (mask(text % client, form="haproxy"), masked),
+        (mask(text % client, (FieldChange("ip"),), "haproxy"), b"-:" + client.rpartition(b":")[2]),
+    ):
+        assert once == text % expected
+        assert days(once, "haproxy") == ["2018-09-25"]
+        assert bare(once, "haproxy") == bare(text % client, "haproxy")
+    assert mask(text % masked, form="haproxy") == text % masked
 
 
 def test_named_fields_are_replaced_and_others_are_not():
@@ -295,6 +415,33 @@ def test_json_values_are_masked_in_place_and_names_in_values_are_no_names():
     assert mask(text, (FieldChange("user-agent"), FieldChange("request")), "json") == text.replace(
         b"UA \xff", b"-"
     ).replace(b'"/x"', b'"-"')
+
+
+@pytest.mark.parametrize(
+    ("written", "masked"),
+    [
+        ('"user_id":4711', '"user_id":null'),
+        ('"user_id": -4.7e+1 ', '"user_id": null '),
+        ('"user":true', '"user":null'),
+        ('"user":null', '"user":null'),
+        ('"user":[1,"jan",[2]],"x":3', '"user":[null,"-",[null]],"x":3'),
+        ('"user":{"id":"jan","n":[1,{"mail":"j@x.be"}],"ip":"192.0.2.7"},"x":"y"',
+         '"user":{"id":"-","n":[null,{"mail":"-"}],"ip":"192.0.2.0"},"x":"y"'),
+        ('"client_ip":3221225985', '"client_ip":null'),
+        ('"client":{"ip":"192.0.2.7","name":"pc7"}', '"client":{"ip":"192.0.2.0","name":"-"}'),
+        ('"request":{"id":7,"host":"h","client_ip":"192.0.2.7"}', '"request":{"id":7,"host":"h","client_ip":"192.0.2.0"}'),
+        ('"user":"\\"","y":{"user":{}},"x":5', '"user":"-","y":{"user":{}},"x":5'),
+    ],
+)  # fmt: skip
+def test_all_below_a_name_in_json_is_masked_and_the_line_stays_json(written, masked):
+    text = f'{{"ts":1769940000,{written},"status":200}}\n'.encode()
+    fields = (*IP, FieldChange("user"))
+    once = mask(text, fields, "json")
+    assert once == f'{{"ts":1769940000,{masked},"status":200}}\n'.encode()
+    assert json.loads(once)["status"] == 200
+    assert mask(once, fields, "json") == once
+    assert bare(once, "json") == bare(text, "json")
+    assert days(once, "json") == days(text, "json") == ["2026-02-01"]
 
 
 def test_headers_that_haproxy_captured_are_masked():
