@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from sql_bed import CUTOFF, NOW, ZONE, dataset
 
 from connectors.sql import TYPE
+from connectors.sql.blanks import randoms
+from connectors.sql.catalogue import Kind, TableColumn
 from connectors.sql.identifiers import Needles
 from connectors.sql.sqlite_checks import read_checks
 from ropa.clock import start_of_day
@@ -228,6 +230,48 @@ def test_a_unique_column_that_may_not_be_null_gets_random_values_that_pass(bed, 
         assert is_done(crm, due("t", "c"))
     assert len(set(first)) == 5
     assert all(re.fullmatch(pattern, str(value)) for value in first)
+
+
+@pytest.mark.parametrize(
+    ("columns", "values"),
+    [
+        ("c NUMERIC(11,0) NOT NULL UNIQUE CHECK (c > 0)", [85010112345, 96052312345, 99010154321, 99999999999]),
+        ("c BIGINT NOT NULL UNIQUE", [-(2**63), -(2**63) + 1, 2**63 - 1, 17]),
+        ("c INTEGER NOT NULL UNIQUE CHECK (c > 0)", [2147483647, 2147483646, 2013265920, 17]),
+    ],
+)
+def test_a_real_number_however_high_or_low_is_never_taken_for_cleared(bed, columns, values):
+    bed.execute(table(columns, *values))
+    with bed.opened(T) as crm:
+        assert crm.problems("t", due("t", "c")) == []
+        assert anonymise(crm, due("t", "c")) == dict.fromkeys("1234", "anonymised")
+        assert is_done(crm, due("t", "c"))
+    left = bed.column("SELECT c FROM t")
+    assert len(set(map(int, left))) == 4
+    assert not set(map(int, left)) & set(values)
+
+
+@pytest.mark.parametrize("columns", ["c NUMERIC(9,2) NOT NULL UNIQUE", "c NUMERIC(9) NOT NULL UNIQUE"])
+def test_a_number_among_which_a_drawn_one_cannot_be_told_is_refused_when_planning(bed, columns):
+    bed.execute(table(columns, "17"))
+    with bed.opened(T) as crm:
+        (told,) = crm.problems("t", due("t", "c"))
+        assert "'c'" in told
+        assert "unique" in told
+
+
+@given(st.integers(-(10**11), 10**11), st.integers(0, 5000))
+def test_of_real_numbers_in_a_row_hardly_any_is_taken_for_a_drawn_one(start, count):
+    column = TableColumn("c", "NUMERIC(11,0)", Kind.NUMBER, bounds=(1 - 10**11, 10**11 - 1))
+    for filler in randoms(column):
+        assert sum(map(filler.is_own, range(start, start + count))) <= 1
+        assert all(filler.is_own(written(filler.make())) for written in (int, str, float, "{}.0".format))
+        assert not any(map(filler.is_own, ("NaN", float("inf"), "Infinity", True, None, "x", 0)))
+
+
+def test_drawn_numbers_do_not_come_twice_before_all_have_come():
+    for filler in randoms(TableColumn("c", "INTEGER", Kind.NUMBER, bounds=(-(2**31), 2**31 - 1))):
+        assert len({filler.make() for _ in range(50_000)}) == 50_000
 
 
 def test_a_column_of_a_unique_pair_gets_random_values_too(bed):
