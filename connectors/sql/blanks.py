@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from itertools import count
+from itertools import count as counting
 from math import gcd
 
 from connectors.masks import RANDOM_PREFIX, REDACTED
@@ -35,8 +35,8 @@ _SHORTEST = 8
 _FEWEST = 1 << 16
 """Numbers to draw from; among fewer, those of a table's rows would be the same too often."""
 _STEPS = (1_000_003, 10_007)
-"""A drawn number leaves ``_REST`` when divided by one of these primes: what is really in a column does so by chance, one
-in so many, however it is spread."""
+"""A drawn number leaves ``_REST`` when divided by one of these primes: what is really in a column does so by chance, in
+one case of so many, however it is spread."""
 _REST = 4_711
 _UUID_START = "616e6f6e"
 """``anon`` in hexadecimal; together with version 8, a UUID of one's own making (RFC 9562, section 5.8)."""
@@ -229,7 +229,7 @@ def _number(column: TableColumn, start: int, end: int, step: int) -> Filler:
     size = (end - first) // step
     # All of them come once before any comes again: by chance alone a few hundred rows would have two that are the same.
     stride = next(number for number in iter(lambda: secrets.randbelow(size), None) if gcd(number, size) == 1)
-    turns = count(secrets.randbelow(size))
+    turns = counting(secrets.randbelow(size))
 
     def is_drawn(value: object) -> bool:
         plain = comparable(value, Kind.NUMBER)

@@ -488,6 +488,81 @@ def test_a_trigger_that_puts_something_back_leaves_the_field_pending(bed):
         assert anonymise(crm, due("t", "c")) == {"1": "pending", "2": "anonymised"}
 
 
+def moving_trigger(engine, only="", name="moves"):
+    """Return a trigger that writes today into ``created`` of each row that is changed."""
+    if engine == "sqlite":
+        when = only and f"WHEN new.{only}"
+        return (
+            f"CREATE TRIGGER {name} AFTER UPDATE ON t {when} BEGIN"
+            " UPDATE t SET created = '2026-11-01' WHERE id = new.id; END;"
+        )
+    if engine == "mariadb":
+        condition = f"NEW.{only or 'id > 0'}"
+        return (
+            f"CREATE TRIGGER {name} BEFORE UPDATE ON t FOR EACH ROW"
+            f" SET NEW.created = IF({condition}, '2026-11-01', NEW.created);"
+        )
+    condition = f"NEW.{only or 'id > 0'}"
+    return (
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {condition} THEN"
+        " NEW.created := '2026-11-01'; END IF; RETURN NEW; END $$;"
+        f"CREATE TRIGGER {name} BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION {name}();"
+    )
+
+
+@pytest.mark.parametrize("mask", [Mask.CLEAR, Mask.RANDOM])
+def test_a_row_whose_anchor_a_trigger_would_move_is_left_as_it_was_and_the_others_change(bed, mask):
+    bed.execute(table("c VARCHAR(40), n INTEGER", *(f"'canary{n}', {n}" for n in range(1, 6))))
+    bed.execute(moving_trigger(bed.engine, only="id IN (2, 5)"))
+    fields = due("t", ("c", mask))
+    with bed.opened(T, batch_size=5) as crm:
+        (batch,) = crm.find(fields)
+        outcomes = {o.key[0]: (o.word.value, o.code) for o in crm.act(fields, batch, Action.ANONYMISE)}
+        moved, changed = ("failed", "anchor-moved"), ("anonymised", None)
+        assert outcomes == {"1": changed, "2": moved, "3": changed, "4": changed, "5": moved}
+        assert any("'moves'" in note and "changed" in note for note in crm.check().notes)
+    assert {str(day)[:10] for day in bed.column("SELECT created FROM t")} == {OLD}
+    assert [n for n, c in bed.rows("SELECT id, c FROM t ORDER BY id") if str(c).startswith("canary")] == [2, 5]
+
+
+def test_a_column_that_only_another_dataset_runs_from_stays_as_well(bed):
+    bed.execute(table("c VARCHAR(40), seen DATE", "'canary', '2020-05-05'"))
+    bed.execute(moving_trigger(bed.engine).replace("created", "seen"))
+    fields = due("t", "c")
+    with bed.opened(T, dataset("other", "t", anchors=("seen",))) as crm:
+        assert anonymise(crm, fields) == {"1": "failed"}
+    with bed.opened(T) as crm:
+        assert anonymise(crm, fields) == {"1": "anonymised"}
+
+
+def test_a_computed_anchor_that_follows_what_is_cleared_stays(bed):
+    columns = "a DATE, b DATE, seen DATE GENERATED ALWAYS AS (COALESCE(a, b)) STORED"
+    bed.execute(
+        f"CREATE TABLE t (id INTEGER PRIMARY KEY, {columns});"
+        "INSERT INTO t (id, a, b) VALUES (1, '2020-01-02', '2026-11-01'), (2, '2020-01-02', '2020-01-02');"
+    )
+    before = (Before("seen", CUTOFF, start_of_day(CUTOFF, ZONE)),)
+    fields = replace(due("t", "a"), before=before, anchors=("seen",))
+    with bed.opened(dataset("t", anchors=("seen",)), batch_size=5) as crm:
+        assert anonymise(crm, fields) == {"1": "failed", "2": "anonymised"}
+
+
+@pytest.mark.parametrize("bed", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("mask", [Mask.CLEAR, Mask.RANDOM])
+def test_an_anchor_that_the_server_renews_by_itself_stays_as_it_was(bed, mask):
+    renewed = "TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP"
+    bed.execute(
+        f"CREATE TABLE t (id INTEGER PRIMARY KEY, created {renewed}, touched {renewed}, c VARCHAR(40));"
+        f"INSERT INTO t VALUES (1, '{OLD}', '{OLD}', 'a'), (2, '{OLD}', '{OLD}', 'b'), (3, '{OLD}', '{OLD}', 'c');"
+    )
+    with bed.opened(T) as crm:
+        fields = due("t", ("c", mask))
+        assert set(anonymise(crm, fields).values()) == {"anonymised"}
+        assert is_done(crm, fields)
+    assert {created[:10] for created in bed.column("SELECT created FROM t")} == {OLD}
+    assert OLD not in {touched[:10] for touched in bed.column("SELECT touched FROM t")}
+
+
 def test_references_keys_and_computed_columns_are_left_alone(bed):
     bed.execute(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, created DATE, code INTEGER UNIQUE, boss INTEGER REFERENCES t (id),"
