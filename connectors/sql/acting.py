@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, literal_column, select, update
@@ -38,6 +39,7 @@ from connectors.sql.order import put_in_order
 from connectors.sql.relations import referring_rows
 from connectors.sql.removal import Removal
 from connectors.sql.sparing import Sparing
+from connectors.sql.steady import AnchorMovedError, Anchors
 from ropa.connector import Action, Batch, Found, Key, Outcome, Outcomes, OutcomeWord, Selection, WithdrawnError
 from ropa.errors import LocationError
 
@@ -46,6 +48,7 @@ _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.05
 
 REFERRED_TO = "referenced"
+ANCHOR_MOVED = "anchor-moved"
 _WITHDRAWN = "withdrawn"
 _HOPELESS = frozenset({"busy", "full", "io", _WITHDRAWN})
 """Codes of a refusal that smaller parts would meet too."""
@@ -65,6 +68,7 @@ class Actor:
         self._backend = backend
         self._question = ask(selection, layout, backend)
         self._sparing = Sparing(selection.spare, layout, backend)
+        self._anchors = Anchors(self._question, layout, backend)
         self._keys = None if selection.keys is None else frozenset(selection.keys)
         self._is_durable = False
         """Whether a transaction of ours is over."""
@@ -126,8 +130,16 @@ class Actor:
 
     def _try(self, connection: Connection, entries: Entries) -> dict[int, Verdict] | str:
         """Act in one transaction; return why records stay, by position, or the code of why the whole was refused."""
-        found: dict[int, Verdict] | str = self._attempts(connection, lambda: self._attempt(connection, entries))
-        return found
+        moved: dict[int, Verdict] = {}
+        while True:
+            try:
+                found: dict[int, Verdict] | str
+                found = self._attempts(connection, partial(self._attempt, connection, entries, moved))
+            except AnchorMovedError as error:
+                # The others go without these.
+                moved |= dict.fromkeys(error.positions, (OutcomeWord.FAILED, ANCHOR_MOVED))
+            else:
+                return found
 
     def _in_parts(self, connection: Connection, entries: Entries, code: str) -> dict[int, Verdict]:
         """Act on ever smaller parts of a batch that was refused as a whole; return verdicts by position in ``entries``.
@@ -168,11 +180,11 @@ class Actor:
 
     # --- one transaction ---
 
-    def _attempt(self, connection: Connection, entries: Entries) -> dict[int, Verdict]:
-        """Judge every record and act on those that may go; return why the others stay."""
+    def _attempt(self, connection: Connection, entries: Entries, stay: Mapping[int, Verdict]) -> dict[int, Verdict]:
+        """Judge every record and act on those that may go; return why the others stay, as those of ``stay`` do."""
         expect_schema(connection, self._layout, self._backend)
         members, tables = [self._layout.declared(name) for name in entries.by_dataset], list[KeyTable]()
-        verdicts: dict[int, Verdict] = {}
+        verdicts = dict(stay)
         present: dict[int, Row] = {}
         for number, declared in enumerate(members):
             parsed = entries.parsed(declared.name, declared)
@@ -203,7 +215,9 @@ class Actor:
             if self._is_purge:
                 self._delete(connection, declared, table, len(going), is_main=is_main)
             else:
+                before = self._anchors.read(connection, table)
                 self._update(connection, table, keys, present)
+                self._anchors.expect(connection, table, before)
                 self._note_versions(connection, declared, entries, going)
         return verdicts
 
@@ -305,6 +319,7 @@ class Actor:
             update(own)
             .where(*(column == value for column, value in zip(question.key, named, strict=True)))
             .values({own.c[name]: _named("new", n) for n, name in enumerate(question.changes.targets)})
+            .values(question.changes.as_they_are(own))
         )
         rows = []
         for pos, key in keys:

@@ -24,6 +24,7 @@ from connectors.sql.finding import AT_ONCE
 from connectors.sql.keys import spell_keys
 from connectors.sql.layout import Layout
 from connectors.sql.sparing import Sparing
+from connectors.sql.steady import Anchors
 from connectors.sql.swift import Swift
 from ropa.connector import Batch, Key
 
@@ -38,8 +39,10 @@ class Alteration(Swift):
 
     @property
     def is_possible(self) -> bool:
-        """See ``Swift.is_possible``; and the database can do it by itself."""
-        return super().is_possible and self._question.changes.is_constant
+        """See ``Swift.is_possible``; and the database can do it by itself, without moving an anchor."""
+        if not self._question.changes.is_constant or Anchors(self._question, self._layout, self._backend).may_move:
+            return False
+        return super().is_possible
 
     def carry_out(self, connection: Connection) -> bool:
         """Change the batch, within a transaction. Raises UnevenError where anything else would be than was planned."""

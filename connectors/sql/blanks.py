@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import count as counting
+from math import gcd
 
 from connectors.masks import RANDOM_PREFIX, REDACTED
 from connectors.sql.catalogue import Kind, TableColumn
@@ -30,7 +32,12 @@ _FIRST_STAMP = "1970-01-02 00:00:00"
 _BASE32 = string.ascii_lowercase + "234567"
 _SHORTEST = 8
 """Characters or bytes: in fewer there is no room for a value that surely differs."""
-_LEAST_SPAN = 1 << 16
+_FEWEST = 1 << 16
+"""Numbers to draw from; among fewer, those of a table's rows would be the same too often."""
+_STEPS = (1_000_003, 10_007)
+"""A drawn number leaves ``_REST`` when divided by one of these primes: what is really in a column does so by chance, in
+one case of so many, however it is spread."""
+_REST = 4_711
 _UUID_START = "616e6f6e"
 """``anon`` in hexadecimal; together with version 8, a UUID of one's own making (RFC 9562, section 5.8)."""
 _UUID = re.compile(rf"{_UUID_START}-[0-9a-f]{{4}}-8[0-9a-f]{{3}}-[89ab][0-9a-f]{{3}}-[0-9a-f]{{12}}", re.ASCII)
@@ -204,26 +211,44 @@ def _text(column: TableColumn, start: str, alphabet: str, count: int, end: str =
 
 
 def _random_numbers(column: TableColumn) -> Iterator[Filler]:
-    """Yield the lowest sixteenth of what the column takes (below zero), and the highest: numbers nobody gives out."""
+    """Yield numbers far below zero, and far above: of the lowest sixteenth of what the column takes, or the lowest half
+    where there are too few, each ``_STEPS`` from the next. None where there are too few of those too."""
+    if column.type.lower().startswith(("real", "float")):
+        return  # of so large a number the last digits are lost
     low, high = column.bounds or _bounds_of(column.type)
-    for start, end in ((low, low + (-low) // 16), (high - high // 16, high)):
-        if end - start >= _LEAST_SPAN:
-            yield _number(column, start, end)
+    for is_low in (True, False):
+        for share, step in ((16, _STEPS[0]), (16, _STEPS[1]), (2, _STEPS[1])):
+            start, end = (low, low - low // share) if is_low else (high - high // share, high)
+            if (end - start) // step > _FEWEST:
+                yield _number(column, start, end, step)
+                break
 
 
-def _number(column: TableColumn, start: int, end: int) -> Filler:
+def _number(column: TableColumn, start: int, end: int, step: int) -> Filler:
+    first = start + (_REST - start) % step
+    size = (end - first) // step
+    # All of them come once before any comes again: by chance alone a few hundred rows would have two that are the same.
+    stride = next(number for number in iter(lambda: secrets.randbelow(size), None) if gcd(number, size) == 1)
+    turns = counting(secrets.randbelow(size))
+
     def is_drawn(value: object) -> bool:
         plain = comparable(value, Kind.NUMBER)
-        return isinstance(plain, int | float | Decimal) and not isinstance(plain, bool) and start <= plain < end
+        if isinstance(plain, bool) or not isinstance(plain, int | float | Decimal):
+            return False
+        number = Decimal(plain)
+        if not number.is_finite() or not start <= number < end or number != int(number):
+            return False
+        return int(number) % step == _REST
 
-    return _drawn(column, lambda: start + secrets.randbelow(end - start), is_drawn)
+    return _drawn(column, lambda: first + step * (next(turns) * stride % size), is_drawn)
 
 
 def _bounds_of(declared: str) -> tuple[int, int]:
     found = _DIGITS.search(declared)
     if found is None:
         return -(2**31), 2**31 - 1
-    highest = 10 ** max(0, int(found[1]) - int(found[2] or 0)) - 1
+    # With more digits some engines count in floating point.
+    highest = 10 ** min(18, max(0, int(found[1]) - int(found[2] or 0))) - 1
     return (0 if "unsigned" in declared.lower() else -highest), highest
 
 

@@ -58,6 +58,8 @@ class TableColumn:
     """The most characters (bytes for BYTES) it takes; None where there is no limit or it is not known."""
     bounds: tuple[int, int] | None = None
     """Of an integer column the least and the greatest number it takes, where known."""
+    renews_itself: bool = False
+    """Whether the engine writes the time of each change into it (``ON UPDATE CURRENT_TIMESTAMP``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ class Table:
     """Triggers that delete rows themselves when a row of this table is deleted."""
     delete_triggers: tuple[str, ...] = ()
     """All triggers that run when a row of this table is deleted."""
+    update_triggers: tuple[str, ...] = ()
+    """All triggers that run when a row of this table is changed."""
+    tells_triggers: bool = True
+    """Whether the engine was asked about triggers."""
     schema: str | None = None
     """The schema to write before the name; None where the connection's own will do."""
     own_name: str | None = None

@@ -89,7 +89,10 @@ class _Decision:
             changes.append(Change(column, field.mask, choices[-1][0], self._table.is_loose, identifiers))
         if not self._problems:
             changes = self._tried(changes, choices)
-        return Changes(tuple(changes), self._beside(texts, changes), tuple(self._problems))
+        renewed = {column.name for column in self._table.columns if column.renews_itself}
+        anchors = tuple(name for name in self._layout.anchored(self._table.name) if name in renewed)
+        beside = self._beside(texts, changes)
+        return Changes(tuple(changes), beside, tuple(self._problems), anchors)
 
     def _known(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in names if self._table.column(name) is not None)

@@ -222,6 +222,7 @@ class _Reader:
                 ),
                 is_loose=self._dialect.name == "sqlite",
                 is_quoted=self._is_quoted,
+                tells_triggers=False,
             )
 
     def _kinds(self) -> dict[str, str]:

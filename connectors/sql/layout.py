@@ -84,6 +84,18 @@ class Layout:
         """Return the datasets that a table is declared as."""
         return [found for found in self.datasets.values() if found.table.name == table]
 
+    def anchored(self, table: str) -> tuple[str, ...]:
+        """Return the columns of a table from which the period of any record runs, its own or another dataset's."""
+        names = {declared.name for declared in self.of_table(table)}
+        parts = {
+            part.column
+            for declared in self.datasets.values()
+            for anchor in declared.spec.anchors.values()
+            for part in anchor.parts
+            if (part.dataset or declared.name) in names
+        }
+        return tuple(column.name for column in self.catalogue.tables[table].columns if column.name in parts)
+
     def links_from(self, table: str) -> list[Link]:
         """Return how rows of a table refer to others."""
         return [link for link in self.links if link.child == table]

@@ -67,7 +67,7 @@ class SqlLocation:
         self._known: Layout | None = None
 
     def check(self) -> Health:
-        """See ``Connector.check``. Notes: triggers on deletion, and references that slow it down."""
+        """See ``Connector.check``. Notes: triggers on deletion and change, and references that slow deletion down."""
         health = self._backend.health()
         if not health.may_read:
             return health
@@ -77,6 +77,12 @@ class SqlLocation:
             f"table {declared.table.name!r}: trigger {trigger!r} runs for every row that is deleted"
             for declared in layout.datasets.values()
             for trigger in declared.table.delete_triggers
+        ]
+        notes += [
+            f"table {declared.table.name!r}: trigger {trigger!r} runs for every row that is changed; what it writes "
+            "elsewhere stays"
+            for declared in layout.datasets.values()
+            for trigger in declared.table.update_triggers
         ]
         targets = {declared.table.name for declared in layout.datasets.values()}
         notes += [

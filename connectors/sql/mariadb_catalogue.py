@@ -156,8 +156,9 @@ class _Reader:
                         replace(key, has_index=any(index.starts_with(key.columns) for index in own))
                         for key in keys[place]
                     ),
-                    deleting_triggers=tuple(each for each, deletes in triggers[place] if deletes),
-                    delete_triggers=tuple(each for each, _ in triggers[place]),
+                    deleting_triggers=tuple(name for name, event, deletes in triggers[place] if deletes),
+                    delete_triggers=tuple(name for name, event, _ in triggers[place] if event == "DELETE"),
+                    update_triggers=tuple(name for name, event, _ in triggers[place] if event == "UPDATE"),
                     schema=None if self._is_own(schema) else schema,
                     own_name=name,
                     checks=tuple(checks[place]),
@@ -204,6 +205,7 @@ class _Reader:
                     is_computed="GENERATED" in extra.upper() and "DEFAULT_GENERATED" not in extra.upper(),
                     length=_length(sort, length, octets),
                     bounds=_bounds(sort, declared, precision),
+                    renews_itself="ON UPDATE" in extra.upper(),
                     data_type=sort,
                     charset=charset,
                     collation=collation,
@@ -293,16 +295,17 @@ class _Reader:
             found[schema, table].append(Check(name, names, clause))
         return found
 
-    def _triggers(self) -> dict[tuple[str, str], list[tuple[str, bool]]]:
-        """Return, by table, the triggers on deletion, and whether they delete themselves or call what might."""
-        found: dict[tuple[str, str], list[tuple[str, bool]]] = defaultdict(list)
-        for schema, table, name, body in self._all(
-            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_STATEMENT"
+    def _triggers(self) -> dict[tuple[str, str], list[tuple[str, str, bool]]]:
+        """Return, by table, the triggers on deletion and on change; whether on deletion they delete, or call what
+        might."""
+        found: dict[tuple[str, str], list[tuple[str, str, bool]]] = defaultdict(list)
+        for schema, table, name, event, body in self._all(
+            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, EVENT_MANIPULATION, ACTION_STATEMENT"
             " FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA IN :schemas AND EVENT_OBJECT_SCHEMA IN :schemas"
-            " AND EVENT_MANIPULATION = 'DELETE' ORDER BY TRIGGER_NAME"
+            " AND EVENT_MANIPULATION IN ('DELETE', 'UPDATE') ORDER BY TRIGGER_NAME"
         ):
             deletes = re.search(r"\b(?:DELETE|TRUNCATE|REPLACE|CALL)\b", _WORDS.sub(" ", body), re.IGNORECASE)
-            found[schema, table].append((name, deletes is not None))
+            found[schema, table].append((name, event, event == "DELETE" and deletes is not None))
         return found
 
 

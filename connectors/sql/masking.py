@@ -120,6 +120,8 @@ class Changes:
     """Texts in which the value of a changed column may occur too: it goes from there with the column."""
     problems: tuple[str, ...] = ()
     """Why it cannot be carried out, one sentence each."""
+    anchors: tuple[str, ...] = ()
+    """Columns into which the engine would write the time of the change, although periods run from them."""
 
     def __bool__(self) -> bool:
         return bool(self.own)
@@ -146,7 +148,11 @@ class Changes:
 
     def expressions(self, own: FromClause) -> dict[Any, ColumnElement[Any]]:
         """Return what the database makes of the columns, where ``is_constant``."""
-        return {own.c[c.column.name]: c.expression(own.c[c.column.name]) for c in self.own}
+        return {own.c[c.column.name]: c.expression(own.c[c.column.name]) for c in self.own} | self.as_they_are(own)
+
+    def as_they_are(self, own: FromClause) -> dict[Any, ColumnElement[Any]]:
+        """Return what ``anchors`` are set to so that they stay."""
+        return {own.c[name]: own.c[name] for name in self.anchors}
 
     def is_pending(self, row: Row) -> bool:
         """Tell whether anything in a row of ``columns`` would be changed."""

@@ -101,7 +101,8 @@ class _Read:
     """By what columns are computed."""
     indexes: dict[int, list[_Index]] = field(default_factory=dict)
     triggers: dict[int, list[tuple[str, bool]]] = field(default_factory=dict)
-    """(name, whether it deletes)."""
+    """On deletion: (name, whether it deletes)."""
+    update_triggers: dict[int, list[str]] = field(default_factory=dict)
     checks: dict[int, list[tuple[str, frozenset[int], str]]] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
 
@@ -223,11 +224,17 @@ def _read_details(connection: Connection, read: _Read, wanted: Sequence[int]) ->
         )
     found = _rows(connection, TRIGGERS, these)
     functions = Functions(lambda statement: _rows(connection, statement)) if found else None
-    for oid, name, function in found:
-        read.triggers.setdefault(oid, []).append((name, functions is not None and functions.is_deleting(function)))
-    for oid, name, is_instead, definition in _rows(connection, RULES, these):
+    for oid, name, function, on_delete, on_update in found:
+        if on_delete:
+            read.triggers.setdefault(oid, []).append((name, functions is not None and functions.is_deleting(function)))
+        if on_update:
+            read.update_triggers.setdefault(oid, []).append(name)
+    for oid, name, is_instead, definition, on_delete in _rows(connection, RULES, these):
         # What a rule puts in the place of the deletion, or beside it, is not what was planned.
-        read.triggers.setdefault(oid, []).append((f"rule {name}", is_instead or is_deleting(definition)))
+        if on_delete:
+            read.triggers.setdefault(oid, []).append((f"rule {name}", is_instead or is_deleting(definition)))
+        else:
+            read.update_triggers.setdefault(oid, []).append(f"rule {name}")
     for oid, name, columns, expression in _rows(connection, CHECKS, these):
         read.checks.setdefault(oid, []).append((name, frozenset(_numbers(columns)), expression))
 
@@ -253,8 +260,9 @@ def _table(read: _Read, oid: int) -> Table:
     # Rows of children by INHERITS come with a table's own, and its indexes know nothing of them.
     indexes = [] if oid in read.heirs else read.indexes.get(oid, [])
     uniques = [frozenset(names(i.columns)) for i in indexes if i.is_unique and i.is_whole and i.is_plain and i.columns]
-    triggers = list(read.triggers.get(oid, []))
+    triggers, on_update = list(read.triggers.get(oid, [])), list(read.update_triggers.get(oid, []))
     for part in read.partitions(oid):
+        on_update += [f"{read.relations[part].name}.{name}" for name in read.update_triggers.get(part, [])]
         triggers += [(f"{read.relations[part].name}.{name}", deletes) for name, deletes in read.triggers.get(part, [])]
     triggers += [(f"INHERITS {read.relations[child].name}", True) for child in read.heirs.get(oid, [])]
     return PostgresTable(
@@ -268,6 +276,7 @@ def _table(read: _Read, oid: int) -> Table:
         foreign_keys=tuple(dict.fromkeys(_foreign_key(read, key) for key in read.keys if key.source == oid)),
         deleting_triggers=tuple(name for name, deletes in triggers if deletes),
         delete_triggers=tuple(name for name, _ in triggers),
+        update_triggers=tuple(on_update),
         # Always written out: a name alone could be shadowed by a temporary table or by another schema of the path.
         schema=relation.schema,
         own_name=relation.name,

@@ -61,24 +61,24 @@ ORDER BY i.indrelid, i.indexrelid
 """table, columns (0: an expression), how many of them are its key, unique, primary, covers the whole table, method,
 and how it was made where it is about some of the rows or something computed."""
 
-# tgtype: bit 3 is DELETE. Disabled triggers and those of a replica do not run for us; those made for foreign keys are
-# known as such; those a partition has from its table are told there.
+# tgtype: bit 3 is DELETE, bit 4 UPDATE. Disabled triggers and those of a replica do not run for us; those made for
+# foreign keys are known as such; those a partition has from its table are told there.
 TRIGGERS = """
-SELECT t.tgrelid, t.tgname, t.tgfoid
+SELECT t.tgrelid, t.tgname, t.tgfoid, t.tgtype & 8 <> 0, t.tgtype & 16 <> 0
 FROM pg_catalog.pg_trigger t
 WHERE t.tgrelid = ANY (%s::pg_catalog.oid[]) AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
-  AND t.tgtype & 8 <> 0 AND t.tgparentid = 0
+  AND t.tgtype & 24 <> 0 AND t.tgparentid = 0
 ORDER BY t.tgrelid, t.tgname
 """
-"""table, name, function."""
+"""table, name, function, whether it runs on deletion, and on change."""
 
 RULES = """
-SELECT r.ev_class, r.rulename, r.is_instead, pg_catalog.pg_get_ruledef(r.oid)
+SELECT r.ev_class, r.rulename, r.is_instead, pg_catalog.pg_get_ruledef(r.oid), r.ev_type = '4'
 FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
-WHERE r.ev_class = ANY (%s::pg_catalog.oid[]) AND r.ev_type = '4' AND r.ev_enabled IN ('O', 'A')
+WHERE r.ev_class = ANY (%s::pg_catalog.oid[]) AND r.ev_type IN ('2', '4') AND r.ev_enabled IN ('O', 'A')
 ORDER BY r.ev_class, r.rulename
 """
-"""table, name, INSTEAD, definition."""
+"""table, name, INSTEAD, definition, whether it is about deletion (else about change)."""
 
 # A domain's CHECK stands for each column of that domain (also of a domain made of it).
 CHECKS = """

@@ -21,6 +21,7 @@ from connectors.sql.sqlite_checks import read_checks
 _DELETES = re.compile(r"\bBEGIN\b.*\bDELETE\s+FROM\b", re.IGNORECASE | re.DOTALL)
 _LENGTH = re.compile(r"\(\s*(\d{1,9})\s*\)")
 _ON_DELETE = re.compile(r"\bDELETE\s+ON\b", re.IGNORECASE)
+_ON_UPDATE = re.compile(r"\bUPDATE\b.*\bON\b", re.IGNORECASE | re.DOTALL)
 
 
 def schema_version(connection: Connection) -> int:
@@ -34,8 +35,7 @@ def read_catalogue(connection: Connection) -> Catalogue:
     entries = _rows(connection, "SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_master")
     triggers: dict[str, list[tuple[str, str]]] = {}
     for kind, name, of_table, sql in entries:
-        # The words before BEGIN say when a trigger runs.
-        if kind == "trigger" and _ON_DELETE.search(re.split(r"\bBEGIN\b", sql, maxsplit=1, flags=re.IGNORECASE)[0]):
+        if kind == "trigger":
             triggers.setdefault(of_table.lower(), []).append((name, sql))
     told = _Told.of_tables(connection, {name: sql for kind, name, _, sql in entries if kind == "index"})
     tables = [
@@ -146,10 +146,17 @@ def _read_table(
         differing=_differing(columns, told.indexes.get(name, ()), told.made, sql),
         indexed=frozenset(columns[0] for columns in whole),
         foreign_keys=_read_foreign_keys(told.keys.get(name, ()), whole),
-        deleting_triggers=tuple(trigger for trigger, sql in triggers if _DELETES.search(sql)),
-        delete_triggers=tuple(trigger for trigger, _ in triggers),
+        deleting_triggers=tuple(name for name, sql in _on(_ON_DELETE, triggers) if _DELETES.search(sql)),
+        delete_triggers=tuple(name for name, _ in _on(_ON_DELETE, triggers)),
+        update_triggers=tuple(name for name, _ in _on(_ON_UPDATE, triggers)),
         checks=read_checks(sql, [column.name for column in columns]) if kind == "table" else (),
     )
+
+
+def _on(event: re.Pattern[str], triggers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the triggers that run on an event: the words before BEGIN say which."""
+    begin = re.compile(r"\bBEGIN\b", re.IGNORECASE)
+    return [(name, sql) for name, sql in triggers if event.search(begin.split(sql, maxsplit=1)[0])]
 
 
 def _differing(

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from sql_bed import CUTOFF, NOW, ZONE, dataset
 
 from connectors.sql import TYPE
+from connectors.sql.blanks import randoms
+from connectors.sql.catalogue import Kind, TableColumn
 from connectors.sql.identifiers import Needles
 from connectors.sql.sqlite_checks import read_checks
 from ropa.clock import start_of_day
@@ -230,6 +232,48 @@ def test_a_unique_column_that_may_not_be_null_gets_random_values_that_pass(bed, 
     assert all(re.fullmatch(pattern, str(value)) for value in first)
 
 
+@pytest.mark.parametrize(
+    ("columns", "values"),
+    [
+        ("c NUMERIC(11,0) NOT NULL UNIQUE CHECK (c > 0)", [85010112345, 96052312345, 99010154321, 99999999999]),
+        ("c BIGINT NOT NULL UNIQUE", [-(2**63), -(2**63) + 1, 2**63 - 1, 17]),
+        ("c INTEGER NOT NULL UNIQUE CHECK (c > 0)", [2147483647, 2147483646, 2013265920, 17]),
+    ],
+)
+def test_a_real_number_however_high_or_low_is_never_taken_for_cleared(bed, columns, values):
+    bed.execute(table(columns, *values))
+    with bed.opened(T) as crm:
+        assert crm.problems("t", due("t", "c")) == []
+        assert anonymise(crm, due("t", "c")) == dict.fromkeys("1234", "anonymised")
+        assert is_done(crm, due("t", "c"))
+    left = bed.column("SELECT c FROM t")
+    assert len(set(map(int, left))) == 4
+    assert not set(map(int, left)) & set(values)
+
+
+@pytest.mark.parametrize("columns", ["c NUMERIC(9,2) NOT NULL UNIQUE", "c NUMERIC(9) NOT NULL UNIQUE"])
+def test_a_number_among_which_a_drawn_one_cannot_be_told_is_refused_when_planning(bed, columns):
+    bed.execute(table(columns, "17"))
+    with bed.opened(T) as crm:
+        (told,) = crm.problems("t", due("t", "c"))
+        assert "'c'" in told
+        assert "unique" in told
+
+
+@given(st.integers(-(10**11), 10**11), st.integers(0, 5000))
+def test_of_real_numbers_in_a_row_hardly_any_is_taken_for_a_drawn_one(start, count):
+    column = TableColumn("c", "NUMERIC(11,0)", Kind.NUMBER, bounds=(1 - 10**11, 10**11 - 1))
+    for filler in randoms(column):
+        assert sum(map(filler.is_own, range(start, start + count))) <= 1
+        assert all(filler.is_own(written(filler.make())) for written in (int, str, float, "{}.0".format))
+        assert not any(map(filler.is_own, ("NaN", float("inf"), "Infinity", True, None, "x", 0)))
+
+
+def test_drawn_numbers_do_not_come_twice_before_all_have_come():
+    for filler in randoms(TableColumn("c", "INTEGER", Kind.NUMBER, bounds=(-(2**31), 2**31 - 1))):
+        assert len({filler.make() for _ in range(50_000)}) == 50_000
+
+
 def test_a_column_of_a_unique_pair_gets_random_values_too(bed):
     bed.execute(table("shop INTEGER NOT NULL, c VARCHAR(40) NOT NULL, UNIQUE (shop, c)", "1, 'a'", "1, 'b'", "1, 'c'"))
     with bed.opened(T) as crm:
@@ -442,6 +486,81 @@ def test_a_trigger_that_puts_something_back_leaves_the_field_pending(bed):
         )
     with bed.opened(T) as crm:
         assert anonymise(crm, due("t", "c")) == {"1": "pending", "2": "anonymised"}
+
+
+def moving_trigger(engine, only="", name="moves"):
+    """Return a trigger that writes today into ``created`` of each row that is changed."""
+    if engine == "sqlite":
+        when = only and f"WHEN new.{only}"
+        return (
+            f"CREATE TRIGGER {name} AFTER UPDATE ON t {when} BEGIN"
+            " UPDATE t SET created = '2026-11-01' WHERE id = new.id; END;"
+        )
+    if engine == "mariadb":
+        condition = f"NEW.{only or 'id > 0'}"
+        return (
+            f"CREATE TRIGGER {name} BEFORE UPDATE ON t FOR EACH ROW"
+            f" SET NEW.created = IF({condition}, '2026-11-01', NEW.created);"
+        )
+    condition = f"NEW.{only or 'id > 0'}"
+    return (
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {condition} THEN"
+        " NEW.created := '2026-11-01'; END IF; RETURN NEW; END $$;"
+        f"CREATE TRIGGER {name} BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION {name}();"
+    )
+
+
+@pytest.mark.parametrize("mask", [Mask.CLEAR, Mask.RANDOM])
+def test_a_row_whose_anchor_a_trigger_would_move_is_left_as_it_was_and_the_others_change(bed, mask):
+    bed.execute(table("c VARCHAR(40), n INTEGER", *(f"'canary{n}', {n}" for n in range(1, 6))))
+    bed.execute(moving_trigger(bed.engine, only="id IN (2, 5)"))
+    fields = due("t", ("c", mask))
+    with bed.opened(T, batch_size=5) as crm:
+        (batch,) = crm.find(fields)
+        outcomes = {o.key[0]: (o.word.value, o.code) for o in crm.act(fields, batch, Action.ANONYMISE)}
+        moved, changed = ("failed", "anchor-moved"), ("anonymised", None)
+        assert outcomes == {"1": changed, "2": moved, "3": changed, "4": changed, "5": moved}
+        assert any("'moves'" in note and "changed" in note for note in crm.check().notes)
+    assert {str(day)[:10] for day in bed.column("SELECT created FROM t")} == {OLD}
+    assert [n for n, c in bed.rows("SELECT id, c FROM t ORDER BY id") if str(c).startswith("canary")] == [2, 5]
+
+
+def test_a_column_that_only_another_dataset_runs_from_stays_as_well(bed):
+    bed.execute(table("c VARCHAR(40), seen DATE", "'canary', '2020-05-05'"))
+    bed.execute(moving_trigger(bed.engine).replace("created", "seen"))
+    fields = due("t", "c")
+    with bed.opened(T, dataset("other", "t", anchors=("seen",))) as crm:
+        assert anonymise(crm, fields) == {"1": "failed"}
+    with bed.opened(T) as crm:
+        assert anonymise(crm, fields) == {"1": "anonymised"}
+
+
+def test_a_computed_anchor_that_follows_what_is_cleared_stays(bed):
+    columns = "a DATE, b DATE, seen DATE GENERATED ALWAYS AS (COALESCE(a, b)) STORED"
+    bed.execute(
+        f"CREATE TABLE t (id INTEGER PRIMARY KEY, {columns});"
+        "INSERT INTO t (id, a, b) VALUES (1, '2020-01-02', '2026-11-01'), (2, '2020-01-02', '2020-01-02');"
+    )
+    before = (Before("seen", CUTOFF, start_of_day(CUTOFF, ZONE)),)
+    fields = replace(due("t", "a"), before=before, anchors=("seen",))
+    with bed.opened(dataset("t", anchors=("seen",)), batch_size=5) as crm:
+        assert anonymise(crm, fields) == {"1": "failed", "2": "anonymised"}
+
+
+@pytest.mark.parametrize("bed", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("mask", [Mask.CLEAR, Mask.RANDOM])
+def test_an_anchor_that_the_server_renews_by_itself_stays_as_it_was(bed, mask):
+    renewed = "TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP"
+    bed.execute(
+        f"CREATE TABLE t (id INTEGER PRIMARY KEY, created {renewed}, touched {renewed}, c VARCHAR(40));"
+        f"INSERT INTO t VALUES (1, '{OLD}', '{OLD}', 'a'), (2, '{OLD}', '{OLD}', 'b'), (3, '{OLD}', '{OLD}', 'c');"
+    )
+    with bed.opened(T) as crm:
+        fields = due("t", ("c", mask))
+        assert set(anonymise(crm, fields).values()) == {"anonymised"}
+        assert is_done(crm, fields)
+    assert {created[:10] for created in bed.column("SELECT created FROM t")} == {OLD}
+    assert OLD not in {touched[:10] for touched in bed.column("SELECT touched FROM t")}
 
 
 def test_references_keys_and_computed_columns_are_left_alone(bed):
