@@ -57,10 +57,9 @@ SELECT i.indrelid, i.indkey::text, i.indnkeyatts, i.indisunique, i.indisprimary,
        CASE WHEN i.indisexclusion OR i.indisunique AND (o.tells_no_nulls_apart OR i.indpred IS NOT NULL
                                                         OR i.indexprs IS NOT NULL)
        THEN 'NOT (' || coalesce(pg_catalog.pg_get_expr(i.indpred, i.indrelid), 'true') || ')'
-            || CASE WHEN o.tells_no_nulls_apart THEN '' ELSE (
-                   SELECT pg_catalog.string_agg(
-                       ' OR (' || pg_catalog.pg_get_indexdef(i.indexrelid, n, true) || ') IS NULL', '')
-                   FROM pg_catalog.generate_series(1, i.indnkeyatts) n) END
+            || CASE WHEN o.tells_no_nulls_apart THEN '' ELSE pg_catalog.array_to_string(ARRAY(
+                   SELECT ' OR (' || pg_catalog.pg_get_indexdef(i.indexrelid, n, true) || ') IS NULL'
+                   FROM pg_catalog.generate_series(1, i.indnkeyatts) n), '') END
        ELSE '' END
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
@@ -112,7 +111,7 @@ FROM pg_catalog.pg_constraint c JOIN domains d ON c.contypid = d.oid
 WHERE c.contype = 'c'
 UNION ALL
 SELECT c.conrelid, c.conname, c.conkey::text,
-       'pg_catalog.num_nulls(' || pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ')
+       'pg_catalog.num_nulls(' || pg_catalog.array_to_string(pg_catalog.array_agg(pg_catalog.quote_ident(a.attname)), ', ')
        || ') IN (0, ' || pg_catalog.count(*) || ')'
 FROM pg_catalog.pg_constraint c
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
