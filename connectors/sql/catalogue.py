@@ -58,6 +58,8 @@ class TableColumn:
     """The most characters (bytes for BYTES) it takes; None where there is no limit or it is not known."""
     bounds: tuple[int, int] | None = None
     """Of an integer column the least and the greatest number it takes, where known."""
+    expression: str = ""
+    """What a computed column is computed by, as the catalogue has it; empty where it is not known."""
     renews_itself: bool = False
     """Whether the engine writes the time of each change into it (``ON UPDATE CURRENT_TIMESTAMP``)."""
 
@@ -71,6 +73,8 @@ class Check:
     """The columns it speaks of; empty where it is not known: then it may be any."""
     expression: str
     """As the catalogue has it."""
+    is_of_constants: bool = False
+    """Whether it need not hold for a row that has a random value in one of the columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,9 @@ class Table:
     differing: frozenset[str] = frozenset()
     """Columns that must differ from row to row as well, in some way: a unique index is about what is computed of them,
     about some of the rows, or about the first characters."""
+    outside: tuple[Check, ...] = ()
+    """By unique indexes about something computed, about some of the rows, or for which two NULLs are the same: what
+    holds of a row that can never be one too many for it."""
     indexed: frozenset[str] = frozenset()
     """Columns that an index over the whole table starts with."""
     foreign_keys: tuple[ForeignKey, ...] = ()

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, TableClause, select
 from connectors.sql.backend import Backend
 from connectors.sql.blanks import Filler, constants, randoms, redactions
 from connectors.sql.catalogue import Check, Kind, Table, TableColumn
-from connectors.sql.constraints import forbids, violates
+from connectors.sql.constraints import constraints_of, forbids, may_constrain, violates
 from connectors.sql.layout import Declared, Layout
 from connectors.sql.masking import Change, Changes, named, texts_of
 from ropa.connector import FieldChange, Mask, Selection
@@ -118,18 +118,20 @@ class _Decision:
     def _tried(self, changes: list[Change], choices: list[list[Filler]]) -> list[Change]:
         """Return the changes with the first fillers that every check takes."""
         names = {change.column.name for change in changes}
-        checks = [check for check in self._table.checks if not check.columns or check.columns & names]
-        if not checks:
+        if not may_constrain(self._table):
             return changes
         with ExitStack() as stack:
             connection = stack.enter_context(self._backend.reading())
-            for number, check in enumerate(checks):
-                found = self._passing(connection, changes, choices, check, checks[:number])
+            checks = [c for c in constraints_of(self._table, connection) if not c.columns or c.columns & names]
+            passed: list[Check] = []
+            for check in checks:
+                found = self._passing(connection, changes, choices, check, passed)
                 if found is None:
                     involved = [c.column.name for c in changes if not check.columns or c.column.name in check.columns]
                     self._problems.append(_forbidden(self._table, involved, check))
                 else:
                     changes = found
+                    passed.append(check)
             for change in changes:
                 if change.mask in _KEEPING:
                     self._try_kept(connection, change, checks)
@@ -158,7 +160,7 @@ class _Decision:
 
     def _takes(self, connection: Connection, changes: Sequence[Change], check: Check) -> bool:
         involved = [change for change in changes if not check.columns or change.column.name in check.columns]
-        if not involved:
+        if not involved or (check.is_of_constants and any(change.filler.is_random for change in involved)):
             return True
         if len(involved) == 1 and check.columns == {involved[0].column.name}:
             # No row has a say in that: what is allowed today is so tomorrow.
@@ -223,7 +225,7 @@ def _takes_mask(column: TableColumn, mask: Mask, *, is_loose: bool) -> bool:
     if mask is Mask.REDACT:
         return kind is Kind.TEXT
     if mask is Mask.RANDOM:
-        return kind in {Kind.TEXT, Kind.UUID} or (kind is Kind.BYTES and not is_loose)
+        return kind in {Kind.TEXT, Kind.UUID, Kind.BYTES}
     if is_loose:
         return True
     if mask is Mask.YEAR:

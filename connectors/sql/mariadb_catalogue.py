@@ -66,8 +66,6 @@ class MariadbColumn(TableColumn):
     scale: int | None = None
     octets: int = 0
     """The most bytes of a text or binary value; 0 of others."""
-    expression: str = ""
-    """What a column is computed by."""
 
 
 def schema_version(connection: Connection, schemas: Sequence[str]) -> tuple[Any, ...]:

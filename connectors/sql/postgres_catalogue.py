@@ -81,7 +81,11 @@ class _Index:
     """Without any expression."""
     method: str
     made: str
-    """How, where it is about some of the rows or about something computed."""
+    """How, where it is about some of the rows or about something computed, or an exclusion constraint."""
+    name: str
+    is_exclusion: bool
+    outside: str
+    """What holds of a row that can never be one too many for it; empty where nothing need be said."""
 
 
 @dataclass
@@ -97,8 +101,6 @@ class _Read:
     heirs: dict[int, list[int]] = field(default_factory=dict)
     """Of a table, its children by INHERITS: what is read from it, or deleted, is also theirs."""
     columns: dict[int, dict[int, PostgresColumn]] = field(default_factory=dict)
-    computed: dict[int, dict[int, str]] = field(default_factory=dict)
-    """By what columns are computed."""
     indexes: dict[int, list[_Index]] = field(default_factory=dict)
     triggers: dict[int, list[tuple[str, bool]]] = field(default_factory=dict)
     """On deletion: (name, whether it deletes)."""
@@ -211,16 +213,21 @@ def _read_details(connection: Connection, read: _Read, wanted: Sequence[int]) ->
     for oid, number, name, shown, type_oid, modifier, is_required, is_computed, made in _rows(
         connection, COLUMNS, these
     ):
-        if is_computed:
-            read.computed.setdefault(oid, {})[number] = made or ""
         read.columns.setdefault(oid, {})[number] = column_of(
-            name, shown, type_oid, modifier, types, is_nullable=not is_required, is_computed=is_computed
+            name,
+            shown,
+            type_oid,
+            modifier,
+            types,
+            is_nullable=not is_required,
+            is_computed=is_computed,
+            expression=made or "",
         )
-    for oid, numbers, count, is_unique, is_primary, is_whole, method, made in _rows(connection, INDEXES, these):
+    for oid, numbers, count, is_unique, is_primary, is_whole, method, made, *more in _rows(connection, INDEXES, these):
         columns = _numbers(numbers)[:count]
         plain = columns[: columns.index(0)] if 0 in columns else columns
         read.indexes.setdefault(oid, []).append(
-            _Index(plain, is_unique, is_primary, is_whole, plain == columns, method, made)
+            _Index(plain, is_unique, is_primary, is_whole, plain == columns, method, made, *more)
         )
     found = _rows(connection, TRIGGERS, these)
     functions = Functions(lambda statement: _rows(connection, statement)) if found else None
@@ -241,13 +248,32 @@ def _read_details(connection: Connection, read: _Read, wanted: Sequence[int]) ->
 
 def _differing(read: _Read, oid: int) -> frozenset[str]:
     """See ``Table.differing``."""
-    unique = [index for index in read.indexes.get(oid, []) if index.is_unique]
-    names = {number: column.name for number, column in read.columns.get(oid, {}).items()}
-    found = named_in([index.made.partition("(")[2] for index in unique], names.values())
-    computed = read.computed.get(oid, {})
+    unique = [index for index in read.indexes.get(oid, []) if index.is_unique or index.is_exclusion]
+    columns = read.columns.get(oid, {})
+    names = [column.name for column in columns.values()]
+    found = named_in([index.made.partition("(")[2] for index in unique], names)
     numbers = {number for index in unique for number in index.columns}
-    made = [made for number, made in computed.items() if number in numbers or names[number] in found]
-    return found | named_in(made, names.values())
+    made = [
+        column.expression
+        for number, column in columns.items()
+        if column.is_computed and (number in numbers or column.name in found)
+    ]
+    return found | named_in(made, names)
+
+
+def _outside(read: _Read, oid: int) -> list[Check]:
+    """See ``Table.outside``; of an exclusion constraint, which random values are not known to satisfy, a check."""
+    names = [column.name for column in read.columns.get(oid, {}).values()]
+    return [
+        Check(
+            index.name,
+            named_in([index.outside], names) | frozenset(read.column_names(oid, index.columns)),
+            index.outside,
+            is_of_constants=not index.is_exclusion,
+        )
+        for index in read.indexes.get(oid, [])
+        if index.outside
+    ]
 
 
 def _table(read: _Read, oid: int) -> Table:
@@ -265,6 +291,7 @@ def _table(read: _Read, oid: int) -> Table:
         on_update += [f"{read.relations[part].name}.{name}" for name in read.update_triggers.get(part, [])]
         triggers += [(f"{read.relations[part].name}.{name}", deletes) for name, deletes in read.triggers.get(part, [])]
     triggers += [(f"INHERITS {read.relations[child].name}", True) for child in read.heirs.get(oid, [])]
+    outside = _outside(read, oid)
     return PostgresTable(
         name=read.names[oid],
         kind=_KINDS[relation.kind],
@@ -281,10 +308,14 @@ def _table(read: _Read, oid: int) -> Table:
         schema=relation.schema,
         own_name=relation.name,
         is_strict=True,
-        checks=tuple(
-            Check(name, frozenset(names(sorted(numbers))), expression)
-            for name, numbers, expression in read.checks.get(oid, [])
+        checks=(
+            *(
+                Check(name, frozenset(names(sorted(numbers))), expression)
+                for name, numbers, expression in read.checks.get(oid, [])
+            ),
+            *(check for check in outside if not check.is_of_constants),
         ),
+        outside=tuple(check for check in outside if check.is_of_constants),
         partition_of=read.names.get(read.parents.get(oid, 0)),
         is_spread=relation.kind == "p" or oid in read.heirs,
     )

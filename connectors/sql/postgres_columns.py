@@ -83,6 +83,7 @@ def column_of(
     *,
     is_nullable: bool,
     is_computed: bool,
+    expression: str = "",
 ) -> PostgresColumn:
     """Return a column. ``oid``, ``modifier``: ``atttypid`` and ``atttypmod``; ``shown``: the type as written."""
     info = types[oid]
@@ -107,6 +108,7 @@ def column_of(
         kind=KINDS.get(sort, Kind.OTHER),
         is_nullable=is_nullable,
         is_computed=is_computed,
+        expression=expression,
         castable=info.castable,
         sort="enum" if info.is_enum else sort,
         labels=info.labels,

@@ -51,15 +51,28 @@ FROM pg_catalog.pg_type t JOIN used u ON u.oid = t.oid JOIN pg_catalog.pg_namesp
 INDEXES = """
 SELECT i.indrelid, i.indkey::text, i.indnkeyatts, i.indisunique, i.indisprimary,
        i.indpred IS NULL AND i.indisvalid AND i.indisready, m.amname,
-       CASE WHEN i.indpred IS NULL AND i.indexprs IS NULL THEN '' ELSE pg_catalog.pg_get_indexdef(i.indexrelid) END
+       CASE WHEN i.indpred IS NULL AND i.indexprs IS NULL AND NOT i.indisexclusion THEN ''
+       ELSE pg_catalog.pg_get_indexdef(i.indexrelid) END,
+       c.relname, i.indisexclusion,
+       CASE WHEN i.indisexclusion OR i.indisunique AND (o.tells_no_nulls_apart OR i.indpred IS NOT NULL
+                                                        OR i.indexprs IS NOT NULL)
+       THEN 'NOT (' || coalesce(pg_catalog.pg_get_expr(i.indpred, i.indrelid), 'true') || ')'
+            || CASE WHEN o.tells_no_nulls_apart THEN '' ELSE pg_catalog.array_to_string(ARRAY(
+                   SELECT ' OR (' || pg_catalog.pg_get_indexdef(i.indexrelid, n, true) || ') IS NULL'
+                   FROM pg_catalog.generate_series(1, i.indnkeyatts) n), '') END
+       ELSE '' END
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_am m ON m.oid = c.relam
+CROSS JOIN LATERAL (
+    SELECT coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) AS tells_no_nulls_apart
+) o
 WHERE i.indrelid = ANY (%s::pg_catalog.oid[])
 ORDER BY i.indrelid, i.indexrelid
 """
 """table, columns (0: an expression), how many of them are its key, unique, primary, covers the whole table, method,
-and how it was made where it is about some of the rows or something computed."""
+and how it was made where it is about some of the rows or something computed, or an exclusion constraint; name; whether
+it is one; and what holds of a row that can never be one too many for it."""
 
 # tgtype: bit 3 is DELETE, bit 4 UPDATE. Disabled triggers and those of a replica do not run for us; those made for
 # foreign keys are known as such; those a partition has from its table are told there.
@@ -80,7 +93,8 @@ ORDER BY r.ev_class, r.rulename
 """
 """table, name, INSTEAD, definition, whether it is about deletion (else about change)."""
 
-# A domain's CHECK stands for each column of that domain (also of a domain made of it).
+# A domain's CHECK stands for each column of that domain (also of a domain made of it); MATCH FULL asks that all columns
+# of a reference are NULL or none.
 CHECKS = """
 WITH RECURSIVE domains AS (
     SELECT a.attrelid, a.attnum, a.atttypid AS oid FROM pg_catalog.pg_attribute a
@@ -95,6 +109,15 @@ UNION ALL
 SELECT d.attrelid, c.conname, '{' || d.attnum || '}', pg_catalog.pg_get_constraintdef(c.oid)
 FROM pg_catalog.pg_constraint c JOIN domains d ON c.contypid = d.oid
 WHERE c.contype = 'c'
+UNION ALL
+SELECT c.conrelid, c.conname, c.conkey::text,
+       'pg_catalog.num_nulls('
+       || pg_catalog.array_to_string(pg_catalog.array_agg(pg_catalog.quote_ident(a.attname)), ', ')
+       || ') IN (0, ' || pg_catalog.count(*) || ')'
+FROM pg_catalog.pg_constraint c
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+WHERE c.contype = 'f' AND c.confmatchtype = 'f' AND c.conrelid IN (SELECT attrelid FROM domains)
+GROUP BY c.oid, c.conrelid, c.conname, c.conkey::text
 ORDER BY 1, 2, 3
 """
 """table, name, columns, expression."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from connectors.sql.catalogue import Catalogue, ForeignKey, Kind, Table, TableColumn, named_in
-from connectors.sql.sqlite_checks import read_checks
+from connectors.sql.sqlite_checks import read_checks, read_computed, read_outside
 
 _DELETES = re.compile(r"\bBEGIN\b.*\bDELETE\s+FROM\b", re.IGNORECASE | re.DOTALL)
 _LENGTH = re.compile(r"\(\s*(\d{1,9})\s*\)")
@@ -117,6 +117,8 @@ def _read_table(
     indexes = _read_indexes(told.indexes.get(name, ()))
     # An INTEGER PRIMARY KEY is the row's own number: unique, never NULL, and not in the list of indexes.
     is_row_number = len(key) == 1 and any(r[0] == key[0] and r[1].upper() == "INTEGER" for r in found)
+    names = [row[0] for row in found]
+    computed = read_computed(sql, names) if any(row[4] in {2, 3} for row in found) else {}
     columns = tuple(
         TableColumn(
             name=column,
@@ -126,6 +128,7 @@ def _read_table(
             is_computed=hidden in {2, 3},
             length=_length_of(declared),
             bounds=(-(2**63), 2**63 - 1) if "INT" in declared.upper() else None,
+            expression=computed.get(column, ""),
         )
         for column, declared, not_null, _, hidden in found
     )
@@ -149,7 +152,12 @@ def _read_table(
         deleting_triggers=tuple(name for name, sql in _on(_ON_DELETE, triggers) if _DELETES.search(sql)),
         delete_triggers=tuple(name for name, _ in _on(_ON_DELETE, triggers)),
         update_triggers=tuple(name for name, _ in _on(_ON_UPDATE, triggers)),
-        checks=read_checks(sql, [column.name for column in columns]) if kind == "table" else (),
+        outside=tuple(
+            read_outside(index, told.made[index], names)
+            for index in sorted(_odd(told.indexes.get(name, ())))
+            if told.made.get(index)
+        ),
+        checks=read_checks(sql, names) if kind == "table" else (),
     )
 
 
@@ -165,12 +173,17 @@ def _differing(
     """See ``Table.differing``. ``made``: how indexes were made, by name; ``sql``: how the table was."""
     names = [column.name for column in columns]
     computed = {column.name for column in columns if column.is_computed}
-    unique = [(index, is_partial, name) for index, is_unique, is_partial, name in indexes if is_unique]
-    odd = {index for index, is_partial, name in unique if is_partial or name is None}
+    unique = [(index, name) for index, is_unique, _, name in indexes if is_unique]
+    odd = _odd(indexes)
     found = named_in([made.get(index, "").partition("(")[2] for index in odd], names)
     # What a column is computed of stands somewhere in how the table was made: rather one too many.
-    is_computed = any(name in computed for *_, name in unique) or bool(computed & found)
+    is_computed = any(name in computed for _, name in unique) or bool(computed & found)
     return found | (named_in([sql], names) if is_computed else frozenset())
+
+
+def _odd(indexes: Iterable[Sequence[Any]]) -> set[str]:
+    """Return the unique indexes that are about some of the rows or about something computed."""
+    return {index for index, is_unique, is_partial, name in indexes if is_unique and (is_partial or name is None)}
 
 
 def _read_indexes(rows: Iterable[Sequence[Any]]) -> list[tuple[tuple[str, ...], bool, bool]]:

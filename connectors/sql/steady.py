@@ -30,7 +30,8 @@ class Anchors:
         self._question = question
         self._backend = backend
         table = question.declared.table
-        self._names = layout.anchored(table.name)
+        changed = question.changes.targets
+        self._names = tuple(name for name in layout.anchored(table.name) if name not in changed)
         is_computed = any(column.is_computed for column in table.columns if column.name in self._names)
         self.may_move = bool(self._names) and (bool(table.update_triggers) or not table.tells_triggers or is_computed)
         """Whether a change of other columns may change them, for all that is known."""

@@ -14,7 +14,7 @@ from connectors.sql import TYPE
 from connectors.sql.blanks import randoms
 from connectors.sql.catalogue import Kind, TableColumn
 from connectors.sql.identifiers import Needles
-from connectors.sql.sqlite_checks import read_checks
+from connectors.sql.sqlite_checks import read_checks, read_computed, read_outside
 from ropa.clock import start_of_day
 from ropa.connector import (
     Action,
@@ -168,6 +168,20 @@ def test_what_cannot_be_changed_is_refused_when_planning(bed, columns, mask, val
         assert value not in told
 
 
+def test_bytes_take_random_values_on_every_engine(bed):
+    binary = {"sqlite": "BLOB", "postgres": "BYTEA", "mariadb": "VARBINARY(16)"}[bed.engine]
+    bed.execute(table(f"c {binary} NOT NULL UNIQUE", "'canary1'", "'canary2'", "'canary3'"))
+    fields = due("t", ("c", Mask.RANDOM))
+    with bed.opened(T) as crm:
+        assert crm.problems("t", fields) == []
+        assert set(anonymise(crm, fields).values()) == {"anonymised"}
+        assert is_done(crm, fields)
+        assert is_done(crm, due("t", "c"))
+    left = bed.column("SELECT c FROM t")
+    assert len(set(left)) == 3
+    assert all(value.startswith(b"anon") and len(value) == 16 for value in left)
+
+
 def test_masks_that_a_type_cannot_take_are_refused_when_planning(bed):
     bed.execute(table("n INTEGER, d DATE, b BOOLEAN", "1, '2020-01-01', NULL"))
     with bed.opened(T) as crm:
@@ -290,6 +304,90 @@ def test_random_values_are_as_long_as_the_column_takes(bed):
         assert is_done(crm, fields)
     assert re.fullmatch(r"anon-[0-9a-f]{9}", bed.column("SELECT c FROM t ORDER BY id")[0])
     assert re.fullmatch(r"anon-[0-9a-f]{16} *", bed.column("SELECT d FROM t ORDER BY id")[0])
+
+
+# --- what is computed of a column, and other constraints that see it --------------------------------------------------
+
+COMPUTED = "l {} GENERATED ALWAYS AS ({}) STORED"
+
+
+def on_engines(*cases):
+    """Return cases of several engines one by one."""
+    return [(engine, *case) for engines, *case in cases for engine in engines.split()]
+
+
+def due_rows(script, *values):
+    """Return a script and the rows of ``t`` that are due."""
+    return script + "".join(
+        f"INSERT INTO t (id, created, e, f) VALUES ({number}, '{OLD}', {value});"
+        for number, value in enumerate(values, 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("bed", "columns", "more", "pattern"),
+    on_engines(
+        ("sqlite postgres mariadb", "e VARCHAR(50) NOT NULL, " + COMPUTED.format("INT", "LENGTH(e)") + ", CHECK (l > 2)", "", r"\[redacted\]"),
+        ("sqlite postgres mariadb", "e VARCHAR(50), " + COMPUTED.format("INT", "LENGTH(e)"), "", None),
+        ("sqlite postgres", "e VARCHAR(50), " + COMPUTED.format("VARCHAR(50)", "LOWER(e)") + " NOT NULL", "", ""),
+        ("sqlite postgres mariadb", "e VARCHAR(50), " + COMPUTED.format("VARCHAR(50)", "LOWER(e)") + " UNIQUE", "", None),
+        ("sqlite postgres mariadb", "e VARCHAR(50), " + COMPUTED.format("VARCHAR(50)", "COALESCE(e, '')") + " UNIQUE", "", r"anon-\w{16}"),
+        ("postgres", "e VARCHAR(50) UNIQUE NULLS NOT DISTINCT", "", r"anon-\w{16}"),
+        ("sqlite postgres", "e VARCHAR(50)", "CREATE UNIQUE INDEX u ON t (COALESCE(e, ''));", r"anon-\w{16}"),
+        ("sqlite postgres", "e VARCHAR(50)", "CREATE UNIQUE INDEX u ON t (LOWER(e) DESC, f);", None),
+        ("sqlite postgres", "e VARCHAR(50)", "CREATE UNIQUE INDEX u ON t (f) WHERE e IS NULL;", r"anon-\w{16}"),
+        ("sqlite postgres", "e VARCHAR(50)", "CREATE UNIQUE INDEX u ON t (f) WHERE e IS NOT NULL AND id > 1;", None),
+        ("postgres", "e VARCHAR(50), EXCLUDE USING btree (e WITH =)", "", None),
+    ),
+    indirect=["bed"],
+)  # fmt: skip
+def test_what_sees_a_column_in_another_way_than_a_check_passes_too(bed, columns, more, pattern):
+    rows = ["'canary1', 1", "'canary2', 2" if "WHERE e IS NOT" in more else "'canary2', 1"]
+    bed.execute(due_rows(f"CREATE TABLE t (id INTEGER PRIMARY KEY, created DATE, f INTEGER, {columns});{more}", *rows))
+    with bed.opened(T, batch_size=5) as crm:
+        assert crm.problems("t", due("t", "e")) == []
+        assert anonymise(crm, due("t", "e")) == {"1": "anonymised", "2": "anonymised"}
+        assert is_done(crm, due("t", "e"))
+    left = bed.column("SELECT e FROM t")
+    assert all(value is None if pattern is None else re.fullmatch(pattern, value) for value in left)
+
+
+@pytest.mark.parametrize(
+    ("bed", "columns", "more", "said"),
+    on_engines(
+        ("sqlite postgres", "e VARCHAR(5)", "CREATE UNIQUE INDEX odd ON t (COALESCE(e, ''));", "odd"),
+        ("postgres", "e VARCHAR(50) NOT NULL, CONSTRAINT odd EXCLUDE USING btree (e WITH =)", "", "odd"),
+        ("postgres", "e INTEGER, CONSTRAINT odd FOREIGN KEY (e, f) REFERENCES p (a, b) MATCH FULL", "", "odd"),
+        ("sqlite postgres", "e DATE, " + COMPUTED.format("DATE", "e") + " NOT NULL CHECK (l > '2019-01-01')", "", "'e'"),
+    ),
+    indirect=["bed"],
+)  # fmt: skip
+def test_what_no_value_satisfies_is_refused_when_planning_with_column_and_constraint(bed, columns, more, said):
+    value = {"INT": "1, 1", "VAR": "'canar', 1", "DAT": "'2020-01-01', 1"}[columns[2:5]]
+    script = "CREATE TABLE p (a INTEGER, b INTEGER, PRIMARY KEY (a, b)); INSERT INTO p VALUES (1, 1);"
+    script += f"CREATE TABLE t (id INTEGER PRIMARY KEY, created DATE, f INTEGER, {columns});{more}"
+    bed.execute(due_rows(script, value))
+    with bed.opened(T) as crm:
+        (told,) = crm.problems("t", due("t", "e"))
+        assert "'e'" in told
+        assert said in told
+        if "MATCH FULL" in columns:
+            assert crm.problems("t", due("t", "e", "f")) == []
+            assert anonymise(crm, due("t", "e", "f")) == {"1": "anonymised"}
+
+
+def test_a_column_that_takes_something_is_not_named_for_another_that_takes_nothing(bed):
+    bed.execute(
+        table(
+            "a VARCHAR(9) NOT NULL, b VARCHAR(9) NOT NULL, CONSTRAINT a1 CHECK (a IN ('m', 'f')),"
+            " CONSTRAINT b1 CHECK (LENGTH(b) = 2 AND b > 'A')",
+            "'m', 'BE'",
+        )
+    )
+    with bed.opened(T) as crm:
+        (told,) = crm.problems("t", due("t", "a", "b"))
+        assert "'a'" in told
+        assert "'b'" not in told
 
 
 # --- masks ----------------------------------------------------------------------------------------------------------
@@ -685,6 +783,21 @@ def test_nothing_of_the_identifiers_is_found_again(values, data):
 
 
 # --- the checks of SQLite -------------------------------------------------------------------------------------------
+
+
+def test_how_columns_are_computed_is_read_from_the_statement_that_made_the_table():
+    sql = """CREATE TABLE t (a TEXT DEFAULT ('x, as (1)'), "l" INT GENERATED ALWAYS AS (length(a) + (1)) STORED CHECK
+        (l > 0), /* m AS (2) */ [m] AS (l || ')') VIRTUAL, CHECK (cast(a AS TEXT) > 'b'), n)"""
+    assert read_computed(sql, ["a", "l", "m", "n"]) == {"l": "length(a) + (1)", "m": "l || ')'"}
+
+
+def test_what_an_index_does_not_look_at_is_read_from_the_statement_that_made_it():
+    sql = "CREATE UNIQUE INDEX \"u (\" ON t (coalesce(a, ','), b COLLATE nocase DESC) WHERE c = ')' -- all"
+    found = read_outside("u", sql, ["a", "b", "c", "d"])
+    assert found.columns == {"a", "b", "c"}
+    assert re.sub(r"\s+", " ", found.expression) == (
+        "NOT ( c = ')' -- all ) OR (coalesce(a, ',') ) IS NULL OR ( b COLLATE nocase ) IS NULL"
+    )
 
 
 def test_checks_are_read_from_the_statement_that_made_the_table():
