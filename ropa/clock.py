@@ -86,6 +86,11 @@ _ISO = re.compile(
     re.ASCII,
 )
 _EPOCH_UNITS = {"epoch": 1, "epoch-ms": 1000}
+EPOCH_FORMS = frozenset(_EPOCH_UNITS)
+_LONGEST_FORM = 64
+_SAMPLE = datetime(2019, 12, 31, 23, 58, 59, tzinfo=UTC)
+"""A day that differs from what strptime fills in (1 January 1900) and is the last of its month and year, which is
+what ``read_moment`` takes where a form gives the month or the year alone."""
 _NUMBER = re.compile(r"-?\d{1,20}(?:\.\d+)?", re.ASCII)
 
 
@@ -113,6 +118,19 @@ def read_moment(value: object, *, zone: ZoneInfo, form: str | None = None) -> Mo
         return _read_text(value, zone, form)
     except (ValueError, OverflowError, OSError, re.error):
         return None
+
+
+def reads_days(form: str) -> bool:
+    """Tell whether a day written by a ``strptime`` pattern is read back as itself; by one that drops the year or the
+    month it is not."""
+    if len(form) > _LONGEST_FORM:
+        return False
+    try:
+        written = _SAMPLE.strftime(form)
+    except ValueError:
+        return False
+    moment = read_moment(written, zone=ZoneInfo("UTC"), form=form)
+    return moment is not None and calendar_day(moment, ZoneInfo("UTC")) == _SAMPLE.date()
 
 
 def _read_form(text: str, zone: ZoneInfo, form: str) -> Moment | None:

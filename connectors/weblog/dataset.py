@@ -19,7 +19,7 @@ from connectors.weblog.formats import AUTO, NAMES, PATTERN, Maker, maker_of, sug
 from connectors.weblog.patterns import compile_pattern
 from connectors.weblog.readers import Reader
 from connectors.weblog.stamps import Days
-from ropa.clock import Moment
+from ropa.clock import EPOCH_FORMS, Moment, reads_days
 from ropa.connector import (
     Anchor,
     AnchorPart,
@@ -211,4 +211,7 @@ def _read_format(options: Mapping[str, Any]) -> Maker:
         compiled = compile_pattern(str(pattern))
     except ValueError as error:
         raise ValueError("line_pattern", str(error)) from None
+    if form is not None and form not in EPOCH_FORMS and not reads_days(str(form)):
+        reason = "is no pattern of strptime that gives a date with its year, e.g. %Y-%m-%d, nor epoch or epoch-ms"
+        raise ValueError("date_format", reason)
     return maker_of(name, compiled, None if form is None else str(form))

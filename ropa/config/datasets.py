@@ -9,23 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ropa.clock import calendar_day, read_moment
+from ropa.clock import EPOCH_FORMS, reads_days
 from ropa.config.keys import ANCHOR, DATASET, PARENT
 from ropa.config.problems import KeyPath, Problems
 from ropa.config.secrets import note_inline_secrets
 from ropa.config.table import CATEGORY, Table, read_texts
 from ropa.connector import Anchor, AnchorPart, ConnectorType, DatasetSpec, Option, Parent
 
-_EPOCHS = {"epoch", "epoch-ms"}
-_LONGEST_FORM = 64
 _ELSEWHERE = re.compile(r"([^:.]+)\.([^:]+):(.+)", re.DOTALL)
-_SAMPLE = datetime(2019, 12, 31, 23, 58, 59, tzinfo=UTC)
-"""A day that differs from what strptime fills in (1 January 1900) and is the last of its month and year, which is
-what ``read_moment`` takes where a form gives the month or the year alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,25 +174,13 @@ def _read_part(
 
 def _read_form(table: Table, key: str) -> str | None:
     form = table.text(key)
-    if form is None or not form.strip() or (key == "format" and form in _EPOCHS):
+    if form is None or not form.strip() or (key == "format" and form in EPOCH_FORMS):
         return form
-    if not _can_be_read_back(form):
+    if not reads_days(form):
         table.note(
             key, "must be a pattern of strptime that gives a date with its year, e.g. %Y-%m-%d; or epoch, epoch-ms"
         )
     return form
-
-
-def _can_be_read_back(form: str) -> bool:
-    """Whether a day written in this form is read back as itself; a form that drops the year or the month is not."""
-    if len(form) > _LONGEST_FORM or form in _EPOCHS:
-        return False
-    try:
-        written = _SAMPLE.strftime(form)
-    except ValueError:
-        return False
-    moment = read_moment(written, zone=ZoneInfo("UTC"), form=form)
-    return moment is not None and calendar_day(moment, ZoneInfo("UTC")) == _SAMPLE.date()
 
 
 # --- parents ------------------------------------------------------------------------------------------------------

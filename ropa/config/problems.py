@@ -42,7 +42,8 @@ def guess(word: object, candidates: Iterable[str]) -> str | None:
     """Return the candidate that was probably meant by ``word``, or None."""
     if not isinstance(word, str) or len(word) > _LONGEST_WORD:
         return None
-    names = list(islice(candidates, _MAX_CANDIDATES))
+    # A member of an enumeration is told as the word it stands for.
+    names = [str(name) for name in islice(candidates, _MAX_CANDIDATES)]
     plain = _plain(word)
     for name in names:
         if _plain(name) == plain:

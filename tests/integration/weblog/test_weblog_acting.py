@@ -534,6 +534,11 @@ def test_a_format_or_pattern_that_cannot_be_is_said_with_its_key(logs):
         (r"(?P<date>x)(?=y)", "look-around"),
     ):
         assert reason in _opened(logs, format="pattern", line_pattern=pattern)[0], pattern
+    for form in ("%Q%!", "%H:%M", "%j", "%d/%m", "x", "", "%Y-%m-%d %e"):
+        found = _opened(logs, format="pattern", line_pattern="(?P<date>x)", date_format=form)
+        assert [problem.startswith(f"{dataset}.date_format: is no pattern of strptime") for problem in found] == [True]
+    for form in ("epoch", "epoch-ms", "%Y-%m-%d", "%d/%b/%Y:%H:%M:%S %z", "%y%m%d", "%Y%j"):
+        assert _opened(logs, format="pattern", line_pattern="(?P<date>x)", date_format=form) == []
     assert _opened(logs, format="combined", line_pattern="x")
     assert _opened(logs, root="/etc")
     assert _opened(logs) == []
