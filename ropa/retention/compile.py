@@ -126,7 +126,7 @@ def _compile_anew(config: Config) -> tuple[tuple[Target, ...], list[Problem]]:
             protected = _protected_columns(location, spec, by_dataset)
             for target in found:
                 problems.update(dict.fromkeys(_conflicts_of(target, spec, protected)))
-                problems.update(dict.fromkeys(disputes(target, location.datasets, by_dataset)))
+                problems.update(dict.fromkeys(disputes(target, location, by_dataset)))
     return _in_a_persons_hands(config, targets), list(problems)
 
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ropa.config.models import Rule
+from ropa.config.models import Location, Rule
 from ropa.connector import Action, DatasetSpec
 from ropa.errors import Problem
 from ropa.retention.conditions import is_satisfiable
 from ropa.retention.periods import never_ends_before
 from ropa.retention.targets import Target
 
+_BY_HAND = "manual"
+"""The connector of places that people look after: they tell apart what is in one mailbox or cupboard."""
 _MILDEST_FIRST = (Action.KEEP, Action.FLAG, Action.ANONYMISE, Action.PURGE)
 
 
@@ -33,15 +35,14 @@ def twins(datasets: Iterable[DatasetSpec], spec: DatasetSpec) -> list[DatasetSpe
     ]
 
 
-def disputes(
-    target: Target, datasets: Mapping[str, DatasetSpec], rules: Mapping[str, Sequence[Rule]]
-) -> Iterator[Problem]:
+def disputes(target: Target, location: Location, rules: Mapping[str, Sequence[Rule]]) -> Iterator[Problem]:
     """Yield why a target may not be carried out: what it takes, a dataset over the same table has, and may keep.
 
     ``rules``: those of each ``location.dataset``.
     """
-    if target.action is Action.FLAG:
+    if target.action is Action.FLAG or location.connector == _BY_HAND:
         return
+    datasets = location.datasets
     spec = datasets[target.dataset]
     own = rules.get(target.full_dataset, ())
     for other in twins(datasets.values(), spec):

@@ -174,7 +174,7 @@ def test_nights_that_were_missed_are_told_from_when_to_when_once(told, hook):
         ({"from_on": "2026-11-22", "to_on": "2026-11-23"}, {"nights": 2})
     ]
     assert status(world.site)["not_enforced"] == [{"from_on": "2026-11-22", "to_on": "2026-11-23", "nights": 2}]
-    for _ in range(12):
+    for _ in range(40):
         world.clock.forward(days=1)
         schedule.look()
     assert hook.keys("new").count("missed:2026-11-22") == 1

@@ -10,6 +10,7 @@ from retention_builders import AS_OF, BRUSSELS, NOW, config, dataset, differs, e
 from test_retention_precedence import decide
 
 from ropa.clock import Period
+from ropa.config.models import Location
 from ropa.connector import Action, Anchor, AnchorPart, Mask, Parent
 from ropa.errors import ConfigurationError
 from ropa.retention import compile_policy, conflicts, select
@@ -69,6 +70,15 @@ def test_what_a_rule_of_another_dataset_over_the_table_keeps_is_not_taken(other,
 )
 def test_of_records_that_are_told_apart_each_goes_by_its_own_rules(datasets):
     assert conflicts(config(SHORT, of_leads(period=TEN_YEARS), datasets=datasets)) == []
+
+
+def test_where_people_do_it_by_hand_they_tell_records_apart():
+    made = {spec.name: spec for spec in (dataset(data=BOTH), leads())}
+    for connector, count in (("memory", 1), ("manual", 0)):
+        policy = config(
+            SHORT, of_leads(start="next-year"), locations={"crm": Location("crm", connector, datasets=made)}
+        )
+        assert len(conflicts(policy)) == count
 
 
 def test_the_same_period_from_another_date_or_in_another_zone_is_not_the_same():
