@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from ipaddress import IPv6Address
 from typing import Any, Protocol, overload, runtime_checkable
 from zoneinfo import ZoneInfo
 
@@ -644,7 +645,8 @@ class ConnectorType:
 
 
 def normalise_identifier(text: str) -> str:
-    """Return the form in which identifiers are compared: without regard to case, Unicode form, spacing or braces.
+    """Return the form in which identifiers are compared: without regard to case, Unicode form, spacing or braces, nor
+    to how an address of IPv6 is spelled; one that stands for an address of IPv4 is that one.
 
     The form of a form is itself.
     """
@@ -654,4 +656,14 @@ def normalise_identifier(text: str) -> str:
     kept = "".join(c for c in folded if unicodedata.category(c) not in {"Zs", "Zl", "Zp", "Cc", "Cf"})
     while kept.startswith("{") and kept.endswith("}"):
         kept = kept[1:-1]
-    return unicodedata.normalize("NFKC", kept)
+    return _one_address(unicodedata.normalize("NFKC", kept))
+
+
+def _one_address(text: str) -> str:
+    if text.count(":") < 2:  # IPv4 has one spelling
+        return text
+    try:
+        address = IPv6Address(text)
+    except ValueError:
+        return text
+    return str(address.ipv4_mapped or address)

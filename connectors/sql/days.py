@@ -150,7 +150,9 @@ class _Walls(dict[str, tuple[int, str]]):
         ):
             return 0, _NEVER
         following = starts[1].astimezone(zone)
-        return first.toordinal(), following.time().isoformat() if following.date() == day else _NEVER
+        # Without the seconds where those are none: a time that is written without them is not before it.
+        edge = following.time().isoformat().removesuffix(":00")
+        return first.toordinal(), edge if following.date() == day else _NEVER
 
 
 @lru_cache(maxsize=32)

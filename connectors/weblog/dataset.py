@@ -5,11 +5,13 @@ Invariant: a file of our own making that was left behind by a crash is never a l
 
 from __future__ import annotations
 
-import ipaddress
+import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any
+from urllib.parse import unquote_to_bytes
 from zoneinfo import ZoneInfo
 
 from connectors.files.names import Glob, spell_name
@@ -43,6 +45,7 @@ TEMPORARY = re.compile(r"\.ropa-weblog-[0-9a-f]{16}")
 _SUBJECTS = frozenset({"ip", "user"})
 _MASKS = frozenset({Mask.CLEAR, Mask.REDACT})
 _ROTATED = re.compile(r"(?:[._-][0-9]+|[0-9]{6,})(?:\.[A-Za-z]{1,4})?(?:\.(?:gz|zst|xz))?|.*\.(?:gz|zst|xz)", re.ASCII)
+_ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _KEPT = 50_000
 
 
@@ -170,19 +173,22 @@ class People:
         return self._known[key]
 
 
-def _spellings(column: str, text: bytes) -> list[str]:
-    if column != "ip":
-        return [text.decode("utf-8", "replace")]
-    spellings = []
-    for part in re.split(rb",(?:%20|[ +])*", text):
-        found = split_address(part)
-        spellings.append((part if found is None else found[1]).decode("utf-8", "replace"))
-        if found is not None:
-            address = ipaddress.ip_address(found[1].decode("ascii"))
-            spellings += [address.compressed, address.exploded]
-            mapped = getattr(address, "ipv4_mapped", None)
-            spellings += [str(mapped)] if mapped is not None else []
+def _spellings(column: str, text: bytes) -> set[str]:
+    """Return what a field may say: one too many is better than one too few."""
+    said = {text, unquote_to_bytes(text), unquote_to_bytes(text.replace(b"+", b" ")), _ESCAPE.sub(_unescaped, text)}
+    if column == "ip":
+        parts = {part.strip() for one in said for part in unquote_to_bytes(one).split(b",")}
+        said |= parts | {found[1] for part in parts if (found := split_address(part)) is not None}
+    spellings = {one.decode("utf-8", "replace") for one in said}
+    if b"\\" in text:
+        with suppress(ValueError):
+            spellings.add(str(json.loads(b'"%b"' % text)))
     return spellings
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    r"""Apache and nginx write \xhh for a byte, and a backslash before a backslash or a quote."""
+    return found[2] or bytes([int(found[1], 16)])
 
 
 def _read_source(source: str) -> Names:

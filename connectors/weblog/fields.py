@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from connectors.masks import mask_value
 from ropa.connector import Mask
@@ -21,11 +22,15 @@ COLUMNS = ("ip", "user", "referer", "user-agent", "request")
 
 PLACEHOLDER = b"-"
 _NOBODY = frozenset({b"", b"-", b"unknown", b"unix", b"unix:"})
-_SEPARATOR = re.compile(rb"(,(?:%20|[ +])*)")
+_SEPARATOR = re.compile(rb"(,(?:%(?:25)?20|[ +])*)")
+_MAYBE_LIST = re.compile(rb"(?:^|,(?:%(?:25)?20|[ +])*)\[?[0-9a-fA-F]*[.:]")
+"""What every list with an address has, and hardly any referer or user agent."""
 _WITH_PORT = re.compile(rb"\[([0-9a-fA-F:.%]+)\](:[0-9]{1,5})?|([0-9.]+|[0-9a-fA-F:]+:[0-9.]+\.[0-9]+)(:[0-9]{1,5})")
-_TOKEN = re.compile(rb'"((?:[^"\\\n]|\\.)*)(?:"|$)|\[[^\]\n]*\]|([^\s"]+)')
+_TOKEN = re.compile(rb'"((?:[^"\\\n]|\\.)*)(?:"|$)|\[([^\]\n]*)\]|([^\s"\[]+)')
+_VALUE = re.compile(rb"(?:[A-Za-z_][A-Za-z0-9_.-]*=)?['(<]?([^'()<>;]+)")
+"""What stands bare: ``name=value``, perhaps between marks."""
 _WORD = re.compile(rb"\S+")
-_NAMED = re.compile(rb"(?:^|[\s=\[(;])([0-9a-fA-F:.]{3,})(?=$|[\s;%\])])")
+_NAMED = re.compile(rb"""(?:^|[\s=\[(;|,'"])([0-9a-fA-F:.]{3,})(?=$|[\s;%\])|,'"\\]|/[0-9]{1,3}(?![^\s;,|]))""")
 """An address among other text; not one that is part of a word or a path."""
 _FORWARDED = re.compile(rb"(?:^|[\s;,])(?:for|by)=", re.IGNORECASE)
 """RFC 7239."""
@@ -59,6 +64,8 @@ def _readings(text: bytes) -> Iterable[tuple[bytes, bytes, bytes]]:
 def is_address_list(text: bytes) -> bool:
     """Tell whether a text is a list with an address (``X-Forwarded-For``); its other members, which a client may have
     written, do not matter."""
+    if _MAYBE_LIST.search(text) is None:
+        return False
     return any(split_address(part) is not None for part in _SEPARATOR.split(text)[::2])
 
 
@@ -152,6 +159,8 @@ def _client_fields(line: bytes, end: int) -> list[Span]:
     client = 0
     if len(groups) > 3 and (line[slice(*groups[2])] == PLACEHOLDER or (addresses[1] and not addresses[0])):
         client = 1  # a virtual host stands before it, which may be an address itself
+    if not any(addresses[:2]):
+        client = _behind_prefix([line[slice(*group)] for group in groups], addresses) or client
     spans: list[Span] = [("ip", *groups[client])]
     others = [group for at, group in enumerate(groups) if at != client and addresses[at]]
     if client and line[slice(*groups[0])] == PLACEHOLDER:
@@ -165,30 +174,57 @@ def _client_fields(line: bytes, end: int) -> list[Span]:
     return spans
 
 
+def _behind_prefix(words: Sequence[bytes], addresses: Sequence[bool]) -> int:
+    """Return which word is the client where syslog or a container has put words of its own before it; 0 elsewhere."""
+    if words[1:2] == [PLACEHOLDER]:
+        return 0
+    for at in range(2, len(words) - 2):
+        if (addresses[at] or words[at] == PLACEHOLDER) and words[at + 1] == PLACEHOLDER:
+            return at
+    return 0
+
+
 def _quoted_fields(line: bytes, start: int, names: tuple[str, ...]) -> list[Span]:
-    """Quoted fields in their order; after the last named one, whatever says who sent the request on."""
+    """Quoted fields in their order; after the last named one, whatever says who sent the request on.
+
+    A named one that is a list of addresses is that list as well: a log may lack the field that the name is of.
+    """
     spans: list[Span] = []
-    seen = 0
+    seen = bare = 0
     for found in _TOKEN.finditer(line, start):
-        if found.group(1) is not None:
+        if found[1] is not None:
             if seen < len(names):
                 spans.append((names[seen], *found.span(1)))
-            elif is_proxies(found[1]):
+            if is_address_list(found[1]) or (seen >= len(names) and is_proxies(found[1])):
                 spans.append(("ip", *found.span(1)))
             seen += 1
-        elif seen >= len(names) and found[2] is not None and (found[2] == PLACEHOLDER or is_address_list(found[2])):
-            spans.append(("ip", *found.span(2)))
+            continue
+        if not seen:
+            continue
+        bare += 1
+        span = found.span(2) if found[2] is not None else _value(line, *found.span(3))
+        text = line[slice(*span)]
+        # The first two are the status and the size.
+        if is_address_list(text) or (text == PLACEHOLDER and (seen >= len(names) or bare > 2)):
+            spans.append(("ip", *span))
     return spans
+
+
+def _value(line: bytes, start: int, end: int) -> tuple[int, int]:
+    found = _VALUE.match(line, start, end)
+    return found.span(1) if found is not None else (start, end)
+
+
+def _before_port(line: bytes, start: int, end: int) -> tuple[int, int]:
+    """Return where an address stands whose port goes last, also after IPv6 without brackets."""
+    address, colon, port = line[start:end].rpartition(b":")
+    return (start, start + len(address)) if colon and port.isdigit() else (start, end)
 
 
 def haproxy_fields(line: bytes, day: int, after: int) -> list[Span]:
     """HAProxy's HTTP and TCP logs: the client stands before the date; captured headers in braces."""
-    start, end = line.rfind(b" ", 0, day - 2) + 1, day - 2
-    # The port goes last, also after an IPv6 address without brackets; without it the line would have no date any more.
-    address, colon, port = line[start:end].rpartition(b":")
-    if colon and port.isdigit():
-        end = start + len(address)
-    spans: list[Span] = [("ip", start, end)]
+    # Without its port the line would have no date any more.
+    spans: list[Span] = [("ip", *_before_port(line, line.rfind(b" ", 0, day - 2) + 1, day - 2))]
     quote = line.find(b'"', after)
     for braces in re.finditer(rb"\{([^}\n]*)\}", line[: quote if quote >= 0 else len(line)]):
         parts = re.compile(rb"[^|]+").finditer(line, *braces.span(1))
@@ -206,7 +242,24 @@ def s3_fields(line: bytes, day: int, after: int) -> list[Span]:  # noqa: ARG001 
 
 
 def elb_fields(line: bytes, day: int, after: int) -> list[Span]:  # noqa: ARG001 - one signature for all
-    """Amazon's load balancers, classic and application: the client is the second field after the date."""
-    words = [found.span() for found in _WORD.finditer(line, after)][:2]
-    spans: list[Span] = [("ip", *words[1])] if len(words) > 1 else []
-    return spans + _quoted_fields(line, after, ("request", "user-agent"))
+    """Amazon's load balancers, classic and application: behind the date the balancer's name, which is no address, and
+    the client with its port; of a log of connections the client, and its port as a field of its own.
+
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html
+    """
+    words = [found.span() for found in islice(_WORD.finditer(line, after), 2)]
+    if len(words) < 2:
+        return []
+    first = line[slice(*words[0])]
+    if first == PLACEHOLDER or split_address(first) is not None:
+        return [("ip", *words[0])]
+    return [("ip", *_before_port(line, *words[1])), *_quoted_fields(line, words[1][1], ("request", "user-agent"))]
+
+
+def nlb_fields(line: bytes, day: int, after: int) -> list[Span]:  # noqa: ARG001 - one signature for all
+    """Amazon's network load balancers: balancer, listener, and the client with its port.
+
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-access-logs.html
+    """
+    words = [found.span() for found in islice(_WORD.finditer(line, after), 3)]
+    return [("ip", *_before_port(line, *words[2]))] if len(words) > 2 else []

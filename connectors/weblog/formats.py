@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from connectors.weblog.fields import Span
@@ -19,6 +19,9 @@ from connectors.weblog.stamps import Days
 from connectors.weblog.w3c import W3cReader
 
 AUTO, PATTERN = "auto", "pattern"
+_TRAEFIK = "traefik"
+_OF_TRAEFIK = ("json", "combined")
+"""It writes either."""
 _ALIASES = {
     "common": "combined",
     "combined": "combined",
@@ -30,10 +33,11 @@ _ALIASES = {
     "s3": "s3",
     "elb": "elb",
     "alb": "elb",
+    "nlb": "nlb",
     "json": "json",
     "nginx-json": "json",
     "caddy": "json",
-    "traefik": "json",
+    "traefik": _TRAEFIK,
     "w3c": "w3c",
     "iis": "w3c",
     "cloudfront": "w3c",
@@ -70,17 +74,19 @@ def maker_of(name: str, pattern: Any, form: str | None) -> Maker:
     if name == PATTERN:
         return lambda days, _: PatternReader(days, pattern, form)
     base = _ALIASES[name]
+    if base == _TRAEFIK:
+        return lambda days, first: guess(days, first, _OF_TRAEFIK)
     return lambda days, _: _make(base, days)
 
 
-def guess(days: Days, first: bytes) -> Reader:
-    """Return a reader for the format that most of the first lines are in."""
+def guess(days: Days, first: bytes, names: Sequence[str] = ("w3c", "json", *SHAPES)) -> Reader:
+    """Return a reader for the format, of these, that most of the first lines are in."""
     lines = first.splitlines(keepends=True)[:_LOOKED_AT]
     cut = b"".join(lines)
-    counts = {name: _count(_make(name, days), cut) for name in ("w3c", "json", *SHAPES)}
+    counts = {name: _count(_make(name, days), cut) for name in names}
     best = max(counts, key=lambda name: counts[name])
     if counts[best] == 0:
-        return W3cReader(days) if b"#Fields:" in cut else NoReader()
+        return W3cReader(days) if "w3c" in names and b"#Fields:" in cut else NoReader()
     return _make(best, days)
 
 

@@ -33,7 +33,10 @@ _DATES = (
 _EPOCHS = frozenset({"ts", "msec"})
 _NAMES = {
     "ip": """ip remote_addr remote_ip client_ip clientip client client_addr clientaddr clienthost client_host
-        remote_host realip_remote_addr x_forwarded_for x_real_ip true_client_ip cf_connecting_ip""",
+        remote_host realip_remote_addr forwarded forwarded_for x_forwarded x_forwarded_for x_original_forwarded_for
+        x_real_ip x_client_ip x_cluster_client_ip x_remote_ip x_remote_addr x_originating_ip x_appengine_user_ip
+        x_envoy_external_address x_azure_clientip x_azure_socketip true_client_ip cf_connecting_ip cf_connecting_ipv6
+        cf_pseudo_ipv4 fastly_client_ip fly_client_ip do_connecting_ip proxy_client_ip wl_proxy_client_ip""",
     "user": "user remote_user user_id userid username clientusername",
     "referer": "referer referrer",
     "user-agent": "user_agent useragent agent",
@@ -41,6 +44,8 @@ _NAMES = {
 }
 _COLUMNS = {name: column for column, names in _NAMES.items() for name in names.split()}
 _PART = re.compile(rb'"((?:[^"\\]|\\.)*+)"(\s*+:)?|([{\[])|([}\]])|([-+.0-9A-Za-z]++)')
+_HEADER_OF = re.compile("^(?:request_|origin_|downstream_)?(?:http_)?")
+"""How headers are named by Traefik and nginx."""
 _HOLDER = b"request"
 """Caddy's object of this name holds fields of many kinds: only their own names say which."""
 _NULL = b"null"
@@ -92,7 +97,7 @@ class JsonReader:
             if len(self._names) > 1000:
                 self._names.clear()
             text = name.decode("utf-8", "replace").casefold().replace("-", "_")
-            self._names[name] = _COLUMNS.get(text.removeprefix("request_").removeprefix("http_"), _COLUMNS.get(text))
+            self._names[name] = _COLUMNS.get(_HEADER_OF.sub("", text), _COLUMNS.get(text))
         return self._names[name]
 
     def _day(self, line: bytes) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from connectors.weblog.fields import COLUMNS, Span
-from connectors.weblog.readers import STRUCTURE, Piece
+from connectors.weblog.readers import STRUCTURE, Piece, after_returns
 from connectors.weblog.stamps import Days
 from ropa.clock import read_moment
 
@@ -52,6 +52,10 @@ class PatternReader:
 
     def _day(self, line: bytes) -> int | None:
         found = self._pattern.match(_readable(line))
+        if found is not None and any(
+            self._pattern.match(_readable(line[at:])) for at in after_returns(line, 0, len(line))
+        ):
+            return None
         if found is None or found.start(self._date) < 0:
             return None if line.strip(b" \t\r\n\0") else STRUCTURE
         text = found[self._date]

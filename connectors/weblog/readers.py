@@ -1,7 +1,8 @@
 """Reading logs by their dates, in large blocks.
 
 Invariant: a line belongs to the day that its own date field says, however many other dates stand in it; what stands in
-quotes was written by a stranger and is never taken for the date of a line. A line without such a field has no day.
+quotes was written by a stranger and is never taken for the date of a line. A line without such a field has no day, nor
+have lines that only carriage returns part.
 
 The speed: the first line of a stretch is read as a whole. From then on one expression, made for that very day, runs
 over the block line by line and stops before the first that does not have the same shape and a time of that day: that
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Protocol
 
-from connectors.weblog.fields import Span, common_fields, elb_fields, haproxy_fields, s3_fields
+from connectors.weblog.fields import Span, common_fields, elb_fields, haproxy_fields, nlb_fields, s3_fields
 from connectors.weblog.stamps import COMMON, ISO, LOCAL, UTC, Days, Notation
 
 STRUCTURE = -1
@@ -26,6 +27,7 @@ Piece = tuple[int | None, int, int]
 
 _TIME = rb"[0-5][0-9]:[0-5][0-9]"
 _EMPTY = b" \t\r\n\0"
+_RETURN = re.compile(rb"\r(?!\n)")
 
 
 class Reader(Protocol):
@@ -91,16 +93,20 @@ _UNQUOTED = rb"[\x00-\x09\x0b-\x21\x23-\x5a\x5c-\xff]*+\["
 _PROXIED = rb'[^"\n]*?[^\s"]:[0-9]{1,5} \['
 _KIND = rb"(?:[a-z0-9]{1,8} )?"
 _FRACTION = rb"(?:\.[0-9]{1,9})?+"
+_NLB = rb"tls [0-9.]{1,5} "
+_S3 = rb"\] (?=\S++ \S++ \S++ [A-Z0-9]++\.[A-Z])"
+"""Behind client, requester and number of the request stands what was done, such as ``REST.GET.OBJECT``."""
 
 SHAPES = {
     "combined": Shape(COMMON, rb'[^"\n]*\[', _UNQUOTED, b":", zone=rb"[-+][0-9]{4}", zone_between=b" ", tail=rb'\] "'),
     "haproxy": Shape(
         COMMON, _PROXIED, _PROXIED, b":", fraction=_FRACTION, tail=rb"\] "
     ),
-    "s3": Shape(COMMON, rb"\S+ \S+ \[", rb"\S+ \S+ \[", b":", zone=rb"[-+][0-9]{4}", zone_between=b" ", tail=rb"\] "),
+    "s3": Shape(COMMON, rb"\S+ \S+ \[", rb"\S+ \S+ \[", b":", zone=rb"[-+][0-9]{4}", zone_between=b" ", tail=_S3),
     "elb": Shape(ISO, _KIND, _KIND, b"T", fraction=_FRACTION, zone=UTC, tail=rb"Z "),
+    "nlb": Shape(ISO, _NLB, _NLB, b"T", zone=UTC, tail=b" "),
 }  # fmt: skip
-_FIELDS = {"combined": common_fields, "haproxy": haproxy_fields, "s3": s3_fields, "elb": elb_fields}
+_FIELDS = {"combined": common_fields, "haproxy": haproxy_fields, "s3": s3_fields, "elb": elb_fields, "nlb": nlb_fields}
 
 
 class TextReader:
@@ -113,6 +119,7 @@ class TextReader:
     def pieces(self, block: bytes, start: int, end: int) -> Iterator[Piece]:
         """See ``Reader.pieces``."""
         shape, line, fixed = self.shape, self.shape.line, self.shape.fixed_zone
+        is_odd = bool(after_returns(block, start, end))
         while start < end:
             found = line.match(block, start, end)
             zone = b""
@@ -123,10 +130,12 @@ class TextReader:
                     shape.notation, found["day"], (found["hour"], found["minute"], found["second"]), zone
                 )
             stop = block.find(b"\n", start, end) + 1 or end
+            if is_odd and any(line.match(block, at, stop) for at in after_returns(block, start, stop)):
+                day = None
             if day is None:
                 yield self._undated(block[start:stop]), start, stop
             else:
-                if stop < end and (run := self._run_of(day, zone)) is not None:
+                if stop < end and not is_odd and (run := self._run_of(day, zone)) is not None:
                     more = run.match(block, stop, end)
                     stop = stop if more is None else more.end()
                 yield day, start, stop
@@ -145,7 +154,7 @@ class TextReader:
 
 
 class CommonReader(TextReader):
-    """A format whose fields stand at fixed places: combined, HAProxy, S3, ELB."""
+    """A format whose fields stand at fixed places."""
 
     def __init__(self, days: Days, name: str) -> None:
         super().__init__(days, SHAPES[name])
@@ -167,6 +176,13 @@ class CommonReader(TextReader):
                 months.setdefault(COMMON.spell(written)[2:], set()).add(written.day)
         dates = (two_digits(sorted(numbers)) + month for month, numbers in sorted(months.items()))
         return re.compile(rb"\[(?:" + b"|".join(dates) + b"):")
+
+
+def after_returns(block: bytes, start: int, end: int) -> list[int]:
+    """Return the places behind carriage returns that end no line: what stands there may be a line of its own."""
+    if block.find(b"\r", start, end) < 0 or block.count(b"\r", start, end) == block.count(b"\r\n", start, end):
+        return []
+    return [found.end() for found in _RETURN.finditer(block, start, end)]
 
 
 def two_digits(numbers: Sequence[int]) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from typing import IO, Any, Protocol, cast
@@ -22,6 +23,8 @@ LONGEST_LINE = 1 << 20
 
 PLAIN, GZIP, ZSTD, XZ = "plain", "gzip", "zstd", "xz"
 _MAGIC = ((b"\x1f\x8b\x08", GZIP), (b"\x28\xb5\x2f\xfd", ZSTD), (b"\xfd7zXZ\x00", XZ))
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
+"""A frame without content, with which some programs begin (RFC 8878, 3.1.2)."""
 # A kilobyte of zstd gives at most some 45 MiB; the other two are told how much to give at once.
 _FEED = {GZIP: 1 << 16, XZ: 1 << 16, ZSTD: 1 << 10}
 
@@ -47,6 +50,8 @@ class Source(Protocol):
 def kind_of(descriptor: int) -> str:
     """Return how a file is compressed."""
     head = os.pread(descriptor, 6, 0)
+    if _SKIPPABLE.match(head):
+        return ZSTD
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), PLAIN)
 
 

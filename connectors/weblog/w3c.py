@@ -5,8 +5,8 @@ many fields as it says. Times are UTC (https://www.w3.org/TR/WD-logfile.html; II
 
 IIS and CloudFront quote nothing, so a quote is one that a visitor wrote; Incapsula quotes every field. So a line is
 first cut at blanks alone, and as one with quoted fields only where that gives another number of fields than said.
-Neither can be brought about by what stands in a field: a quoted field joins others and never adds one, and where quotes
-are in use, cutting at their blanks gives too many. Where both give the number said, they cut at the same places.
+Neither can be brought about by what stands in a field: a quoted field joins others and never adds one. Where quotes are
+in use the date has them too, which no visitor writes; such a line is only cut as one with quoted fields.
 """
 
 from __future__ import annotations
@@ -86,11 +86,12 @@ class W3cReader(TextReader):
         self.shape = _NEVER
         self._cuts = ()
         if "date" in names and "time" in names and names.index("time") == names.index("date") + 1:
+            before = [rb"(?:" + one + _GAP + rb"){%d}" % names.index("date") for one in (_PLAIN, _QUOTED)]
             wholes = [one + rb"(?:" + _GAP + one + rb"){%d}" % (len(names) - 1) + _END for one in (_PLAIN, _QUOTED)]
+            wholes[0] = rb'(?=%b[^"])' % before[0] + wholes[0]
             self._cuts = tuple(
                 (re.compile(whole), re.compile(one)) for whole, one in zip(wholes, (_PLAIN, _QUOTED), strict=True)
             )
-            before = [rb"(?:" + one + _GAP + rb"){%d}" % names.index("date") for one in (_PLAIN, _QUOTED)]
             head = rb"(?:(?=%b)%b|(?=%b)%b)" % (wholes[0], before[0], wholes[1], before[1]) + rb'"?+'
             self.shape = Shape(
                 ISO, head, head, rb'"?+[ \t]++"?+', fraction=rb"(?:\.[0-9]{1,9})?+", zone=UTC, tail=rb'(?=["\s]|\Z)'

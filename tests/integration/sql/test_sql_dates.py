@@ -399,6 +399,8 @@ def test_moments_read_many_at_once_have_the_days_that_reading_each_gives(zone, l
     assert reader.all(texts) == wanted
     assert list(map(reader, texts)) == wanted
     assert reader.all([text.replace(" ", "T") for text in texts]) == wanted
+    brief = [text[:16] for text in texts]
+    assert list(map(reader, brief)) == reader.all(brief) == [number_of(text, dating) for text in brief]
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,40 @@ def test_lines_of_a_person_on_hold_are_ranges_of_their_own_and_stay(logs):
     assert path.read_text() == old("2001:DB8:0::9") + old("3.3.3.3", user="Zoé Peeters")
 
 
+JSON = '{"time": "2026-02-01T10:00:00Z", "remote_user": "%s", "ip": "192.0.2.7"}\n'
+ELB = (
+    'h2 2026-02-01T10:00:00.1Z app/lb/50dc %s 10.0.0.66:9000 0 0 0 200 200 5 257 "GET https://x/ HTTP/2.0" "curl" - -\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "text"),
+    [
+        ("2001:db8:0:0:0:0:0:1", old("2001:db8::1")),
+        ("2001:DB8::0:1", old("2001:0db8::1")),
+        ("::ffff:192.0.2.7", old("192.0.2.7")),
+        ("192.0.2.7", old("::ffff:192.0.2.7")),
+        ("2001:db8::1", ELB % "2001:db8::1:54321"),
+        ("2001:db8::1", ELB % "[2001:db8::1]:54321"),
+        ("CORP\\ann", JSON % "CORP\\\\ann"),
+        ("Jörg", JSON % "J\\u00f6rg"),
+        ("o&m@example.org", JSON % "o\\u0026m@example.org"),
+        ("CORP\\ann", old(user="CORP\\\\ann")),
+        ("Jörg", old(user="J\\xc3\\xb6rg")),
+        ("198.51.100.7", "#Fields: date time x-forwarded-for\n2026-02-01 10:00:00 192.0.2.9,%2520198.51.100.7\n"),
+        ("Ann Peeters", "#Fields: date time cs-username\n2026-02-01 10:00:00 Ann+Peeters\n"),
+    ],
+)
+def test_a_person_on_hold_is_found_however_a_log_spells_what_names_them(logs, held, text):
+    path = logs.add("access.1", text)
+    selection = due(spare=Spare(subjects=frozenset({normalise_identifier(held)})))
+    connector = logs.open(subject=("ip", "user"))
+    assert act(connector, find(connector, selection), selection) == ["held"]
+    assert path.read_text() == text
+    assert [record.key for record in connector.read("access", held)] != []
+    assert act(connector, find(connector)) == ["purged"]
+
+
 def test_a_hold_on_some_lines_holds_the_log(logs):
     path = logs.add("access.1", old(), new(), line(MID))
     selection = due(spare=Spare(keys={"access": frozenset({("access.1", "3-3")})}))
@@ -575,3 +609,12 @@ def test_what_cannot_be_masked_or_asked_is_a_problem_and_refused(logs):
     assert connector.problems("access", due(fields=IP)) == []
     with pytest.raises(CallError):
         connector.count("other")
+
+
+def test_a_log_in_zstd_may_begin_with_a_frame_without_content(logs):
+    skippable = b"\x50\x2a\x4d\x18\x03\0\0\0abc"
+    path = logs.add("access.zst", skippable + zstandard.ZstdCompressor().compress((old() + new()).encode()))
+    connector = logs.open()
+    assert act(connector, find(connector)) == ["purged"]
+    with path.open("rb") as file:
+        assert zstandard.ZstdDecompressor().stream_reader(file).read() == new().encode()

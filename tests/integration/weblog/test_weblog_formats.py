@@ -311,7 +311,7 @@ def test_the_client_is_masked_and_every_other_byte_stays(before, after):
 def test_a_list_of_proxies_behind_the_user_agent_is_masked_too():
     head = b'192.0.2.77 - - [01/Feb/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "1.2.3.4" '
     assert mask(head + b'"192.0.2.77, 2001:db8::5" "x" 1.5\n', form="combined") == (
-        head.replace(b"2.77", b"2.0") + b'"192.0.2.0, 2001:db8::" "x" 1.5\n'
+        head.replace(b"2.77", b"2.0").replace(b"1.2.3.4", b"1.2.3.0") + b'"192.0.2.0, 2001:db8::" "x" 1.5\n'
     )
 
 
@@ -479,3 +479,136 @@ def test_blocks_hold_whole_lines_and_nothing_is_lost(parts, size):
     for number, (block, is_fragment) in enumerate(found):
         assert is_fragment or block.endswith(b"\n") or number == len(found) - 1
         assert is_fragment or max(map(len, block.split(b"\n"))) <= 20 + 2 * size
+
+
+# --- what other logs write -----------------------------------------------------------------------------------------
+
+ALB = b'h2 2026-02-01T10:00:00.1Z app/lb/50dc %b 10.0.0.66:9000 0 0 0 200 200 5 257 "GET https://x/ HTTP/2.0" "curl" - -\n'
+
+
+@pytest.mark.parametrize(
+    ("client", "masked"),
+    [
+        (b"192.0.2.7:99", b"192.0.2.0:99"),
+        (b"[2001:db8::1]:54321", b"[2001:db8::]:54321"),
+        (b"2001:db8::b:c:d:e:4431", b"2001:db8:::4431"),
+        (b"2001:db8:1:2:3:4:5:6:54321", b"2001:db8:1:2:::54321"),
+        (b"-", b"-"),
+    ],
+)
+def test_the_client_of_a_load_balancer_keeps_its_port(client, masked):
+    assert mask(ALB % client, form="elb") == ALB % masked
+    assert mask(ALB % masked, form="elb") == ALB % masked
+    network = b"tls 2.0 2026-02-01T10:00:00 net/lb/c6e7 g3d4 %b 10.0.0.66:443 5 2 98 246 - arn - ECDHE tlsv12 - - - -\n"
+    assert days(network % client) == days(network % client, "nlb") == ["2026-02-01"]
+    assert mask(network % client) == network % masked
+
+
+def test_in_a_log_of_connections_the_client_stands_first():
+    text = (
+        b'2026-02-01T17:05:15.5Z %b 36280 443 TLSv1.2 ECDHE 4.036 "CN=x" NotBefore=2023;NotAfter=2024 FEF2 Success T\n'
+    )
+    for form in ("auto", "alb"):
+        assert days(text % b"203.0.113.7", form) == ["2026-02-01"]
+        assert mask(text % b"203.0.113.7", form=form) == text % b"203.0.113.0"
+    cleared = mask(text % b"203.0.113.7", (FieldChange("ip", Mask.CLEAR),))
+    # Only truncate-ip keeps a part of an address; the placeholder of another time stays as it is.
+    assert mask(text % b"-") == text % b"-"
+    assert mask(cleared, ALL) == cleared
+
+
+@pytest.mark.parametrize(
+    ("behind", "masked"),
+    [
+        (b'"198.51.100.7"', b'"198.51.100.0"'),
+        (b"198.51.100.7", b"198.51.100.0"),
+        (b'"-" "UA" [198.51.100.7]', b'"-" "UA" [198.51.100.0]'),
+        (b'"-" "UA" [198.51.100.7, 198.51.100.8]', b'"-" "UA" [198.51.100.0, 198.51.100.0]'),
+        (b'"-" "UA" [2001:db8::77]:443', b'"-" "UA" [2001:db8::]:443'),
+        (b'"-" "UA" xff=198.51.100.7', b'"-" "UA" xff=198.51.100.0'),
+        (b'"-" "UA" (198.51.100.7)', b'"-" "UA" (198.51.100.0)'),
+        (b'"-" "UA" 198.51.100.7; x', b'"-" "UA" 198.51.100.0; x'),
+        (b'"-" "UA" "198.51.100.7|198.51.100.8"', b'"-" "UA" "-"'),
+        (b'"-" "UA" "198.51.100.7/32"', b'"-" "UA" "-"'),
+        (b'"-" "UA" "198.51.100.7\\t"', b'"-" "UA" "-"'),
+        (b'"-" "Mozilla/5.0 (KHTML, like Gecko) Chrome/1.2.3.4" 0.003', None),
+        (b'"https://example.org/1.2.3.4" "UA" rt=0.003 [0.5]', None),
+    ],
+)
+def test_an_address_behind_the_request_is_masked_wherever_it_stands(behind, masked):
+    head = b'192.0.2.0 - - [01/Feb/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 - '
+    text = head + behind + b"\n"
+    expected = text if masked is None else head + masked + b"\n"
+    for form in ("auto", "common"):
+        assert mask(text, form=form) == expected
+        cleared = mask(text, ALL, form=form)
+        assert mask(cleared, ALL, form=form) == cleared
+        assert b"198.51.100.7" not in cleared
+        assert bare(cleared) == bare(text)
+
+
+def test_headers_that_name_the_client_are_masked_by_any_of_their_names():
+    names = (
+        "X-Client-Ip",
+        "X-Cluster-Client-Ip",
+        "X-Original-Forwarded-For",
+        "Fastly-Client-Ip",
+        "origin_X-Forwarded-For",
+    )
+    members = dict.fromkeys(names, "198.51.100.7") | {"request_Forwarded": "for=198.51.100.7"}
+    text = json.dumps({"time": "2026-02-01T10:00:00Z", **members}).encode() + b"\n"
+    assert json.loads(mask(text, form="traefik")) == {
+        "time": "2026-02-01T10:00:00Z", **dict.fromkeys(names, "198.51.100.0"), "request_Forwarded": "-"
+    }  # fmt: skip
+
+
+def test_traefik_writes_either_json_or_the_common_format():
+    assert days(line().encode(), "traefik") == ["2026-02-01"]
+    assert days(b'{"StartUTC":"2026-02-01T10:00:00Z"}\n', "traefik") == ["2026-02-01"]
+
+
+def test_what_only_begins_as_a_log_of_a_bucket_is_not_guessed_to_be_one():
+    assert days(b'192.0.2.7 - [01/Feb/2026:10:00:00 +0000] 200 GET /x "UA"\n') == [None]
+
+
+@pytest.mark.parametrize("form", ["combined", "w3c", "json", "pattern"])
+def test_a_line_with_a_carriage_return_in_it_has_no_day(form):
+    texts = {
+        "combined": [line().encode()] * 3,
+        "w3c": [b"2026-02-01 10:00:00 192.0.2.7\n"] * 3,
+        "json": [b'{"time":"2026-02-01T10:00:00Z"}\n'] * 3,
+        "pattern": [b"2026-02-01 192.0.2.7\n"] * 3,
+    }
+    options = {"line_pattern": r"(?P<date>\S+) (?P<ip>\S+)"} if form == "pattern" else {}
+    head = b"#Fields: date time c-ip\n" if form == "w3c" else b""
+    lines = texts[form]
+    found = days(head + lines[0] + lines[0][:-1] + b"\r" + lines[1] + lines[2], form, **options)
+    assert found[-3:] == ["2026-02-01", None, "2026-02-01"]
+    windows = b"".join(one[:-1] + b"\r\n" for one in lines)
+    assert days(head + windows, form, **options)[-3:] == ["2026-02-01"] * 3
+
+
+def test_a_quoted_line_is_never_cut_at_the_blanks_in_its_fields():
+    text = b'#Fields: date time cs-username c-ip cs(User-Agent) sc-status\n"2026-02-01" "10:00:00" "My Name" "192.0.2.7" "200"\n'
+    assert days(text, "w3c") == ["#", None]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "Feb  1 10:00:00 web1 nginx: ",
+        "2026-02-01T10:00:00.1Z stdout F ",
+        "web-1  | ",
+        "<190>Feb 1 10:00:00 web1 nginx[12]: ",
+    ],
+)
+def test_behind_a_prefix_of_syslog_or_a_container_client_and_user_are_found(prefix):
+    text = (prefix + line(user="frank")).encode()
+    assert days(text) == ["2026-02-01"]
+    assert mask(text) == text.replace(b"192.0.2.7", b"192.0.2.0")
+    user = (FieldChange("user", Mask.REDACT),)
+    assert mask(text, user) == text.replace(b"frank", b"-")
+    cleared = mask(text, (FieldChange("ip", Mask.CLEAR),))
+    assert cleared == text.replace(b"192.0.2.7", b"-")
+    assert mask(cleared, ALL) == mask(mask(cleared, ALL), ALL)
+    assert bare(cleared) == bare(text)

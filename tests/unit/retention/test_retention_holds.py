@@ -255,3 +255,10 @@ def test_other_persons_are_other_identifiers():
     assert normalise_identifier("Rene") != normalise_identifier("René")
     assert normalise_identifier("a{b}") == "a{b}"
     assert normalise_identifier("{{x}}") == normalise_identifier("{x}") == "x"
+
+
+def test_an_address_is_compared_however_it_is_spelled():
+    for spelled in ("2001:db8::1", "2001:DB8:0:0:0:0:0:1", "2001:0db8::0001", " 2001:db8:0::1 "):
+        assert normalise_identifier(spelled) == "2001:db8::1"
+    assert normalise_identifier("::FFFF:192.0.2.7") == normalise_identifier("192.0.2.7") == "192.0.2.7"
+    assert normalise_identifier("a:b:c") == "a:b:c"
