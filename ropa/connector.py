@@ -205,7 +205,9 @@ class KeyedSubjects:
         self._digests = frozenset(digests)
 
     def __contains__(self, identifier: object) -> bool:
-        return isinstance(identifier, str) and digest_identifier(self._secret, identifier) in self._digests
+        return isinstance(identifier, str) and any(
+            digest_identifier(self._secret, spelled) in self._digests for spelled in _spellings_of_old(identifier)
+        )
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -660,10 +662,24 @@ def normalise_identifier(text: str) -> str:
 
 
 def _one_address(text: str) -> str:
-    if text.count(":") < 2:  # IPv4 has one spelling
-        return text
+    address = _ipv6_of(text)
+    return text if address is None else str(address.ipv4_mapped or address)
+
+
+def _ipv6_of(text: str) -> IPv6Address | None:
     try:
-        address = IPv6Address(text)
+        return IPv6Address(text) if text.count(":") > 1 else None
     except ValueError:
-        return text
-    return str(address.ipv4_mapped or address)
+        return None
+
+
+def _spellings_of_old(identifier: str) -> Iterator[str]:
+    """Stream an identifier, and the usual spellings of an address as they were kept when spellings were not one."""
+    yield identifier
+    mapped = f"::ffff:{identifier}" if identifier.count(".") == 3 else identifier
+    address = _ipv6_of(mapped)
+    if address is not None:
+        yield mapped
+        yield str(address)
+        yield address.exploded
+        yield ":".join(f"{int(group, 16):x}" for group in address.exploded.partition("%")[0].split(":"))

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.files.names import Glob, spell_name
 from connectors.files.tree import Names
-from connectors.weblog.fields import COLUMNS, Span, split_address
+from connectors.weblog.fields import COLUMNS, Span, named_addresses
 from connectors.weblog.formats import AUTO, NAMES, PATTERN, Maker, maker_of, suggest
 from connectors.weblog.patterns import compile_pattern
 from connectors.weblog.readers import Reader
@@ -177,8 +177,9 @@ def _spellings(column: str, text: bytes) -> set[str]:
     """Return what a field may say: one too many is better than one too few."""
     said = {text, unquote_to_bytes(text), unquote_to_bytes(text.replace(b"+", b" ")), _ESCAPE.sub(_unescaped, text)}
     if column == "ip":
-        parts = {part.strip() for one in said for part in unquote_to_bytes(one).split(b",")}
-        said |= parts | {found[1] for part in parts if (found := split_address(part)) is not None}
+        unquoted = {unquote_to_bytes(one) for one in said}  # CloudFront quotes twice
+        said |= {part.strip() for one in unquoted for part in one.split(b",")}
+        said |= {address for one in said | unquoted for address in named_addresses(one)}
     spellings = {one.decode("utf-8", "replace") for one in said}
     if b"\\" in text:
         with suppress(ValueError):

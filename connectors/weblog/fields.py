@@ -69,12 +69,16 @@ def is_address_list(text: bytes) -> bool:
     return any(split_address(part) is not None for part in _SEPARATOR.split(text)[::2])
 
 
+def named_addresses(text: bytes) -> list[bytes]:
+    """Return the addresses in a list, a ``Forwarded`` header or another text that names some."""
+    parts = [*_SEPARATOR.split(text)[::2], *(found[1] for found in _NAMED.finditer(text))]
+    return [split[1] for part in parts if (split := split_address(part)) is not None]
+
+
 def is_proxies(text: bytes) -> bool:
     """Tell whether a field of unknown name says who sent a request on: a list with an address, a ``Forwarded`` header,
     a text that names an address; or the ``-`` that was put in the place of one."""
-    if text == PLACEHOLDER or is_address_list(text) or _FORWARDED.search(text):
-        return True
-    return any(split_address(found[1]) is not None for found in _NAMED.finditer(text))
+    return text == PLACEHOLDER or _FORWARDED.search(text) is not None or bool(named_addresses(text))
 
 
 def truncate(text: bytes) -> bytes:
@@ -156,11 +160,7 @@ def _client_fields(line: bytes, end: int) -> list[Span]:
     if not groups:
         return []
     addresses = [is_address_list(line[begin:stop]) for begin, stop in groups]
-    client = 0
-    if len(groups) > 3 and (line[slice(*groups[2])] == PLACEHOLDER or (addresses[1] and not addresses[0])):
-        client = 1  # a virtual host stands before it, which may be an address itself
-    if not any(addresses[:2]):
-        client = _behind_prefix([line[slice(*group)] for group in groups], addresses) or client
+    client = _client([line[slice(*group)] for group in groups], addresses)
     spans: list[Span] = [("ip", *groups[client])]
     others = [group for at, group in enumerate(groups) if at != client and addresses[at]]
     if client and line[slice(*groups[0])] == PLACEHOLDER:
@@ -174,14 +174,17 @@ def _client_fields(line: bytes, end: int) -> list[Span]:
     return spans
 
 
-def _behind_prefix(words: Sequence[bytes], addresses: Sequence[bool]) -> int:
-    """Return which word is the client where syslog or a container has put words of its own before it; 0 elsewhere."""
-    if words[1:2] == [PLACEHOLDER]:
+def _client(words: Sequence[bytes], addresses: Sequence[bool]) -> int:
+    """Return which word before the date is the client: the first, or one behind a virtual host, which may be an address
+    itself, or behind what syslog or a container has put there."""
+    if len(words) < 4:
         return 0
-    for at in range(2, len(words) - 2):
-        if (addresses[at] or words[at] == PLACEHOLDER) and words[at + 1] == PLACEHOLDER:
-            return at
-    return 0
+    if not any(addresses[:2]) and words[1] != PLACEHOLDER:
+        # Who asked and the user follow it. The last such place counts: syslog writes "-" for what it does not know.
+        for at in range(len(words) - 3, 1, -1):
+            if (addresses[at] or words[at] == PLACEHOLDER) and words[at + 1] == PLACEHOLDER:
+                return at
+    return int(words[2] == PLACEHOLDER or (addresses[1] and not addresses[0]))
 
 
 def _quoted_fields(line: bytes, start: int, names: tuple[str, ...]) -> list[Span]:
@@ -246,6 +249,7 @@ def elb_fields(line: bytes, day: int, after: int) -> list[Span]:  # noqa: ARG001
     the client with its port; of a log of connections the client, and its port as a field of its own.
 
     https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
     """
     words = [found.span() for found in islice(_WORD.finditer(line, after), 2)]
     if len(words) < 2:

@@ -19,9 +19,6 @@ from connectors.weblog.stamps import Days
 from connectors.weblog.w3c import W3cReader
 
 AUTO, PATTERN = "auto", "pattern"
-_TRAEFIK = "traefik"
-_OF_TRAEFIK = ("json", "combined")
-"""It writes either."""
 _ALIASES = {
     "common": "combined",
     "combined": "combined",
@@ -37,12 +34,13 @@ _ALIASES = {
     "json": "json",
     "nginx-json": "json",
     "caddy": "json",
-    "traefik": _TRAEFIK,
+    "traefik": "json combined",
     "w3c": "w3c",
     "iis": "w3c",
     "cloudfront": "w3c",
     "incapsula": "w3c",
 }
+"""Names to formats; of several, the file tells which."""
 NAMES = (AUTO, *_ALIASES, PATTERN)
 """What ``format`` may say."""
 
@@ -73,10 +71,8 @@ def maker_of(name: str, pattern: Any, form: str | None) -> Maker:
         return guess
     if name == PATTERN:
         return lambda days, _: PatternReader(days, pattern, form)
-    base = _ALIASES[name]
-    if base == _TRAEFIK:
-        return lambda days, first: guess(days, first, _OF_TRAEFIK)
-    return lambda days, _: _make(base, days)
+    bases = _ALIASES[name].split()
+    return lambda days, first: guess(days, first, bases) if len(bases) > 1 else _make(bases[0], days)
 
 
 def guess(days: Days, first: bytes, names: Sequence[str] = ("w3c", "json", *SHAPES)) -> Reader:

@@ -318,6 +318,9 @@ ELB = (
         ("CORP\\ann", old(user="CORP\\\\ann")),
         ("Jörg", old(user="J\\xc3\\xb6rg")),
         ("198.51.100.7", "#Fields: date time x-forwarded-for\n2026-02-01 10:00:00 192.0.2.9,%2520198.51.100.7\n"),
+        ("198.51.100.7", old(end=' "192.0.2.9|198.51.100.7"\n')),
+        ("2001:db8::1", old(end=' "for=192.0.2.9;by=\\"[2001:db8::1]:443\\""\n')),
+        ("frank", "<190>1 2026-02-01T10:00:00Z web1 nginx - - - " + old(user="frank")),
         ("Ann Peeters", "#Fields: date time cs-username\n2026-02-01 10:00:00 Ann+Peeters\n"),
     ],
 )

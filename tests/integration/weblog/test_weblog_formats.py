@@ -600,6 +600,7 @@ def test_a_quoted_line_is_never_cut_at_the_blanks_in_its_fields():
         "2026-02-01T10:00:00.1Z stdout F ",
         "web-1  | ",
         "<190>Feb 1 10:00:00 web1 nginx[12]: ",
+        "<190>1 2026-02-01T10:00:00Z web1 nginx - - - ",
     ],
 )
 def test_behind_a_prefix_of_syslog_or_a_container_client_and_user_are_found(prefix):

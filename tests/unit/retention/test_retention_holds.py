@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 
 from ropa.config.models import Location
-from ropa.connector import Parent, Spare, normalise_identifier
+from ropa.connector import KeyedSubjects, Parent, Spare, digest_identifier, normalise_identifier
 from ropa.retention import REASON_CODES, Hold, compile_policy, covering, is_overdue_for_review
 from tests.unit.retention.retention_builders import config, dataset, rule
 
@@ -262,3 +262,17 @@ def test_an_address_is_compared_however_it_is_spelled():
         assert normalise_identifier(spelled) == "2001:db8::1"
     assert normalise_identifier("::FFFF:192.0.2.7") == normalise_identifier("192.0.2.7") == "192.0.2.7"
     assert normalise_identifier("a:b:c") == "a:b:c"
+
+
+def test_a_hold_of_the_time_when_spellings_counted_still_protects():
+    for kept, asked in (
+        ("2001:0db8:0000:0000:0000:0000:0000:0001", "2001:db8::1"),
+        ("2001:db8:0:0:0:0:0:1", "2001:db8::1"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("::ffff:c000:207", "192.0.2.7"),
+        ("2001:db8::1", "2001:DB8:0::1"),
+    ):
+        subjects = KeyedSubjects(b"secret", [digest_identifier(b"secret", kept)])
+        assert normalise_identifier(asked) in subjects, kept
+        assert "2001:db8::2" not in subjects
+        assert "192.0.2.8" not in subjects
