@@ -631,6 +631,10 @@ class Connector(Protocol):
         """Let go of every connection and file."""
 
 
+LastingKey = Callable[[Key, str], Key]
+"""From a record's key and the version that ``find`` told with it to what it is recognised by after a restore."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectorType:
     """What an entry point of the group ``ropa.connectors`` names: light to import, opens a location on demand."""
@@ -644,6 +648,8 @@ class ConnectorType:
     """Keys of a dataset beyond the common ones (title source key timezone subject anchor data parent)."""
     default_anchors: Mapping[str, Anchor] = field(default_factory=dict)
     """Anchors every dataset of this connector has without naming them (files: ``mtime``)."""
+    lasting_key: LastingKey | None = None
+    """For places where keys pass to other records when some go (weblog: numbers of lines); None: keys last."""
 
 
 def normalise_identifier(text: str) -> str:

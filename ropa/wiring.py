@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ropa import config as configuration
 from ropa.config import Config, Location
-from ropa.connector import Connector, ConnectorType, LocationSpec
+from ropa.connector import Connector, ConnectorType, LastingKey, LocationSpec
 from ropa.errors import CallError, CheckError, ConfigurationError, LedgerError, Problem
 from ropa.retention import conflicts
 from ropa.sweep.opening import database_url, exists, open_engine, prepare, state_folder
@@ -120,7 +120,15 @@ def _site(folder: Path, state: Path, loaded: Config, engine: Engine) -> Site:
         enforcing=frozenset(
             name for name, loc in loaded.locations.items() if types[loc.connector].capabilities.is_enforcing
         ),
+        lasting_keys=lasting_keys(loaded),
     )
+
+
+def lasting_keys(loaded: Config) -> dict[str, LastingKey]:
+    """Return the locations whose records are not recognised by their keys after a restore, and by what they are."""
+    types = connector_types()
+    found = ((name, types[location.connector].lasting_key) for name, location in loaded.locations.items())
+    return {name: lasting_key for name, lasting_key in found if lasting_key is not None}
 
 
 @contextmanager

@@ -44,7 +44,7 @@ from ropa.sweep.halting import halt, resume
 from ropa.sweep.scope import Scope
 from ropa.sweep.site import Site
 from ropa.sweep.tables import BatchRow, PlannedBlock, PlanRow, RunRow, TargetRow
-from ropa.wiring import connector_types, open_location
+from ropa.wiring import connector_types, lasting_keys, open_location
 
 gc.freeze()  # what was imported stays; to look through it again and again is a seventh of the time of these tests
 
@@ -269,6 +269,7 @@ class World:
             engine=_engine(self.url or f"sqlite:///{self.home / 'var' / 'ropa.db'}"),
             open_location=self._open,
             enforcing=frozenset(self.loaded.locations),
+            lasting_keys=lasting_keys(self.loaded),
             now=self.clock,
         )
         self.sites.append(self.site)

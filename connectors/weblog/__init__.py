@@ -17,6 +17,7 @@ from __future__ import annotations
 from connectors.files.roots import DEFAULT_SENTINEL
 from connectors.weblog.dataset import DEFAULT_ANCHORS
 from connectors.weblog.location import CAPABILITIES, WeblogConnector
+from connectors.weblog.versions import lasting_key
 from ropa.connector import ConnectorType, Option
 
 __all__ = ["TYPE", "WeblogConnector"]
@@ -39,4 +40,5 @@ TYPE = ConnectorType(
     },
     dataset_options=_FORMAT,
     default_anchors=DEFAULT_ANCHORS,
+    lasting_key=lasting_key,
 )

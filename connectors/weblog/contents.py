@@ -106,7 +106,7 @@ class Masked:
                         written += target.write(memoryview(block)[begin + start : begin + end])
                         continue
                     self._proof.take(position, memoryview(block)[begin + start : begin + end])
-                    made = self._made.setdefault(position, _Made(self._versions[position].salt, written))
+                    made = self._made.setdefault(position, _Made(written))
                     for line in lines_of(block, begin + start, begin + end):
                         spans = reader.fields(line)
                         masked = self._mask(reader, day, line, spans, position)
@@ -144,16 +144,16 @@ class Masked:
 class _Made:
     """What was written of one range."""
 
-    __slots__ = ("blank", "digest", "first", "salt", "size", "start")
+    __slots__ = ("blank", "digest", "first", "size", "start")
 
-    def __init__(self, salt: bytes, start: int) -> None:
-        self.salt, self.start, self.size, self.first = salt, start, 0, ""
-        self.digest: blake2b = digester(salt)
-        self.blank: blake2b = digester(salt)
+    def __init__(self, start: int) -> None:
+        self.start, self.size, self.first = start, 0, ""
+        self.digest: blake2b = digester()
+        self.blank: blake2b = digester()
 
     def take(self, line: bytes, bare: bytes) -> None:
         """Add a line as it was written, and without the columns that can be masked."""
-        self.first = self.first or first_digest(self.salt, bare)
+        self.first = self.first or first_digest(bare)
         self.size += len(line)
         self.digest.update(line)
         self.blank.update(bare)

@@ -62,7 +62,7 @@ class Finder:
         identity = identity_of(log.status)
         is_held = log.path in self._held
         recount = None if log.kind != PLAIN else partial(count_newlines, log.descriptor)
-        cutter = Cutter(self._salt, wants, self._people, self._masks, recount)
+        cutter = Cutter(wants, self._people, self._masks, recount)
         for one in cutter.cut(open_pieces(self._folder, self._place.zone, log.source())):
             self.population += 1
             self.undated += is_undated(one.day)
@@ -97,7 +97,7 @@ def held_paths(selection: Selection) -> frozenset[str]:
 
 
 def _bare_ranges(place: Place, folder: LogFolder, log: Log) -> Iterator[Range]:
-    cutter = Cutter(b"", lambda _: False, People((), frozenset()), {}, lambda _start, _end: 0)
+    cutter = Cutter(lambda _: False, People((), frozenset()), {}, lambda _start, _end: 0)
     return cutter.cut(open_pieces(folder, place.zone, log.source()))
 
 

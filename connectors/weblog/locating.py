@@ -75,8 +75,8 @@ class _Try:
     def __init__(self, position: int, version: Version, start: int) -> None:
         self.position, self.version, self.start = position, version, start
         self.left = version.lines
-        self.digest: blake2b = digester(version.salt)
-        self.blank: blake2b | None = digester(version.salt) if version.blank else None
+        self.digest: blake2b = digester()
+        self.blank: blake2b | None = digester() if version.blank else None
 
 
 class _Search:
@@ -88,7 +88,7 @@ class _Search:
         self._firsts: dict[tuple[int | None, str], list[tuple[int, Version]]] = {}
         for position, version in wanted:
             self._firsts.setdefault((version.day, version.first), []).append((position, version))
-        self._salts = {(version.salt, bool(version.blank)) for _, version in wanted}
+        self._forms = {bool(version.blank) for _, version in wanted}
         self._tries: list[_Try] = []
         self._at = 0
 
@@ -111,10 +111,10 @@ class _Search:
 
     def _line(self, reader: Reader, day: int | None, line: bytes, at: int) -> None:
         bare = None
-        for salt, is_blank in self._salts:
+        for is_blank in self._forms:
             if is_blank and bare is None:
                 bare = blank_line(line, reader.fields(line) if day is not None else [])
-            first = first_digest(salt, bare if is_blank and bare is not None else line)
+            first = first_digest(bare if is_blank and bare is not None else line)
             for position, version in self._firsts.get((day, first), ()):
                 if position not in self.found.spots and len(self._tries) < _MOST_TRIES:
                     self._tries.append(_Try(position, version, at))

@@ -72,13 +72,12 @@ class Cutter:
 
     def __init__(
         self,
-        salt: bytes,
         wants: Callable[[int | None], bool],
         people: People,
         masks: Mapping[str, Mask],
         recount: Callable[[int, int], int] | None = None,
     ) -> None:
-        self._salt, self._wants, self._people, self._masks = salt, wants, people, masks
+        self._wants, self._people, self._masks = wants, people, masks
         self._recount = recount
         self._open: _Open | None = None
         self._at = 0
@@ -130,9 +129,9 @@ class Cutter:
         now.is_cut = block[end - 1 : end] != b"\n"
         if now.is_wanted and not self._masks:
             if now.digest is None:
-                now.digest = digester(self._salt)
+                now.digest = digester()
                 stop = block.find(b"\n", start, end) + 1 or end
-                now.first_line = first_digest(self._salt, block[start:stop])
+                now.first_line = first_digest(block[start:stop])
             now.digest.update(memoryview(block)[start:end])
 
     def _take_lines(self, reader: Reader, day: int | None, block: bytes, start: int, end: int) -> Iterator[Range]:
@@ -156,8 +155,8 @@ class Cutter:
         now.holds_something = now.holds_something or mask_line(line, spans, self._masks) != line
         bare = blank_line(line, spans)
         if now.digest is None or now.blank is None:
-            now.digest, now.blank = digester(self._salt), digester(self._salt)
-            now.first_line = first_digest(self._salt, bare)
+            now.digest, now.blank = digester(), digester()
+            now.first_line = first_digest(bare)
         now.digest.update(line)
         now.blank.update(bare)
 

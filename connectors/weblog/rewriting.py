@@ -156,7 +156,7 @@ class Proof:
     """Whether the bytes that go, or are masked, are those of the versions that were planned, by their positions."""
 
     def __init__(self, versions: Mapping[int, Version]) -> None:
-        self._made = {position: digester(version.salt) for position, version in versions.items()}
+        self._made = {position: digester() for position in versions}
         self._planned = {position: version.digest for position, version in versions.items()}
 
     def take(self, position: int, data: bytes | memoryview) -> None:

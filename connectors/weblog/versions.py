@@ -3,7 +3,11 @@
 A version says where the lines stood in a file in one very state (device, inode, size, both times), so that nothing need
 be read again while the file is in that state; and, for when lines further up have gone since, by what the lines are
 recognised: their day, how many they are, the first of them, all of them. Where fields are to be masked it knows the
-lines also without what masking may change. Invariant: no digest is plain; each open location draws its own salt.
+lines also without what masking may change.
+
+Digests are the same whenever they are made: by them lines are recognised when a restore brings them back, whatever
+their numbers and the name of their log are then. Invariant: none is written down plain. The text of a version has them
+veiled (XOR) by what only its salt gives, and each open location draws its own.
 """
 
 from __future__ import annotations
@@ -15,11 +19,12 @@ from hashlib import blake2b
 from typing import Self
 
 from connectors.files.tree import identity_of
+from ropa.connector import Key
 
-__all__ = ["Version", "digester", "draw_salt", "first_digest", "identity_of"]
+__all__ = ["Version", "digester", "draw_salt", "first_digest", "identity_of", "lasting_key"]
 
 _SALT_BYTES = 8
-_DIGEST_BYTES = 12
+_DIGEST_BYTES = 16
 _FIRST_BYTES = 6
 
 
@@ -28,14 +33,20 @@ def draw_salt() -> bytes:
     return secrets.token_bytes(_SALT_BYTES)
 
 
-def digester(salt: bytes) -> blake2b:
+def digester() -> blake2b:
     """Return a digest to be fed with lines."""
-    return blake2b(key=salt, digest_size=_DIGEST_BYTES)
+    return blake2b(digest_size=_DIGEST_BYTES)
 
 
-def first_digest(salt: bytes, line: bytes) -> str:
+def first_digest(line: bytes) -> str:
     """Return the short digest of a first line."""
-    return blake2b(line, key=salt, digest_size=_FIRST_BYTES).hexdigest()
+    return blake2b(line, digest_size=_FIRST_BYTES).hexdigest()
+
+
+def lasting_key(key: Key, version: str) -> Key:
+    """Return what lines are recognised by when they come back (``ConnectorType.lasting_key``): their content."""
+    found = Version.parse(version)
+    return key if found is None else (found.digest,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +66,9 @@ class Version:
 
     def __str__(self) -> str:
         day = "" if self.day is None else self.day
-        parts = (self.salt.hex(), self.identity, self.start, self.size, self.lines, day, self.first, self.digest)
-        return ".".join(map(str, (*parts, self.blank)))
+        veiled = _veiled(self.salt, self.first, self.digest, self.blank)
+        parts = (self.salt.hex(), self.identity, self.start, self.size, self.lines, day, *veiled)
+        return ".".join(map(str, parts))
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -64,12 +76,13 @@ class Version:
         parts = text.split(".")
         if len(parts) != 9:
             return None
-        salt, identity, start, size, lines, day, first, digest, blank = parts
+        salt, identity, start, size, lines, day, *veiled = parts
         try:
+            drawn = bytes.fromhex(salt)
+            first, digest, blank = _veiled(drawn, *veiled)
             known = cls(
-                bytes.fromhex(salt), identity, int(start), int(size), int(lines), int(day) if day else None,
-                first, digest, blank
-            )  # fmt: skip
+                drawn, identity, int(start), int(size), int(lines), int(day) if day else None, first, digest, blank
+            )
         except ValueError:
             return None
         return known if known.start >= 0 and known.size > 0 and known.lines > 0 else None
@@ -77,3 +90,12 @@ class Version:
     def is_in(self, status: os.stat_result) -> bool:
         """Tell whether a file is still in the state in which the lines were found."""
         return identity_of(status) == self.identity
+
+
+def _veiled(salt: bytes, *digests: str) -> list[str]:
+    """Veil digests, or unveil them: hexadecimal, of any length each."""
+    found = []
+    for number, digest in enumerate(map(bytes.fromhex, digests)):
+        veil = blake2b(key=salt, digest_size=_DIGEST_BYTES, salt=bytes([number])).digest()
+        found.append(bytes(a ^ b for a, b in zip(digest, veil, strict=False)).hex())
+    return found

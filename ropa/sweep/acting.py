@@ -120,7 +120,7 @@ class Actor:
         """Step 6 for one portion."""
         row, target = portion.row, portion.target
         counts = outcomes.counts(told)
-        stones = self.mason.make(target, portion.keys, outcomes.positions(told, GONE))
+        stones = self.mason.make(target, portion.columns, outcomes.positions(told, GONE))
         extra: dict[str, object] = {"reconciled": True} if is_reconciled else {}
         self.journal.append(
             "receipt",
@@ -175,7 +175,7 @@ class Actor:
         for pos, word in enumerate(told):
             at.setdefault(word.partition(":")[0], []).append(pos)
         gone = sorted(pos for word in GONE for pos in at.get(word, ()))
-        stones = self.mason.make(portion.target, portion.keys, gone) if portion is not None else None
+        stones = self.mason.make(portion.target, portion.columns, gone) if portion is not None else None
         with self.journal.lease.holding(), Session(self.site.engine) as session, session.begin():
             self.note_settled(session, row.id or 0, counts)
             if portion is not None:

@@ -187,7 +187,7 @@ class PlaceWriter:
             days = last_days.of(batch.anchored, len(batch))
             listing.add(batch.keys, batch.versions, days, batch.notes)
             if watch is not None:
-                watch.look(batch.keys, days)
+                watch.look(batch.keys, batch.versions, days)
             self.session.commit()
             self.progress(target.full_dataset, listing.written)
 
@@ -249,7 +249,7 @@ class PlaceWriter:
                 children = family.columns()
                 listing.add(*children)
                 if watch is not None:
-                    watch.look(children[0], children[2])
+                    watch.look(*children[:3])
                 self.session.commit()
                 self.progress(f"{rider.location}.{rider.dataset}", listing.written)
         self._note_returned(watch)

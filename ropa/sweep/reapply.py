@@ -1,9 +1,10 @@
 """After a restore: what had been erased at a location and is there again is found, and planned.
 
-The location is listed dataset by dataset, keys alone; each key is looked for among the tombstones; those found are
-asked again by the target that erased them. Invariant: a key only says which records to ask about. Planned is what the
-target is due for today *and* had its last day before the plan that erased it: a new record under an old key is neither,
-and stays. The plan waits for a person, whatever mandates there are, and is held, blocked and capped like any other.
+The location is listed dataset by dataset, keys and versions alone; each record is looked for among the tombstones;
+those found are asked again by the target that erased them. Invariant: a tombstone only says which records to ask about.
+Planned is what the target is due for today *and* had its last day before the plan that erased it: a new record under an
+old key is neither, and stays. The plan waits for a person, whatever mandates there are, and is held, blocked and capped
+like any other.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ropa.sweep.scope import Scope
 from ropa.sweep.site import Site
 from ropa.sweep.stops import say_why
 from ropa.sweep.tables import PlannedKey, TargetRow
+from ropa.sweep.tombstones import lasting_keys
 
 
 @dataclass
@@ -133,8 +135,8 @@ class Reapplier:
         lookup = Lookup(self.site, session, self.location, dataset)
         listings: dict[str, Listing] = {}
         seen = self.seen[dataset]
-        for keys in self._listed(dataset):
-            found = lookup.matches(keys)
+        for keys, lasting in self._listed(dataset):
+            found = lookup.matches(lasting)
             ours = {keys[pos]: by for pos, by in found.items() if any(t.identity in by for t in targets)}
             taken: set[Key] = set()
             for target in targets:
@@ -199,8 +201,8 @@ class Reapplier:
         seen = self.seen[dataset]
         riding = select(col(PlannedKey.key)).join(TargetRow, col(TargetRow.id) == col(PlannedKey.target_id))
         here = col(TargetRow.plan_id) == self.plan_id, col(TargetRow.dataset) == dataset
-        for keys in self._listed(dataset):
-            found = {keys[pos]: by for pos, by in lookup.matches(keys).items() if not own & by.keys()}
+        for keys, lasting in self._listed(dataset):
+            found = {keys[pos]: by for pos, by in lookup.matches(lasting).items() if not own & by.keys()}
             if not found:
                 continue
             texts = dict(zip(key_texts(list(found)), found, strict=True))
@@ -213,16 +215,24 @@ class Reapplier:
                     seen.left["parent-not-planned" if parents & own else "rule-gone"] += 1
             self.progress(f"{self.location}.{dataset}", seen.came_back)
 
-    def _listed(self, dataset: str) -> Iterator[list[Key]]:
-        """List a whole dataset in key order, keys alone."""
+    def _listed(self, dataset: str) -> Iterator[tuple[list[Key], list[Key]]]:
+        """List a whole dataset in key order: keys, and what the records are recognised by."""
         everything = Selection(
-            dataset=dataset, zone=self.site.config.timezone, now=self.planner.now, anchors=(), check_anchors=False
+            dataset=dataset,
+            zone=self.site.config.timezone,
+            now=self.planner.now,
+            anchors=(),
+            # Where records end may depend on what is held (lines of a log).
+            spare=self._coverage.spare(self.location),
+            check_anchors=False,
         )
         keys: list[Key] = []
+        lasting: list[Key] = []
         for batch in self.site.connector(self.location).find(everything):
             keys += batch.keys
+            lasting += lasting_keys(self.site, self.location, batch.keys, batch.versions)
             if len(keys) >= CHUNK:
-                yield keys
-                keys = []
+                yield keys, lasting
+                keys, lasting = [], []
         if keys:
-            yield keys
+            yield keys, lasting

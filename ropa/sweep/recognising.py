@@ -22,7 +22,7 @@ from ropa.errors import Finding, LedgerError, Severity
 from ropa.ledger.leaf import leaves
 from ropa.sweep.site import Site
 from ropa.sweep.tables import TargetRow, TombstoneRow
-from ropa.sweep.tombstones import SIZE, keys_of
+from ropa.sweep.tombstones import SIZE, keys_of, lasting_keys
 
 CHUNK = 20_000
 """Keys that are looked for at a time: every tombstone of their dataset is read once for each such piece."""
@@ -46,7 +46,9 @@ class Lookup:
         self.unreadable = sum(counts.values()) - self.readable
 
     def matches(self, keys: Sequence[Key]) -> dict[int, dict[str, date]]:
-        """Return, by position, the targets that erased a record with this key, each with the latest ``due_as_of``."""
+        """Return, by position, the targets that erased a record with this key, each with the latest ``due_as_of``.
+
+        ``keys``: those of ``tombstones.lasting_keys``, where two records may have the same."""
         found: dict[int, dict[str, date]] = {}
         for start in range(0, len(keys), CHUNK):
             for pos, by in self._piece(keys[start : start + CHUNK]).items():
@@ -57,14 +59,16 @@ class Lookup:
         found: dict[int, dict[str, date]] = {}
         for name, secret in self._secrets.items():
             marks = leaves(secret, self._location, self._dataset, keys)
-            wanted = {mark[:SIZE]: pos for pos, mark in enumerate(marks)}
+            wanted: dict[bytes, list[int]] = {}
+            for pos, mark in enumerate(marks):
+                wanted.setdefault(mark[:SIZE], []).append(pos)
             for identity, as_of, there in self._among(name, wanted):
-                for mark in there:
-                    by = found.setdefault(wanted[mark], {})
+                for pos in chain.from_iterable(wanted[mark] for mark in there):
+                    by = found.setdefault(pos, {})
                     by[identity] = max(as_of, by.get(identity, as_of))
         return found
 
-    def _among(self, name: str, wanted: Mapping[bytes, int]) -> Iterable[tuple[str, date, set[bytes]]]:
+    def _among(self, name: str, wanted: Mapping[bytes, object]) -> Iterable[tuple[str, date, set[bytes]]]:
         columns = col(TombstoneRow.identity), col(TombstoneRow.due_as_of), col(TombstoneRow.marks)
         query = select(*columns, col(TombstoneRow.count)).where(
             col(TombstoneRow.location) == self._location,
@@ -99,12 +103,13 @@ class Watch:
     _waiting: list[Key] = field(default_factory=list, init=False)
     """Looked up together: all tombstones of the dataset are read for each lookup."""
 
-    def look(self, keys: Sequence[Key], days: Sequence[int]) -> None:
-        """Take in records with their last days (ordinals)."""
+    def look(self, keys: Sequence[Key], versions: Sequence[str], days: Sequence[int]) -> None:
+        """Take in records with their last days (ordinals); ``versions`` as many as ``keys``, or none."""
         if self._before is None:
             self._before = self._newest()
         if self._before:
-            self._waiting += [key for key, day in zip(keys, days, strict=True) if day < self._before]
+            lasting = lasting_keys(self.site, self.target.location, keys, versions)
+            self._waiting += [key for key, day in zip(lasting, days, strict=True) if day < self._before]
             if len(self._waiting) >= CHUNK:
                 self._look_up()
 

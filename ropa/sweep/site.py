@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ropa import __version__, clock
 from ropa.config import Config, Location
-from ropa.connector import Connector
+from ropa.connector import Connector, LastingKey
 from ropa.errors import CallError, LocationError
 from ropa.register import Register, RegisterStore
 from ropa.retention import Target, compile_policy
@@ -46,6 +46,8 @@ class Site:
     ConfigurationError for a secret that is not there."""
     enforcing: frozenset[str] = frozenset()
     """Locations whose connector acts at all (``manual`` only documents)."""
+    lasting_keys: Mapping[str, LastingKey] = field(default_factory=dict)
+    """Locations whose records are not recognised by their keys after a restore (``ConnectorType.lasting_key``)."""
     open_fleet: OpenFleet | None = None
     """Opens the fleet that was asked for; None: threads of this process do the work."""
     now: Callable[[], datetime] = clock.now

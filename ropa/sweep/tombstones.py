@@ -1,9 +1,10 @@
 """Tombstones: what was erased is recognised when a restore brings it back, and is told to nobody (decision 0006).
 
 For each record that is gone, 16 bytes of an HMAC-SHA-256 of its (location, dataset, key) are kept, sorted, a row for
-each batch. The key of the HMAC is fresh for each location and month and is a file of its own under ``keys/tombstones``
-(0600), never in the database: whoever has a backup of the one without the other recognises nobody. Both are destroyed
-when the oldest backup of the location has expired (``backups_kept``); after that nobody can know.
+each batch; where keys pass to other records when some go, of what its connector says it is recognised by instead
+(``ConnectorType.lasting_key``). The key of the HMAC is fresh for each location and month and is a file of its own under
+``keys/tombstones`` (0600), never in the database: whoever has a backup of the one without the other recognises nobody.
+Both are destroyed when the oldest backup of the location has expired (``backups_kept``); after that nobody can know.
 
 Invariant: the tombstones of a batch are committed with its settlement, after its receipt is durable, so that a batch is
 settled with all of its tombstones or is settled again; they are apart from the ledger and from the batch keys, and
@@ -34,6 +35,7 @@ from ropa.connector import Action, Key, OutcomeWord
 from ropa.errors import CallError
 from ropa.ledger.files import make_private_folder, open_regular, write_durably
 from ropa.ledger.leaf import KEY_BYTES, leaves
+from ropa.sweep.blocks import Columns
 from ropa.sweep.review import erase_freed_pages
 from ropa.sweep.site import Site
 from ropa.sweep.tables import TargetRow, TombstoneKey, TombstoneRow
@@ -79,6 +81,14 @@ def _read_key(path: Path) -> bytes | None:
             code="key-permissions",
         )
     return content if len(content) == KEY_BYTES else None
+
+
+def lasting_keys(site: Site, location: str, keys: Sequence[Key], versions: Sequence[str]) -> Sequence[Key]:
+    """Return what records are recognised by; ``versions`` as many as ``keys``, or none."""
+    lasting_key = site.lasting_keys.get(location)
+    if lasting_key is None or not versions:
+        return keys
+    return [lasting_key(key, version) for key, version in zip(keys, versions, strict=True)]
 
 
 def check_keys(site: Site) -> None:
@@ -159,7 +169,7 @@ class Mason:
         if is_kept_for(target):
             self._key(target.location)
 
-    def make(self, target: TargetRow, keys: Sequence[Key], positions: Sequence[int]) -> Stones | None:
+    def make(self, target: TargetRow, records: Columns, positions: Sequence[int]) -> Stones | None:
         """Return the tombstones of the records at some positions; None where none are kept."""
         if not positions or not is_kept_for(target):
             return None
@@ -167,6 +177,7 @@ class Mason:
         if found is None:
             return None
         name, secret, _ = found
+        keys = lasting_keys(self.site, target.location, records.keys, records.versions)
         gone = keys if len(positions) == len(keys) else [keys[pos] for pos in positions]
         # Sorted: the order would tell which leaf of the batch is which tombstone.
         marks = sorted(mark[:SIZE] for mark in leaves(secret, target.location, target.dataset, gone))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 from cli_kit import CONFIG, REGISTER, Ropa, snapshot
+from pace import within
 
 COMMANDS = (("plan",), ("check",), ("sweep",), ("status",))
 
@@ -180,9 +180,8 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_in_good_time(ropa: Ropa, name: str) -> None:
     write(ropa, BOMBS[name])
-    started = time.process_time()
-    answer = ropa("plan", code=2)
-    assert time.process_time() - started < (1 if name in {"dots", "brackets"} else 2)
+    with within(loops=400 if name in {"dots", "brackets"} else 1000):
+        answer = ropa("plan", code=2)
     assert len(answer.err) < 200_000
     assert answer.out == ""
 
@@ -305,9 +304,8 @@ def test_every_problem_of_a_register_is_told_at_once(ropa: Ropa) -> None:
 )
 def test_bytes_that_are_no_register_are_refused_in_good_time(ropa: Ropa, data: bytes) -> None:
     (ropa.folder / "bad.toml").write_bytes(data)
-    started = time.process_time()
-    answer = ropa("register", "import", "bad.toml", "--json", code=2)
-    assert time.process_time() - started < 2
+    with within(loops=1000):
+        answer = ropa("register", "import", "bad.toml", "--json", code=2)
     assert answer.document["problems"]
     assert ropa.json("register", "history")["revisions"][-1]["revision"] == 1
 
