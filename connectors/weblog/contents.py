@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from hashlib import blake2b
 from typing import IO
 from zoneinfo import ZoneInfo
 
@@ -18,7 +17,7 @@ from connectors.weblog.ranges import open_pieces
 from connectors.weblog.readers import Reader
 from connectors.weblog.rewriting import ExchangeError, Log, Proof
 from connectors.weblog.streams import blocks, lines_of
-from connectors.weblog.versions import Version, digester, first_digest
+from connectors.weblog.versions import Digester, Version, digester, first_digest
 from ropa.connector import Mask
 
 UNREADABLE_MASKED = "unreadable-masked"
@@ -148,8 +147,8 @@ class _Made:
 
     def __init__(self, start: int) -> None:
         self.start, self.size, self.first = start, 0, ""
-        self.digest: blake2b = digester()
-        self.blank: blake2b = digester()
+        self.digest: Digester = digester()
+        self.blank: Digester = digester()
 
     def take(self, line: bytes, bare: bytes) -> None:
         """Add a line as it was written, and without the columns that can be masked."""

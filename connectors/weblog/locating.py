@@ -10,7 +10,6 @@ import re
 from bisect import bisect, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
 from connectors.weblog.dataset import LogFolder
@@ -18,7 +17,7 @@ from connectors.weblog.fields import blank_line
 from connectors.weblog.ranges import open_pieces
 from connectors.weblog.readers import STRUCTURE, Piece, Reader
 from connectors.weblog.streams import Source, lines_of
-from connectors.weblog.versions import Version, digester, first_digest
+from connectors.weblog.versions import Digester, Version, digester, first_digest
 
 _MOST_TRIES = 256
 """So many places are tried at once; a line that is repeated more often than that is not looked for further."""
@@ -75,8 +74,8 @@ class _Try:
     def __init__(self, position: int, version: Version, start: int) -> None:
         self.position, self.version, self.start = position, version, start
         self.left = version.lines
-        self.digest: blake2b = digester()
-        self.blank: blake2b | None = digester() if version.blank else None
+        self.digest: Digester = digester()
+        self.blank: Digester | None = digester() if version.blank else None
 
 
 class _Search:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
 from connectors.weblog.dataset import LogFolder, People
 from connectors.weblog.fields import Span, blank_line, mask_line
 from connectors.weblog.readers import STRUCTURE, Piece, Reader
 from connectors.weblog.streams import Source, blocks
-from connectors.weblog.versions import Version, digester, first_digest
+from connectors.weblog.versions import Digester, Version, digester, first_digest
 from ropa.connector import Mask
 
 
@@ -183,5 +182,5 @@ class _Open:
         self.start, self.size, self.newlines = -1, 0, 0
         self.is_cut = self.holds_something = False
         self.first_line = ""
-        self.digest: blake2b | None = None
-        self.blank: blake2b | None = None
+        self.digest: Digester | None = None
+        self.blank: Digester | None = None

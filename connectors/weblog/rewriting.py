@@ -18,6 +18,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Protocol
@@ -191,12 +192,13 @@ def kept_parts(size: int, removed: Sequence[tuple[int, int]]) -> Iterator[tuple[
 
 def _write(new: int, log: int, kind: str, content: Content | Kept) -> None:
     if isinstance(content, Kept):
-        for position, (start, end) in content.removed.items():
-            _prove(log, content.proof, position, start, end)
-        content.proof.conclude()
-        _reserve(new, sum(end - start for start, end in content.parts))
-        for start, end in content.parts:
-            _copy(log, new, start, end)
+        # What goes is read by another thread while what stays is copied: neither needs the interpreter for long.
+        with ThreadPoolExecutor(max_workers=1) as aside:
+            proven = aside.submit(_prove, log, content)
+            _reserve(new, sum(end - start for start, end in content.parts))
+            for start, end in content.parts:
+                _copy(log, new, start, end)
+            proven.result()
         return
     with os.fdopen(os.dup(new), "wb", _CHUNK) as file:
         sink = open_sink(file, kind, log)
@@ -205,14 +207,17 @@ def _write(new: int, log: int, kind: str, content: Content | Kept) -> None:
             sink.close()
 
 
-def _prove(log: int, proof: Proof, position: int, start: int, end: int) -> None:
-    buffer = memoryview(bytearray(min(_CHUNK, end - start)))
-    while start < end:
-        size = os.preadv(log, [buffer[: end - start]], start)
-        if size == 0:
-            raise ExchangeError("changed")
-        proof.take(position, buffer[:size])
-        start += size
+def _prove(log: int, content: Kept) -> None:
+    buffer = memoryview(bytearray(_CHUNK))
+    for position, (start, end) in content.removed.items():
+        at = start
+        while at < end:
+            size = os.preadv(log, [buffer[: end - at]], at)
+            if size == 0:
+                raise ExchangeError("changed")
+            content.proof.take(position, buffer[:size])
+            at += size
+    content.proof.conclude()
 
 
 def _reserve(new: int, size: int) -> None:
