@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.weblog.dataset import LogFolder, People
 from connectors.weblog.fields import Span, blank_line, mask_line
+from connectors.weblog.formats import NoReader
 from connectors.weblog.readers import STRUCTURE, Piece, Reader
 from connectors.weblog.streams import Source, blocks
 from connectors.weblog.versions import Digester, Version, digester, first_digest
@@ -55,9 +56,12 @@ def open_pieces(
     the next block. Each block's pieces are to be taken before the next block."""
     reader: Reader | None = None
     for block, end, is_fragment in blocks(source):
-        if reader is None:
-            reader = folder.reader(zone, block[:end])
-        yield reader, block, end, iter([(None, 0, end)]) if is_fragment else reader.pieces(block, 0, end)
+        if is_fragment:
+            yield reader or NoReader(), block, end, iter([(None, 0, end)])
+            continue
+        # Not by a fragment: a log that was emptied while it was written (copytruncate) may begin with megabytes of NUL.
+        reader = reader or folder.reader(zone, block[:end])
+        yield reader, block, end, reader.pieces(block, 0, end)
 
 
 class Cutter:

@@ -49,7 +49,9 @@ def add(
     subject: Annotated[
         str | None,
         typer.Option(
-            "--subject", metavar="ID", help="A person, by an identifier: whatever its case, spacing or Unicode form."
+            "--subject",
+            metavar="ID",
+            help="A person, by an identifier: whatever its case, spacing, Unicode form or spelling of an IPv6 address.",
         ),
     ] = None,
     dataset: Annotated[
@@ -92,6 +94,11 @@ def add(
         listed = next(hold for hold in holds.listing(opened) if hold["id"] == row.id)
     if is_there is False:
         say(f"{target} has no record with this key now: if that is not what you expected, look at the key again")
+    if key is not None and target.partition(".")[0] in opened.lasting_keys:
+        say(
+            f"keys of {target} pass to other records: what is held is whatever bears this key then; "
+            "a hold on the person or the dataset stays with what it names"
+        )
     result({"schema": "ropa.hold/1", **listed, "record_found": is_there}, lambda: say(f"hold {row.id} is in force"))
 
 

@@ -238,6 +238,7 @@ def test_the_register_of_the_first_release_is_there_after_the_upgrade(copy, told
     assert to_toml(register).strip() == told["register export"].strip()
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_database_that_was_put_back_is_one_as_that_release_made_it(tmp_path, revision):
     old, back = (open_database(f"sqlite:///{tmp_path / name}.db") for name in ("old", "back"))

@@ -34,6 +34,7 @@ def with_line(old: str, new: str) -> str:
 # --- periods, keys, scopes ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(one_in=4)
 @pytest.mark.parametrize(
     "period",
     [

@@ -81,6 +81,7 @@ def test_a_full_disk_under_the_ledger_lets_nothing_go_without_an_intent(
         judge.check("room again", is_finished=True)
 
 
+@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize("leave", [0, 100 << 10])
 def test_a_full_disk_under_all_the_state_is_a_refusal_too(
     server: Server, approved: Project, tmp_path: Path, leave: int

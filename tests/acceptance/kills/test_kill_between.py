@@ -65,6 +65,7 @@ def test_what_was_done_and_not_yet_told_is_told_as_it_is_seen(
     assert outcomes(project, dataset, scope) == expected
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(("dataset", "scope"), [("prospects", "row"), ("visits", "row"), ("customers", "field")])
 def test_what_was_done_is_not_told_as_held_by_a_hold_that_came_too_late(
     server: Server, approved: Project, tmp_path: Path, dataset: str, scope: str
@@ -83,6 +84,7 @@ def test_what_was_done_is_not_told_as_held_by_a_hold_that_came_too_late(
     assert told["held"] == sum(told.values()) - 2 > 0
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(("dataset", "scope"), [("prospects", "row"), ("visits", "row"), ("customers", "field")])
 def test_what_was_done_is_told_also_when_the_rules_have_changed_since(
     server: Server, approved: Project, tmp_path: Path, dataset: str, scope: str

@@ -138,6 +138,7 @@ def test_due_prospects_are_those_that_sql_counts(made: Summary, crm: sqlite3.Con
     assert one(crm, query, str(first_kept(made.today, 3))) == made.due["prospects-won"] == 100
 
 
+@pytest.mark.sampled(one_in=3)
 def test_due_customer_fields_are_those_that_sql_counts(made: Summary, crm: sqlite3.Connection) -> None:
     dated = IS_DATE.format("last_contact_at", made.today)
     for rule, column, months in (
@@ -159,6 +160,7 @@ def test_a_contact_shortly_before_midnight_utc_is_of_the_next_day_in_brussels(
     assert f"{eve} 20:30:00" < limit < f"{eve} 23:30:00"
 
 
+@pytest.mark.sampled(one_in=3)
 def test_due_customers_are_those_whose_last_invoice_is_past_ten_years(made: Summary, crm: sqlite3.Connection) -> None:
     year = last_due_year(made.today)
     dated = IS_DATE.format("issued_on", made.today)
@@ -232,6 +234,7 @@ def test_the_story_has_its_four_customers(made: Summary, crm: sqlite3.Connection
         assert bool(one(crm, late, key, str(last_due_year(made.today)))) == (label == "overlapping")
 
 
+@pytest.mark.sampled(one_in=3)
 def test_no_rule_of_the_example_is_stopped_by_its_own_caps(made: Summary) -> None:
     text = (example_folder("webassur") / "config" / "retention.toml").read_text(encoding="utf-8")
     config = tomllib.loads(text)
@@ -246,6 +249,7 @@ def test_no_rule_of_the_example_is_stopped_by_its_own_caps(made: Summary) -> Non
         assert due <= config["safety"]["max_records"]
 
 
+@pytest.mark.sampled(one_in=3)
 def test_the_example_names_only_tables_and_columns_that_exist(made: Summary, crm: sqlite3.Connection) -> None:
     text = (example_folder("webassur") / "config" / "retention.toml").read_text(encoding="utf-8")
     config = tomllib.loads(text)
@@ -268,6 +272,7 @@ def test_the_example_names_only_tables_and_columns_that_exist(made: Summary, crm
         assert used <= columns[name], name
 
 
+@pytest.mark.sampled(one_in=3)
 def test_the_rules_of_the_example_find_what_was_planted_and_nothing_else(made: Summary, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     shutil.copytree(example_folder("webassur"), folder)
@@ -353,6 +358,7 @@ def moment_of(line: str) -> datetime | None:
     return datetime.strptime(found[1], "%d/%b/%Y:%H:%M:%S %z") if found else None
 
 
+@pytest.mark.sampled(one_in=3)
 def test_there_is_a_log_a_week_and_the_limit_runs_through_one(made: Summary) -> None:
     logs = lines_of(made.folder / "data" / "logs")
     rotated = [made.today - timedelta(days=7 * back) for back in range(42, -1, -1)]

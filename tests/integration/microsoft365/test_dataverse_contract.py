@@ -76,6 +76,7 @@ class TestDataverse(_Contract):
         assert isinstance(self.build([]), Connector)
 
 
+@pytest.mark.sampled(one_in=3)
 class TestCascade(_Contract):
     """Where the service would take rows along that nobody planned."""
 

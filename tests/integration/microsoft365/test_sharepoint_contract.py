@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sharepoint_fake import LIST_ID
 from sharepoint_kit import child_spec, fill_library, fill_list, library_spec, list_spec, open_site, rest_options
 
@@ -28,6 +29,7 @@ class TestLibrary(ConnectorContract):
         assert isinstance(self.build([]), Connector)
 
 
+@pytest.mark.sampled(one_in=3)
 class TestLibraryOfAServerWithoutDelta(TestLibrary):
     def build(self, rows, children=(), *, batch_size=2):
         connector = super().build(rows, children, batch_size=batch_size)

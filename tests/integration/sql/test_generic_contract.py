@@ -100,6 +100,7 @@ class TestGenericOnPostgres(GenericContract):
             yield
 
 
+@pytest.mark.sampled(one_in=3)
 class TestGenericOnMariadb(GenericContract):
     @pytest.fixture(autouse=True)
     def _place(self, mariadb):

@@ -30,6 +30,7 @@ def column(database, statement):
 ALL = ["matomo-omnifixture", "wordpress", "phplist", "chinook"]
 
 
+@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize("bed", ALL, indirect=True)
 def test_every_table_is_read_the_same_by_either_way_with_keys_that_can_be_trusted(bed):
     with backend(bed) as made, made.reading() as connection:
@@ -46,6 +47,7 @@ def test_every_table_is_read_the_same_by_either_way_with_keys_that_can_be_truste
             twice(made, connection, select(*(own.c[name] for name in names)).order_by(*key).limit(200))
 
 
+@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize("bed", ALL, indirect=True)
 def test_every_date_is_read_and_no_condition_leaves_one_out(bed):
     dated = 0

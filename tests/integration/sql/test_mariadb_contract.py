@@ -60,6 +60,7 @@ class TestMariadb(ConnectorContract):
         self.databases[-1].execute(f"UPDATE {table} SET note = 'something else' WHERE id = %s", (int(row_id),))
 
 
+@pytest.mark.sampled(one_in=3)
 class TestMariadbInstants(TestMariadb):
     """The same with a typed column; a day without a time is its first second there."""
 

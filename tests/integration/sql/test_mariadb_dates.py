@@ -125,6 +125,7 @@ DAYS = [date(2026, 5, 21), date(2022, 3, 27), date(2022, 3, 28), date(2022, 10, 
         date(2011, 12, 31), date(2011, 12, 30), date(2, 1, 1), date(1, 1, 1), date(9999, 12, 31), date(1970, 1, 1), date(2024, 2, 29)]  # fmt: skip
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("declared", TYPED)
 def test_no_condition_leaves_out_a_row_that_is_meant(mariadb, declared):
     kind, values, form = TYPED[declared]

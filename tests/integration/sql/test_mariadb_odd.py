@@ -12,6 +12,7 @@ OLD = "2020-01-02 10:00:00"
 T = dataset("t")
 
 
+@pytest.mark.sampled(one_in=4)
 @pytest.mark.parametrize("declared", ["ENUM('sick', 'holiday', 'care')", "SET('sick', 'holiday', 'care')"])
 @pytest.mark.parametrize("index", ["", ", KEY (created)"])
 @pytest.mark.parametrize("size", [1, 2, 7, 100])

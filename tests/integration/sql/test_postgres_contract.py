@@ -75,10 +75,12 @@ class TestInstants(PostgresContract):
     pass
 
 
+@pytest.mark.sampled(one_in=3)
 class TestTwoCredentials(PostgresContract):
     roles = True
 
 
+@pytest.mark.sampled(one_in=3)
 class TestText(PostgresContract):
     date_type = "text"
     key_type = "numeric"

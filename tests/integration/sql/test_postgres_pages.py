@@ -116,6 +116,7 @@ def test_an_anchor_of_several_dates_is_the_latest_of_them(numbered, monkeypatch)
         assert set(words(act(location, due("items", anchor="last"), batch=batch)).values()) == {"purged"}
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("fields", [(), CLEAR], ids=["purge", "clear"])
 def test_a_batch_goes_swiftly_and_is_read_back(database, monkeypatch, fields):
     is_swift(monkeypatch)
@@ -136,6 +137,7 @@ def test_a_batch_goes_swiftly_and_is_read_back(database, monkeypatch, fields):
         assert not told(location, selection)
 
 
+@pytest.mark.sampled(one_in=4)
 @pytest.mark.parametrize("fields", [(), CLEAR], ids=["purge", "clear"])
 @pytest.mark.parametrize("order", ["as found", "backwards"])
 def test_what_was_moved_is_the_same_and_what_was_changed_is_not(database, monkeypatch, fields, order):

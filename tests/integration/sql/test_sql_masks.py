@@ -146,6 +146,7 @@ def test_a_cleared_column_gets_the_first_documented_value_that_passes(bed, colum
     assert bed.column("SELECT c FROM t") == [expected] * 3
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("columns", "mask", "value", "said"),
     [
@@ -222,6 +223,7 @@ def test_two_columns_that_may_not_both_be_missing_are_refused_where_nothing_else
 # --- unique ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("columns", "pattern"),
     [
@@ -324,6 +326,7 @@ def due_rows(script, *values):
     )
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("bed", "columns", "more", "pattern"),
     on_engines(

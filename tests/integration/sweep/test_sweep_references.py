@@ -76,6 +76,7 @@ def test_a_chain_of_three_goes_children_first_in_one_run(any_bed):
     assert [dataset for dataset, _ in world.crm.acts] == ["lines"] * 2 + ["orders"] * 2 + ["customers"]
 
 
+@pytest.mark.sampled(one_in=2)
 def test_a_grandchild_that_is_not_due_blocks_its_whole_line_and_no_other(any_bed):
     world = any_bed(CHAIN, chain(k210=NEW), CHAIN_LINKS)
     plan = world.plan()
@@ -91,6 +92,7 @@ def test_a_grandchild_that_is_not_due_blocks_its_whole_line_and_no_other(any_bed
     assert everything(world) == {"customers": [2], "orders": [21], "lines": [210]}
 
 
+@pytest.mark.sampled(one_in=2)
 def test_a_held_grandchild_blocks_its_line(bed):
     world = bed(CHAIN, chain(), CHAIN_LINKS)
     world.hold(target="crm.lines", key=100)
@@ -129,6 +131,7 @@ def test_children_that_a_cap_stopped_keep_their_parents(bed):
     assert everything(world) == {table: [row["id"] for row in rows] for table, rows in chain().items()}
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("action", ["NO ACTION", "CASCADE", "SET NULL", "RESTRICT"])
 def test_rows_of_a_table_that_is_not_declared_block_what_they_refer_to(make, kind, action):
     """Also where the database itself would take them along, or cut them loose."""
@@ -142,6 +145,7 @@ def test_rows_of_a_table_that_is_not_declared_block_what_they_refer_to(make, kin
     assert [row["contact_id"] for row in world.rows("calls")] == [2, 2]
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("action", ["CASCADE", "SET NULL"])
 def test_a_cascade_that_came_into_being_after_the_plan_takes_nothing(make, kind, action):
     tables = {"contacts": contacts(3), "calls": []}
@@ -159,6 +163,7 @@ TREE = HEAD + dataset("customers")
 SELF = [("customers", "parent_id", "customers")]
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("parents", [[None, 1, 2, 3, 4, 5, 6], [2, 3, 4, 5, 6, 7, None], [None, 1, 1, 2, 2, 3, 3]])
 def test_a_dataset_that_refers_to_itself_goes_leaves_first_over_many_batches(make, kind, parents):
     rows = [item(key, parent) for key, parent in enumerate(parents, start=1)]
@@ -304,6 +309,7 @@ def test_a_rider_that_changed_after_the_plan_keeps_its_whole_family(bed):
     assert everything(world) == {"customers": [2], "orders": [20, 21], "lines": [200, 210]}
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("hold", [("crm.lines", 210), ("crm.orders", 20), ("crm.customers", 2)])
 def test_a_hold_on_any_member_keeps_the_whole_family(bed, hold):
     world = bed(RIDERS, chain(), CHAIN_LINKS)
@@ -316,7 +322,7 @@ def test_a_hold_on_any_member_keeps_the_whole_family(bed, hold):
 
 
 @pytest.mark.parametrize("hold", [("crm.lines", 210), ("crm.orders", 20), ("crm.customers", 2)])
-@pytest.mark.sampled(one_in=2)
+@pytest.mark.sampled(one_in=3)
 def test_a_hold_on_any_member_after_the_approval_keeps_the_whole_family(bed, hold):
     world = bed(RIDERS, chain(), CHAIN_LINKS)
     plan = world.plan()

@@ -621,3 +621,14 @@ def test_a_log_in_zstd_may_begin_with_a_frame_without_content(logs):
     assert act(connector, find(connector)) == ["purged"]
     with path.open("rb") as file:
         assert zstandard.ZstdDecompressor().stream_reader(file).read() == new().encode()
+
+
+def test_a_log_that_was_emptied_while_it_was_written_to_is_read_behind_its_nuls(logs):
+    first, due_line, kept = line(OLD), line(OLD, ip="192.0.2.8"), line(NEW)
+    path = logs.add("access.1", b"\0" * (3 << 20), first, due_line, kept)
+    connector = logs.open()
+    batches = find(connector)
+    assert keys(batches) == ["access.1 2-2"]
+    assert tally(connector) == (3, 1), "the line behind the NULs has no date"
+    assert act(connector, batches) == ["purged"]
+    assert path.read_bytes().lstrip(b"\0") == (first + kept).encode()

@@ -379,6 +379,7 @@ def test_n_triples_and_n3_are_read_too():
     assert list(read(f"{RECORD} .", ".n3").register.activities) == ["r"]
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("text", "ending", "trouble"),
     [

@@ -75,7 +75,7 @@ def spelled(value):
     return [value]
 
 
-@pytest.mark.sampled(one_in=4)
+@pytest.mark.sampled(one_in=12)
 @pytest.mark.parametrize("found", LEAVES, ids=lambda found: f"{found[3]}.{type(found[2]).__name__}.{found[4]}")
 def test_each_fact_of_the_model_is_set(found):
     number, path, instance, _owner, name, kind = found
@@ -310,6 +310,7 @@ def test_a_hostile_name_is_set_as_it_stands(name):
     assert told.count(wanted) >= 8
 
 
+@pytest.mark.sampled(one_in=6)
 @pytest.mark.parametrize("name", BEYOND)
 def test_a_character_that_the_fonts_lack_stands_as_its_code(name):
     told = read(pdf.render(named(name), "nl"))

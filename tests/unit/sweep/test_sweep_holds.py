@@ -353,6 +353,7 @@ ON_POSTGRESQL = {
 """The same where the columns have types."""
 
 
+@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_holds_that_were_lost_or_changed_stop_everything_and_nothing_is_done(make, damage):
     world = make(FAMILY, {"contacts": contacts(3), "letters": []})
