@@ -34,7 +34,7 @@ from ropa.sweep import blocks, mandates, outcomes, own_changes
 from ropa.sweep.hand import Hand, Told
 from ropa.sweep.run import Run
 from ropa.sweep.tables import BatchRow, FlaggedRecord, PlanRow, TargetRow
-from ropa.sweep.tombstones import GONE, Mason
+from ropa.sweep.tombstones import Mason, gone
 from ropa.sweep.units import Portion
 
 _GONE = (OutcomeWord.PURGED, OutcomeWord.ABSENT)
@@ -120,7 +120,7 @@ class Actor:
         """Step 6 for one portion."""
         row, target = portion.row, portion.target
         counts = outcomes.counts(told)
-        stones = self.mason.make(target, portion.columns, outcomes.positions(told, GONE))
+        stones = self.mason.make(target, portion.columns, outcomes.positions(told, gone(self.site, row.location)))
         extra: dict[str, object] = {"reconciled": True} if is_reconciled else {}
         self.journal.append(
             "receipt",
@@ -174,8 +174,8 @@ class Actor:
         at: dict[str, list[int]] = {}
         for pos, word in enumerate(told):
             at.setdefault(word.partition(":")[0], []).append(pos)
-        gone = sorted(pos for word in GONE for pos in at.get(word, ()))
-        stones = self.mason.make(portion.target, portion.columns, gone) if portion is not None else None
+        erased = sorted(pos for word in gone(self.site, row.location) for pos in at.get(word, ()))
+        stones = self.mason.make(portion.target, portion.columns, erased) if portion is not None else None
         with self.journal.lease.holding(), Session(self.site.engine) as session, session.begin():
             self.note_settled(session, row.id or 0, counts)
             if portion is not None:

@@ -55,6 +55,12 @@ def is_kept_for(target: TargetRow) -> bool:
     return target.scope == "row" and target.action == Action.PURGE
 
 
+def gone(site: Site, location: str) -> tuple[OutcomeWord, ...]:
+    """Return the outcomes after which a record of a location has a tombstone. Where keys do not last what is ``absent``
+    may stand under another key (a log that was renamed since the plan), and would be told as having come back."""
+    return GONE if location not in site.lasting_keys else tuple(word for word in GONE if word != OutcomeWord.ABSENT)
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 

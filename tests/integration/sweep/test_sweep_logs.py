@@ -148,3 +148,17 @@ def test_lines_beside_those_of_a_held_person_are_recognised_where_that_is_still_
     world.approve(plan)
     assert world.apply(plan).document["outcomes"] == {"purged": 2}
     assert path.read_text() == lines(0, 1, "192.0.2.9") + lines(1)
+
+
+def test_lines_of_a_log_that_was_renamed_since_the_plan_did_not_come_back(world):
+    path = log(world, 3)
+    plan = world.plan()
+    world.approve(plan)
+    moved = path.rename(world.logs / "access.log-2")
+    assert world.apply(plan).document["outcomes"] == {"absent": 1}
+    world.clock.forward(days=1)
+    world.sweep()
+    assert restored(world) == []
+    assert reapply(world.site, "web", by="Mia Maker").document["datasets"] == []
+    assert world.purge().document["outcomes"] == {"purged": 2}
+    assert moved.read_text() == lines(2)
