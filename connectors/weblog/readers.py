@@ -83,7 +83,7 @@ class Shape:
         times = b"|".join(re.escape(day) + self.between + two_digits(hours) for day, hours in written)
         suffix = b"" if self.fixed_zone is not None else self.zone_between + re.escape(zone)
         return re.compile(
-            b"(?:" + self.quick + b"(?:" + times + b"):" + _TIME + self.fraction + suffix + self.tail + rb"[^\n]*+\n)*+"
+            b"(?:" + self.quick + b"(?:" + times + b"):" + _TIME + self.fraction + suffix + self.tail + rb".*+\n)*+"
         )
 
 
