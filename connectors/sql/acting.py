@@ -109,6 +109,8 @@ class Actor:
             try:
                 with self._backend.transaction(connection):
                     found = act()
+                    # A statement of ours may have waited for whoever gave the tables a cascade or a trigger.
+                    expect_schema(connection, self._layout, self._backend)
                     self._selection.guard()
             except WithdrawnError:
                 if not self._is_durable:

@@ -12,7 +12,7 @@ import secrets
 import string
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from itertools import count as counting
 from math import gcd
@@ -99,7 +99,9 @@ def comparable(value: object, kind: Kind) -> object:
 def fits(column: TableColumn, value: object) -> bool:
     """Tell whether a value is within the length and the bounds of a column."""
     if isinstance(value, str | bytes):
-        return column.length is None or len(value) <= column.length
+        if column.length is not None:
+            return len(value) <= column.length
+        return not column.octets or len(value.encode() if isinstance(value, str) else value) <= column.octets
     if isinstance(value, int) and not isinstance(value, bool) and column.bounds is not None:
         return column.bounds[0] <= value <= column.bounds[1]
     return True
@@ -163,6 +165,8 @@ def _constants(column: TableColumn) -> Iterator[object]:
 
 def randoms(column: TableColumn) -> Iterator[Filler]:
     """Yield the ways to draw values that surely differ, what is to be preferred first."""
+    if column.differs_within is not None:
+        column = replace(column, length=min(column.differs_within, column.length or column.differs_within))
     if column.kind in TEXTUAL:
         yield from _random_texts(column)
     elif column.kind is Kind.NUMBER:

@@ -56,10 +56,16 @@ class TableColumn:
     """Generated from others; identity columns are not."""
     length: int | None = None
     """The most characters (bytes for BYTES) it takes; None where there is no limit or it is not known."""
+    octets: int = 0
+    """The most bytes of a text or binary value; 0 of others, and where it is not known."""
+    differs_within: int | None = None
+    """Of how many characters (bytes for BYTES) the first alone a unique index looks at; None: it is not about some."""
     bounds: tuple[int, int] | None = None
     """Of an integer column the least and the greatest number it takes, where known."""
     expression: str = ""
     """What a computed column is computed by, as the catalogue has it; empty where it is not known."""
+    is_tellable: bool = True
+    """Whether a key may be made of it: its values can be told as text and found again by that."""
     renews_itself: bool = False
     """Whether the engine writes the time of each change into it (``ON UPDATE CURRENT_TIMESTAMP``)."""
 

@@ -82,7 +82,7 @@ class GenericBackend:
             raise LocationError(msg, code="option", next_step="Leave `after_purge` out of this location.")
         self._salt = new_salt()
         self._known: tuple[float, Catalogue] | None = None
-        self._fresh: dict[int, Hashable] = {}
+        self._changing = set[int]()
         """By connection in a transaction that writes: the version of the catalogue, once it was read."""
         self._parted: WeakKeyDictionary[FromClause, list[Any]] = WeakKeyDictionary()
         """Stand-ins for tables of keys that are too long for one statement."""
@@ -137,7 +137,7 @@ class GenericBackend:
         return portable(statement, connection.dialect.name, refuse), several, parameters
 
     def _too_many(self, connection: Connection) -> Exception:
-        if id(connection) in self._fresh:
+        if id(connection) in self._changing:
             return UnevenError()  # the batch is halved until its keys fit
         msg = f"location {self._location}: a statement would need more keys than it can carry"
         return LocationError(msg, code="too-many-keys", next_step="Give this location a smaller `batch_size`.")
@@ -181,12 +181,12 @@ class GenericBackend:
         if connection.default_isolation_level == "AUTOCOMMIT":
             msg = f"location {self._location}: the database has no transactions, so that nothing could be undone"
             raise LocationError(msg, code="unsupported", next_step="Use this location for planning only.")
-        self._fresh[id(connection)] = None
+        self._changing.add(id(connection))
         try:
             with connection.begin():
                 yield
         finally:
-            del self._fresh[id(connection)]
+            self._changing.remove(id(connection))
 
     # --- what there is ---
 
@@ -195,13 +195,9 @@ class GenericBackend:
         return self._read(connection) if self._known is None else self._known[1]
 
     def schema_version(self, connection: Connection) -> Hashable:
-        """See ``Backend.schema_version``: the catalogue itself. Read anew once in each transaction that writes;
+        """See ``Backend.schema_version``: the catalogue itself. Read anew each time in a transaction that writes;
         otherwise remembered for some seconds."""
-        if id(connection) in self._fresh:
-            if self._fresh[id(connection)] is None:
-                self._fresh[id(connection)] = self._read(connection).version
-            return self._fresh[id(connection)]
-        known = self._known
+        known = self._known if id(connection) not in self._changing else None
         if known is not None and monotonic() - known[0] < CATALOGUE_SECONDS:
             return known[1].version
         return self._read(connection).version

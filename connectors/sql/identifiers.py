@@ -27,10 +27,18 @@ _PARTICLES = re.compile(
 """Parts of names that are ordinary words: looked for together with the rest of the name, not alone."""
 _NOTHING = frozenset({"unknown", "xx", "XX", "1900-01-01", "anon@example.invalid"})
 _LETTERS = re.compile(r"[^\W\d_]+")
-_SEPARATORS = r"[\s./()\\\-\u2013\u2014]{0,4}"
+_SEPARATORS = r"[\W_]{0,6}"
+"""Between the digits that tell."""
+_BEFORE = r"[\s./()\\\-\u2010-\u2015\u2212]{0,4}"
+"""Between the digits before those: numbers that only stand beside it are left."""
 _GAP = r"[\W_]{0,4}"
 _WIDE = 0x2E80
 """From here on are scripts that write no spaces between words."""
+_PLAIN = {
+    "\u0131": "i", "\u0142": "l", "\u00f8": "o", "\u0111": "d", "\u00f0": "d", "\u0153": "oe", "\u00e6": "ae",
+    "\u00fe": "th", "\u0127": "h", "\u0167": "t", "\u014b": "n", "\u0192": "f", "\u0268": "i", "\u0289": "u",
+}  # fmt: skip
+"""Letters with a stroke, and those of two, which Unicode does not take apart."""
 _MARK = REDACTED.casefold()
 
 
@@ -46,9 +54,9 @@ def fold(text: str) -> tuple[str, list[int]]:
             if category in {"Mn", "Me", "Cf"}:
                 continue
             digit = unicodedata.decimal(each, None)
-            plain = "i" if each == "\u0131" else " " if category == "Zs" else each if digit is None else str(digit)
-            folded.append(plain)
-            places.append(place)
+            plain = " " if category == "Zs" else _PLAIN.get(each, each) if digit is None else str(digit)
+            folded += plain
+            places += [place] * len(plain)
     return "".join(folded), places
 
 
@@ -132,7 +140,7 @@ def _is_nothing(value: object) -> bool:
         return True
     text = str(value).strip()
     return (
-        len(text) < 2
+        (len(text) < 2 and text < chr(_WIDE))
         or text in _NOTHING
         or has_mark(text)
         or text.startswith((RANDOM_PREFIX, "~"))
@@ -177,4 +185,4 @@ def _number(digits: str) -> str:
     last = _SEPARATORS.join(digits[-_LAST:])
     if len(digits) < _LAST:
         return rf"(?<!\d){last}(?!\d)"
-    return rf"(?:\+?\(?(?:\d{_SEPARATORS}){{1,7}})?{last}"
+    return rf"(?:\+?\(?(?:\d{_BEFORE}){{1,7}})?{last}"

@@ -69,7 +69,7 @@ class Layout:
     links: tuple[Link, ...] = ()
     decisions: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """What ``deciding.decide`` found out under this state of the schema."""
-    usable: set[str] = field(default_factory=set, compare=False, repr=False)
+    usable: set[tuple[str, bool]] = field(default_factory=set, compare=False, repr=False)
     """Datasets that nothing was found to stand against under it."""
 
     def declared(self, name: str) -> Declared:

@@ -23,7 +23,7 @@ from connectors.sql.finding import Finder, after, load, order_of
 from connectors.sql.keys import spell, spell_key
 from connectors.sql.layout import Declared, Layout, lay_out
 from connectors.sql.opening import open_backend
-from connectors.sql.problems import find_problems
+from connectors.sql.problems import find_problems, of_purging
 from connectors.sql.sparing import is_subject
 from connectors.sql.survey import is_whole, survey
 from connectors.sql.throttle import Throttle
@@ -148,7 +148,7 @@ class SqlLocation:
         with translated(self._spec.name), self._backend.writing() as connection:
             layout = self._layout(connection)
             for name in (batch.dataset, *(part.dataset for part in batch.companions)):
-                self._usable(layout, name)
+                self._usable(layout, name, is_purged=action is Action.PURGE)
             with self._throttle.paced(connection, len(batch)):
                 return Actor(selection, batch, action, layout, self._backend).outcomes(connection)
 
@@ -255,15 +255,19 @@ class SqlLocation:
                 self._known = lay_out(self._spec, self._backend.read_catalogue(connection))
             return self._known
 
-    def _usable(self, layout: Layout, dataset: str) -> Declared:
-        """Return a dataset that can be asked for. Raises LocationError, with the first problem, for one that cannot."""
+    def _usable(self, layout: Layout, dataset: str, *, is_purged: bool = False) -> Declared:
+        """Return a dataset that can be asked for, or purged: the database may be another than when that was planned.
+        Raises LocationError, with the first problem, for one that cannot."""
         declared = layout.declared(dataset)
-        if dataset in layout.usable:
+        if (dataset, is_purged) in layout.usable:
             return declared
-        if found := find_problems(dataset, self._spec, layout, None):
+        found = find_problems(dataset, self._spec, layout, None)
+        if is_purged:
+            found += of_purging(declared)
+        if found:
             msg = f"location {self._spec.name}: dataset {dataset}: {found[0]}"
             raise LocationError(msg, code="missing", next_step="Run `ropa check` and correct the configuration.")
-        layout.usable.add(dataset)
+        layout.usable.add((dataset, is_purged))
         return declared
 
 

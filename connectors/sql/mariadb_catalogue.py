@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, text
 
 from connectors.sql.catalogue import Catalogue, Check, ForeignKey, Kind, Table, TableColumn, named_in
+from connectors.sql.triggers import Trigger, deleting
 
 _KINDS = {
     Kind.NUMBER: "tinyint smallint mediumint int bigint decimal float double year bit",
@@ -34,6 +35,8 @@ _SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 _WORDS = re.compile(
     r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|--[^\n]*|#[^\n]*|/\*.*?\*/|`(?:[^`]|``)*`", re.DOTALL
 )
+_DELETES = re.compile(r"\b(?:DELETE|TRUNCATE|REPLACE|CALL)\b", re.IGNORECASE)
+_CALLED = re.compile(r"([\w$]+)`?\s*\(")
 _QUOTED = re.compile(r"`((?:[^`]|``)+)`")
 _JSON_CHECK = re.compile(r"json_valid\(`((?:[^`]|``)+)`\)", re.IGNORECASE)
 
@@ -49,9 +52,13 @@ _VERSION = text(
     " FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN :schemas UNION ALL"
     " SELECT 'triggers', COUNT(*), BIT_XOR(CAST(CONV(LEFT(SHA1(CONCAT_WS('|', TRIGGER_SCHEMA, TRIGGER_NAME,"
     " CREATED)), 16), 16, 10) AS UNSIGNED)) FROM information_schema.TRIGGERS"
-    " WHERE TRIGGER_SCHEMA IN :schemas AND EVENT_OBJECT_SCHEMA IN :schemas"
+    " WHERE TRIGGER_SCHEMA IN :schemas AND EVENT_OBJECT_SCHEMA IN :schemas UNION ALL"
+    " SELECT 'links', COUNT(*), BIT_XOR(CAST(CONV(LEFT(SHA1(CONCAT_WS('|', CONSTRAINT_SCHEMA, TABLE_NAME,"
+    " CONSTRAINT_NAME, REFERENCED_TABLE_NAME, DELETE_RULE, UPDATE_RULE)), 16), 16, 10) AS UNSIGNED))"
+    " FROM information_schema.REFERENTIAL_CONSTRAINTS"
+    " WHERE CONSTRAINT_SCHEMA IN :schemas OR UNIQUE_CONSTRAINT_SCHEMA IN :schemas"
 )
-"""InnoDB gives every table that was altered, in place too, a new CREATE_TIME, in whole seconds; the columns tell most
+"""InnoDB gives every table that was altered, in place too, a new CREATE_TIME, in whole seconds; the rest tells most
 of what happens within one. Writing, ANALYZE and TRUNCATE change nothing of this."""
 
 
@@ -64,8 +71,6 @@ class MariadbColumn(TableColumn):
     charset: str | None = None
     collation: str | None = None
     scale: int | None = None
-    octets: int = 0
-    """The most bytes of a text or binary value; 0 of others."""
 
 
 def schema_version(connection: Connection, schemas: Sequence[str]) -> tuple[Any, ...]:
@@ -145,7 +150,7 @@ class _Reader:
                 Table(
                     name=self._name(schema, name),
                     kind="view" if sort == "VIEW" else "table" if engine in undoable else UNDOABLE_NOT,
-                    columns=tuple(columns[place]),
+                    columns=tuple(_cut(column, own) for column in columns[place]),
                     key=next((index.columns for index in own if index.name == "PRIMARY"), ()),
                     uniques=tuple(dict.fromkeys(frozenset(index.columns) for index in own if index.is_unique)),
                     differing=_differing(columns[place], own),
@@ -154,7 +159,7 @@ class _Reader:
                         replace(key, has_index=any(index.starts_with(key.columns) for index in own))
                         for key in keys[place]
                     ),
-                    deleting_triggers=tuple(name for name, event, deletes in triggers[place] if deletes),
+                    deleting_triggers=tuple(name for name, _, deletes in triggers[place] if deletes),
                     delete_triggers=tuple(name for name, event, _ in triggers[place] if event == "DELETE"),
                     update_triggers=tuple(name for name, event, _ in triggers[place] if event == "UPDATE"),
                     schema=None if self._is_own(schema) else schema,
@@ -201,6 +206,7 @@ class _Reader:
                     kind=kind,
                     is_nullable=nullable == "YES",
                     is_computed="GENERATED" in extra.upper() and "DEFAULT_GENERATED" not in extra.upper(),
+                    is_tellable=sort != "float",  # told in six digits, and compared by more
                     length=_length(sort, length, octets),
                     bounds=_bounds(sort, declared, precision),
                     renews_itself="ON UPDATE" in extra.upper(),
@@ -234,6 +240,7 @@ class _Reader:
                     tuple(str(column) for _, column, _, _ in columns),
                     is_unique=is_whole and int(columns[0][0]) == 0,
                     is_differing=not is_whole and int(columns[0][0]) == 0,
+                    cuts={str(column): int(cut) for _, column, cut, _ in columns if cut is not None},
                     is_usable=columns[0][1] is not None and columns[0][2] is None and sort == "BTREE",
                 )
             )
@@ -294,17 +301,44 @@ class _Reader:
         return found
 
     def _triggers(self) -> dict[tuple[str, str], list[tuple[str, str, bool]]]:
-        """Return, by table, the triggers on deletion and on change; whether on deletion they delete, or call what
+        """Return, by table, the triggers with their event; whether on deletion they delete, or set off or call what
         might."""
-        found: dict[tuple[str, str], list[tuple[str, str, bool]]] = defaultdict(list)
+        triggers: list[Trigger] = []
+        functions: dict[str, str] | None = None
         for schema, table, name, event, body in self._all(
             "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, EVENT_MANIPULATION, ACTION_STATEMENT"
             " FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA IN :schemas AND EVENT_OBJECT_SCHEMA IN :schemas"
-            " AND EVENT_MANIPULATION IN ('DELETE', 'UPDATE') ORDER BY TRIGGER_NAME"
+            " ORDER BY TRIGGER_NAME"
         ):
-            deletes = re.search(r"\b(?:DELETE|TRUNCATE|REPLACE|CALL)\b", _WORDS.sub(" ", body), re.IGNORECASE)
-            found[schema, table].append((name, event, event == "DELETE" and deletes is not None))
+            functions = self._functions() if functions is None else functions
+            text = _with_called(body, functions)
+            deletes = _DELETES.search(_WORDS.sub(" ", text)) is not None
+            triggers.append(Trigger((schema, table), table, name, frozenset({event}), text, deletes))
+        gone = deleting(triggers)
+        found: dict[tuple[str, str], list[tuple[str, str, bool]]] = defaultdict(list)
+        for trigger in triggers:
+            (event,) = trigger.events
+            found[trigger.place].append((trigger.name, event, event == "DELETE" and trigger in gone))
         return found
+
+    def _functions(self) -> dict[str, str]:
+        """Return the texts of stored functions by name; one that may not be seen might call anything."""
+        rows = self._all(
+            "SELECT ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES"
+            " WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA IN :schemas"
+        )
+        return {str(name).lower(): "CALL" if text is None else str(text) for name, text in rows}
+
+
+def _with_called(body: str, functions: Mapping[str, str]) -> str:
+    """Return the text of a trigger, and of the functions that it calls by name."""
+    seen, texts, waiting = set[str](), list[str](), [body]
+    while waiting:
+        texts.append(waiting.pop())
+        called = {name.lower() for name in _CALLED.findall(texts[-1])} & functions.keys() - seen
+        seen |= called
+        waiting += [functions[name] for name in called]
+    return "\n".join(texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +348,18 @@ class _Index:
     is_unique: bool
     is_differing: bool
     """Unique, but not over whole values."""
+    cuts: Mapping[str, int]
+    """Of columns of which it has the first characters alone: how many."""
     is_usable: bool
 
     def starts_with(self, columns: tuple[str, ...]) -> bool:
         return self.is_usable and set(self.columns[: len(columns)]) == set(columns)
+
+
+def _cut(column: MariadbColumn, indexes: Sequence[_Index]) -> MariadbColumn:
+    """See ``TableColumn.differs_within``."""
+    cuts = [index.cuts[column.name] for index in indexes if index.is_differing and column.name in index.cuts]
+    return replace(column, differs_within=min(cuts)) if cuts else column
 
 
 def _differing(columns: Sequence[MariadbColumn], indexes: Sequence[_Index]) -> frozenset[str]:

@@ -13,7 +13,7 @@ import re
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from itertools import count
 from operator import itemgetter, ne
 from typing import Any
@@ -29,6 +29,8 @@ from connectors.sql.mariadb_text import WHOLE, as_text, converted
 
 _LONGEST = 16_000
 """Characters: more do not fit into a VARCHAR of four bytes each; no key is longer (InnoDB: 3,072 bytes)."""
+_WIDE = Context(prec=100)
+"""A DECIMAL has up to 65 digits; more than Python counts with by default."""
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,19}")
 
 
@@ -126,7 +128,7 @@ class _Decimals(_Sort):
     def write(self, value: object) -> object:
         try:
             number = Decimal(str(value))
-            is_exact = number == number.quantize(Decimal(1).scaleb(-self._scale))
+            is_exact = number == number.quantize(Decimal(1).scaleb(-self._scale), context=_WIDE)
         except InvalidOperation:
             return None
         return format(number, "f") if is_exact and abs(number) < Decimal(10) ** (self._digits - self._scale) else None

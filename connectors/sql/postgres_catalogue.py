@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -33,6 +34,7 @@ from connectors.sql.postgres_queries import (
     VERSION,
 )
 from connectors.sql.postgres_triggers import Functions, is_deleting
+from connectors.sql.triggers import Trigger, deleting
 
 _KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -229,21 +231,34 @@ def _read_details(connection: Connection, read: _Read, wanted: Sequence[int]) ->
         read.indexes.setdefault(oid, []).append(
             _Index(plain, is_unique, is_primary, is_whole, plain == columns, method, made, *more)
         )
-    found = _rows(connection, TRIGGERS, these)
-    functions = Functions(lambda statement: _rows(connection, statement)) if found else None
-    for oid, name, function, on_delete, on_update in found:
-        if on_delete:
-            read.triggers.setdefault(oid, []).append((name, functions is not None and functions.is_deleting(function)))
-        if on_update:
-            read.update_triggers.setdefault(oid, []).append(name)
-    for oid, name, is_instead, definition, on_delete in _rows(connection, RULES, these):
-        # What a rule puts in the place of the deletion, or beside it, is not what was planned.
-        if on_delete:
-            read.triggers.setdefault(oid, []).append((f"rule {name}", is_instead or is_deleting(definition)))
-        else:
-            read.update_triggers.setdefault(oid, []).append(f"rule {name}")
+    _read_triggers(connection, read)
     for oid, name, columns, expression in _rows(connection, CHECKS, these):
         read.checks.setdefault(oid, []).append((name, frozenset(_numbers(columns)), expression))
+
+
+def _read_triggers(connection: Connection, read: _Read) -> None:
+    """Read triggers and rules, of all tables: one may set off another elsewhere."""
+    functions = Functions(lambda statement: _rows(connection, statement))
+    found: list[Trigger] = []
+    triggers = _rows(connection, TRIGGERS)
+    is_asked = any(on_delete for *_, on_delete, _, _ in triggers)
+    for oid, table, name, function, *runs in triggers:
+        events = frozenset(compress(("DELETE", "UPDATE", "INSERT"), runs))
+        text = functions.text(function) if is_asked else ""
+        found.append(Trigger(oid, table, name, events, text, is_deleting(text)))
+    for oid, table, name, is_instead, definition, event in _rows(connection, RULES):
+        # What a rule puts in the place of the deletion, or beside it, is not what was planned.
+        deletes = (is_instead and event == "4") or is_deleting(definition)
+        found.append(Trigger(oid, table, f"rule {name}", frozenset({_RULED[event]}), definition, deletes))
+    gone = deleting(found)
+    for trigger in found:
+        if "DELETE" in trigger.events:
+            read.triggers.setdefault(trigger.place, []).append((trigger.name, trigger in gone))
+        if "UPDATE" in trigger.events:
+            read.update_triggers.setdefault(trigger.place, []).append(trigger.name)
+
+
+_RULED = {"2": "UPDATE", "3": "INSERT", "4": "DELETE"}
 
 
 def _differing(read: _Read, oid: int) -> frozenset[str]:

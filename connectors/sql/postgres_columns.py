@@ -68,6 +68,8 @@ class TypeInfo:
     castable: str
     is_domain: bool
     is_enum: bool
+    is_tellable: bool
+    """See ``TableColumn.is_tellable``."""
     base: int
     modifier: int
     is_required: bool
@@ -108,6 +110,7 @@ def column_of(
         kind=KINDS.get(sort, Kind.OTHER),
         is_nullable=is_nullable,
         is_computed=is_computed,
+        is_tellable=info.is_tellable,
         expression=expression,
         castable=info.castable,
         sort="enum" if info.is_enum else sort,

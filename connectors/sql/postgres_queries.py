@@ -41,12 +41,16 @@ WITH RECURSIVE used AS (
     SELECT t.typbasetype FROM pg_catalog.pg_type t JOIN used u ON t.oid = u.oid WHERE t.typtype = 'd'
 )
 SELECT t.oid, n.nspname, t.typname, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname),
-       t.typtype = 'd', t.typtype = 'e', t.typbasetype, t.typtypmod, t.typnotnull,
+       t.typtype = 'd', t.typtype = 'e',
+       t.typcategory NOT IN ('A', 'C') AND (t.typcategory <> 'U' OR EXISTS (
+           SELECT FROM pg_catalog.pg_operator o WHERE o.oprname = '>' AND o.oprleft = t.oid AND o.oprright = t.oid)),
+       t.typbasetype, t.typtypmod, t.typnotnull,
        (SELECT pg_catalog.json_agg(e.enumlabel ORDER BY e.enumsortorder)::text
         FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)
 FROM pg_catalog.pg_type t JOIN used u ON u.oid = t.oid JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 """
-"""oid, schema, name, quoted name, is a domain, is an enum; of a domain its base, modifier and NOT NULL; labels."""
+"""oid, schema, name, quoted name, is a domain, an enum, has an order and is no array or row; of a domain its base,
+modifier and NOT NULL; labels."""
 
 INDEXES = """
 SELECT i.indrelid, i.indkey::text, i.indnkeyatts, i.indisunique, i.indisprimary,
@@ -77,21 +81,21 @@ it is one; and what holds of a row that can never be one too many for it."""
 # tgtype: bit 3 is DELETE, bit 4 UPDATE. Disabled triggers and those of a replica do not run for us; those made for
 # foreign keys are known as such; those a partition has from its table are told there.
 TRIGGERS = """
-SELECT t.tgrelid, t.tgname, t.tgfoid, t.tgtype & 8 <> 0, t.tgtype & 16 <> 0
-FROM pg_catalog.pg_trigger t
-WHERE t.tgrelid = ANY (%s::pg_catalog.oid[]) AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
-  AND t.tgtype & 24 <> 0 AND t.tgparentid = 0
+SELECT t.tgrelid, c.relname, t.tgname, t.tgfoid, t.tgtype & 8 <> 0, t.tgtype & 16 <> 0, t.tgtype & 4 <> 0
+FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 28 <> 0 AND t.tgparentid = 0
 ORDER BY t.tgrelid, t.tgname
 """
-"""table, name, function, whether it runs on deletion, and on change."""
+"""Of all tables and views: it, its name, the trigger's, function, whether it runs on deletion, change, insertion."""
 
 RULES = """
-SELECT r.ev_class, r.rulename, r.is_instead, pg_catalog.pg_get_ruledef(r.oid), r.ev_type = '4'
+SELECT r.ev_class, c.relname, r.rulename, r.is_instead, pg_catalog.pg_get_ruledef(r.oid), r.ev_type
 FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
-WHERE r.ev_class = ANY (%s::pg_catalog.oid[]) AND r.ev_type IN ('2', '4') AND r.ev_enabled IN ('O', 'A')
+WHERE c.oid >= 16384 AND r.ev_type IN ('2', '3', '4') AND r.ev_enabled IN ('O', 'A')
 ORDER BY r.ev_class, r.rulename
 """
-"""table, name, INSTEAD, definition, whether it is about deletion (else about change)."""
+"""Of all tables and views: it, its name, the rule's, INSTEAD, definition, and what it is about: change (2), insertion
+(3), deletion (4)."""
 
 # A domain's CHECK stands for each column of that domain (also of a domain made of it); MATCH FULL asks that all columns
 # of a reference are NULL or none.

@@ -1,7 +1,7 @@
 """Whether a function of the database deletes rows: read from its text, and from that of the functions it calls.
 
-Invariant: the doubt goes against deleting. A text in which ``DELETE FROM`` or ``TRUNCATE`` stands is taken to do it,
-also inside a dynamic statement; comments do not count.
+Invariant: the doubt goes against deleting. A text in which ``DELETE FROM``, ``TRUNCATE`` or ``THEN DELETE`` (of a
+MERGE) stands is taken to do it, also inside a dynamic statement; comments do not count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from connectors.sql.postgres_queries import BODIES, FUNCTIONS
 
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
-_DELETES = re.compile(r"\bDELETE\s+FROM\b|\bTRUNCATE\b", re.IGNORECASE)
+_DELETES = re.compile(r"\b(?:DELETE\s+FROM|TRUNCATE|THEN\s+DELETE)\b", re.IGNORECASE)
 _CALLED = re.compile(r"([\w$]+)\"?\s*\(")
 
 
@@ -42,15 +42,15 @@ class Functions:
             found.setdefault(str(row[2]).lower(), []).append(row[0])
         return found
 
-    def is_deleting(self, function: int) -> bool:
-        """Tell whether a function deletes, or calls by name one that does."""
+    def text(self, function: int) -> str:
+        """Return the text of a function, and of all that it calls by name."""
         seen, waiting = {function}, [function]
+        texts = []
         while waiting:
             text = self._texts.get(waiting.pop(), "")
-            if _DELETES.search(text):
-                return True
+            texts.append(text)
             for name in {found.lower() for found in _CALLED.findall(text)}:
                 more = [other for other in self._by_name.get(name, ()) if other not in seen]
                 seen.update(more)
                 waiting += more
-        return False
+        return "\n".join(texts)

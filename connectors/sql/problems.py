@@ -61,6 +61,13 @@ def _of_table(declared: Declared) -> Iterator[str]:
         yield f"table {table.name!r} cannot be read"
     if not declared.key:
         yield f"table {table.name!r} has no primary key; name its key columns with key = […]"
+    for name in declared.key:
+        column = table.column(name)
+        if column is not None and not column.is_tellable:
+            yield (
+                f"column {name!r} of {table.name!r} cannot be part of a key: a row is not found again by a value of "
+                f"{column.type}; name other columns with key = […], which must be unique"
+            )
 
 
 def _of_columns(declared: Declared) -> Iterator[str]:
@@ -161,5 +168,11 @@ def _of_selection(declared: Declared, selection: Selection) -> Iterator[str]:
             yield f"dataset {declared.name!r} has no anchor {name!r}{_hint(name, spec.anchors)}"
     yield from _missing(table, [change.column for change in selection.fields], "data")
     if not selection.fields:
-        for trigger in table.deleting_triggers:
-            yield f"trigger {trigger!r} deletes other rows with a row of {table.name!r}; they would go unrecorded"
+        yield from of_purging(declared)
+
+
+def of_purging(declared: Declared) -> Iterator[str]:
+    """Yield why rows of a dataset may not be deleted."""
+    table = declared.table
+    for trigger in table.deleting_triggers:
+        yield f"trigger {trigger!r} deletes other rows with a row of {table.name!r}; they would go unrecorded"

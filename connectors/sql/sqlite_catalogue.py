@@ -17,11 +17,16 @@ from sqlalchemy.exc import DBAPIError
 
 from connectors.sql.catalogue import Catalogue, ForeignKey, Kind, Table, TableColumn, named_in
 from connectors.sql.sqlite_checks import read_checks, read_computed, read_outside
+from connectors.sql.triggers import Trigger, deleting
 
-_DELETES = re.compile(r"\bBEGIN\b.*\bDELETE\s+FROM\b", re.IGNORECASE | re.DOTALL)
+_DELETES = re.compile(r"\b(?:DELETE\s+FROM|REPLACE\s+INTO|OR\s+REPLACE)\b", re.IGNORECASE)
 _LENGTH = re.compile(r"\(\s*(\d{1,9})\s*\)")
-_ON_DELETE = re.compile(r"\bDELETE\s+ON\b", re.IGNORECASE)
-_ON_UPDATE = re.compile(r"\bUPDATE\b.*\bON\b", re.IGNORECASE | re.DOTALL)
+_BEGIN = re.compile(r"\bBEGIN\b", re.IGNORECASE)
+_EVENTS = {
+    "DELETE": re.compile(r"\bDELETE\s+ON\b", re.IGNORECASE),
+    "UPDATE": re.compile(r"\bUPDATE\b.*\bON\b", re.IGNORECASE | re.DOTALL),
+    "INSERT": re.compile(r"\bINSERT\s+ON\b", re.IGNORECASE),
+}
 
 
 def schema_version(connection: Connection) -> int:
@@ -33,13 +38,11 @@ def read_catalogue(connection: Connection) -> Catalogue:
     """Read every table and view but SQLite's own."""
     version = schema_version(connection)
     entries = _rows(connection, "SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_master")
-    triggers: dict[str, list[tuple[str, str]]] = {}
-    for kind, name, of_table, sql in entries:
-        if kind == "trigger":
-            triggers.setdefault(of_table.lower(), []).append((name, sql))
+    triggers = [_read_trigger(name, of_table, sql) for kind, name, of_table, sql in entries if kind == "trigger"]
+    found = _Triggers(tuple(triggers), deleting(triggers))
     told = _Told.of_tables(connection, {name: sql for kind, name, _, sql in entries if kind == "index"})
     tables = [
-        _read_table(connection, name, _kind_of(kind, sql), triggers.get(name.lower(), []), sql=sql, told=told)
+        _read_table(connection, name, _kind_of(kind, sql), found, sql=sql, told=told)
         for kind, name, _, sql in entries
         if kind in {"table", "view"} and not name.lower().startswith("sqlite_")
     ]
@@ -100,9 +103,7 @@ def _by_table(connection: Connection, statement: str) -> dict[str, list[Sequence
     return found
 
 
-def _read_table(
-    connection: Connection, name: str, kind: str, triggers: list[tuple[str, str]], *, sql: str, told: _Told
-) -> Table:
+def _read_table(connection: Connection, name: str, kind: str, triggers: _Triggers, *, sql: str, told: _Told) -> Table:
     try:
         found = told.columns.get(name) or _rows(
             connection,
@@ -149,9 +150,9 @@ def _read_table(
         differing=_differing(columns, told.indexes.get(name, ()), told.made, sql),
         indexed=frozenset(columns[0] for columns in whole),
         foreign_keys=_read_foreign_keys(told.keys.get(name, ()), whole),
-        deleting_triggers=tuple(name for name, sql in _on(_ON_DELETE, triggers) if _DELETES.search(sql)),
-        delete_triggers=tuple(name for name, _ in _on(_ON_DELETE, triggers)),
-        update_triggers=tuple(name for name, _ in _on(_ON_UPDATE, triggers)),
+        deleting_triggers=tuple(one.name for one in triggers.on("DELETE", name) if one in triggers.deleting),
+        delete_triggers=tuple(one.name for one in triggers.on("DELETE", name)),
+        update_triggers=tuple(one.name for one in triggers.on("UPDATE", name)),
         outside=tuple(
             read_outside(index, told.made[index], names)
             for index in sorted(_odd(told.indexes.get(name, ())))
@@ -161,10 +162,24 @@ def _read_table(
     )
 
 
-def _on(event: re.Pattern[str], triggers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the triggers that run on an event: the words before BEGIN say which."""
-    begin = re.compile(r"\bBEGIN\b", re.IGNORECASE)
-    return [(name, sql) for name, sql in triggers if event.search(begin.split(sql, maxsplit=1)[0])]
+@dataclass(frozen=True, slots=True)
+class _Triggers:
+    """All triggers of a database."""
+
+    all: tuple[Trigger, ...]
+    deleting: frozenset[Trigger]
+
+    def on(self, event: str, table: str) -> list[Trigger]:
+        """Return those of a table that run on an event."""
+        return [one for one in self.all if event in one.events and one.place == table.lower()]
+
+
+def _read_trigger(name: str, of_table: str, sql: str) -> Trigger:
+    """Read a trigger from how it was made: the words before BEGIN say when it runs."""
+    head, *rest = _BEGIN.split(sql, maxsplit=1)
+    events = frozenset(event for event, form in _EVENTS.items() if form.search(head))
+    text = "".join(rest)
+    return Trigger(of_table.lower(), of_table, name, events, text, _DELETES.search(text) is not None)
 
 
 def _differing(

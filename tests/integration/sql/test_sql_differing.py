@@ -21,6 +21,7 @@ WAYS = {
     "postgresql-partial": ("", "CREATE UNIQUE INDEX one ON t (mail) WHERE id > 0"),
     "mariadb-computed": (", low VARCHAR(60) GENERATED ALWAYS AS (lower(mail)) VIRTUAL, UNIQUE (low)", ""),
     "mariadb-prefix": ("", "CREATE UNIQUE INDEX one ON t (mail(20))"),
+    "mariadb-short prefix": ("", "CREATE UNIQUE INDEX one ON t (mail(10))"),
 }
 
 
@@ -60,3 +61,14 @@ def test_what_is_cleared_differs_where_it_must_and_a_constant_is_refused_before_
         assert not [mail for mail in mails if "x.be" in mail]
         if not way.startswith("sqlite-computed"):  # there every column that the table's own text names counts as such
             assert set(notes) == {""}
+
+
+def test_what_must_differ_in_fewer_characters_than_tell_values_apart_is_refused_when_planning(mariadb):
+    with mariadb.create() as made:
+        made.execute(
+            "CREATE TABLE t (id INT PRIMARY KEY, created DATETIME, mail VARCHAR(60) NOT NULL, UNIQUE (mail(5)))"
+        )
+        with closing(TYPE.open(LocationSpec("crm", "sql", ZONE, {"url": made.url}, {"t": dataset("t")}))) as crm:
+            for mask in (Mask.CLEAR, Mask.RANDOM):
+                (told,) = crm.problems("t", due("t", fields=(FieldChange("mail", mask),)))
+                assert "mail" in told

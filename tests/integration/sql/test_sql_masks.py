@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mariadb_bed import opened as opened_mariadb
 from sql_bed import CUTOFF, NOW, ZONE, dataset
 
 from connectors.sql import TYPE
@@ -712,6 +713,18 @@ def test_own_identifiers_go_from_the_text_and_the_rest_of_it_stays(bed):
     ]
 
 
+def test_a_text_that_grows_past_its_column_by_marks_goes_as_a_whole(mariadb):
+    with mariadb.create() as database:
+        database.execute("CREATE TABLE t (id INT PRIMARY KEY, created DATETIME, first VARCHAR(40), note TEXT)")
+        for key, text in ((1, "Piet " * 10_000), (2, "x" * 60_000 + " Piet")):
+            database.execute("INSERT INTO t VALUES (%s, '2020-01-01', 'Piet', %s)", (key, text))
+        notes = dataset("t", options={"own_identifiers": {"note": ["first"]}})
+        with opened_mariadb(database, notes) as crm:
+            assert anonymise(crm, due("t", ("note", Mask.REDACT))) == {"1": "anonymised", "2": "anonymised"}
+        kept = [text for (text,) in database.execute("SELECT note FROM t ORDER BY id")]
+    assert kept == ["[redacted]", "x" * 60_000 + " [redacted]"]
+
+
 def test_text_and_identifiers_that_go_together_leave_a_text_that_is_done(bed):
     bed.execute(PEOPLE)
     fields = due("t", "first", "last", "mail", "phone", ("note", Mask.REDACT))
@@ -764,6 +777,14 @@ def test_own_identifiers_that_do_not_exist_are_told_when_planning(bed, given_opt
         (["Ann"], "Annemie, ann", "Annemie, [redacted]"),
         (["Müller"], "MULLER, Mu\u0308ller, Mül\u200bler", "[redacted], [redacted], [redacted]"),
         (["王伟"], "客户王伟来电", "客户[redacted]来电"),
+        (["李"], "客户李先生来电", "客户[redacted]先生来电"),
+        (["x"], "x marks", "x marks"),
+        (["Łukasz", "Jørgensen", "Đorđević"], "LUKASZ, Jorgensen, dordevic", "[redacted], [redacted], [redacted]"),
+        (["Lukasz", "Oeuvre"], "łukasz en Œuvre", "[redacted] en [redacted]"),
+        (["+32 456 15 44 87"], "bel 0456‑15‑44‑87 nu", "bel [redacted] nu"),
+        (["+32 456 15 44 87"], "bel 0456_15,44'87 nu", "bel [redacted] nu"),
+        (["+32 456 15 44 87"], "12, 0456|15|44|87", "12, [redacted]"),
+        (["+32 456 15 44 87"], "[0456] 15     44 87", "[[redacted]"),
         (["Redacted"], "[redacted] Redacted", "[redacted] [redacted]"),
         (["", None, "[redacted]", "anon-0123456789abcdef", b"x", True, "-"], "anon - x true", "anon - x true"),
         (["a.b+c@d.be", "(", "x|y"], "A.B+C@D.BE axb ( x|y", "[redacted] axb ( [redacted]"),
