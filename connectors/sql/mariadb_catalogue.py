@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, text
 
 from connectors.sql.catalogue import Catalogue, Check, ForeignKey, Kind, Table, TableColumn, named_in
-from connectors.sql.triggers import Trigger, deleting
+from connectors.sql.mariadb_triggers import SYSTEM, read_triggers
 
 _KINDS = {
     Kind.NUMBER: "tinyint smallint mediumint int bigint decimal float double year bit",
@@ -31,12 +31,6 @@ _KINDS = {
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 _SMALL_TEXTS = frozenset({"char", "varchar", "binary", "varbinary", "tinyblob"})
-_SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
-_WORDS = re.compile(
-    r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|--[^\n]*|#[^\n]*|/\*.*?\*/|`(?:[^`]|``)*`", re.DOTALL
-)
-_DELETES = re.compile(r"\b(?:DELETE|TRUNCATE|REPLACE|CALL)\b", re.IGNORECASE)
-_CALLED = re.compile(r"([\w$]+)`?\s*\(")
 _QUOTED = re.compile(r"`((?:[^`]|``)+)`")
 _JSON_CHECK = re.compile(r"json_valid\(`((?:[^`]|``)+)`\)", re.IGNORECASE)
 
@@ -91,7 +85,7 @@ def read_schemas(connection: Connection, own: str, sources: Iterable[str]) -> tu
         " WHERE REFERENCED_TABLE_SCHEMA IS NOT NULL AND REFERENCED_TABLE_SCHEMA <> TABLE_SCHEMA"
         " AND TABLE_SCHEMA NOT IN :schemas"
     )
-    links = [set(row) for row in _rows(connection, crossing, _SYSTEM)]
+    links = [set(row) for row in _rows(connection, crossing, SYSTEM)]
     while more := [link for link in links if link & schemas and not link <= schemas]:
         schemas = schemas.union(*more)
     return (own, *sorted(schemas - {own}))
@@ -139,7 +133,8 @@ class _Reader:
         }
         checks = self._checks()
         columns = self._columns(checks)
-        indexes, keys, triggers = self._indexes(), self._foreign_keys(), self._triggers()
+        indexes, keys = self._indexes(), self._foreign_keys()
+        triggers = read_triggers(self._connection, self._schemas)
         found = []
         for schema, name, sort, engine in listed:
             if sort in {"SEQUENCE", "TEMPORARY", "SYSTEM VIEW"} or (schema, name) not in columns:
@@ -299,46 +294,6 @@ class _Reader:
             names = frozenset(_plain(each) for each in _QUOTED.findall(clause))
             found[schema, table].append(Check(name, names, clause))
         return found
-
-    def _triggers(self) -> dict[tuple[str, str], list[tuple[str, str, bool]]]:
-        """Return, by table, the triggers with their event; whether on deletion they delete, or set off or call what
-        might."""
-        triggers: list[Trigger] = []
-        functions: dict[str, str] | None = None
-        for schema, table, name, event, body in self._all(
-            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, EVENT_MANIPULATION, ACTION_STATEMENT"
-            " FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA IN :schemas AND EVENT_OBJECT_SCHEMA IN :schemas"
-            " ORDER BY TRIGGER_NAME"
-        ):
-            functions = self._functions() if functions is None else functions
-            text = _with_called(body, functions)
-            deletes = _DELETES.search(_WORDS.sub(" ", text)) is not None
-            triggers.append(Trigger((schema, table), table, name, frozenset({event}), text, deletes))
-        gone = deleting(triggers)
-        found: dict[tuple[str, str], list[tuple[str, str, bool]]] = defaultdict(list)
-        for trigger in triggers:
-            (event,) = trigger.events
-            found[trigger.place].append((trigger.name, event, event == "DELETE" and trigger in gone))
-        return found
-
-    def _functions(self) -> dict[str, str]:
-        """Return the texts of stored functions by name; one that may not be seen might call anything."""
-        rows = self._all(
-            "SELECT ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES"
-            " WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA IN :schemas"
-        )
-        return {str(name).lower(): "CALL" if text is None else str(text) for name, text in rows}
-
-
-def _with_called(body: str, functions: Mapping[str, str]) -> str:
-    """Return the text of a trigger, and of the functions that it calls by name."""
-    seen, texts, waiting = set[str](), list[str](), [body]
-    while waiting:
-        texts.append(waiting.pop())
-        called = {name.lower() for name in _CALLED.findall(texts[-1])} & functions.keys() - seen
-        seen |= called
-        waiting += [functions[name] for name in called]
-    return "\n".join(texts)
 
 
 @dataclass(frozen=True, slots=True)

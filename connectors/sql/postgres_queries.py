@@ -88,6 +88,22 @@ ORDER BY t.tgrelid, t.tgname
 """
 """Of all tables and views: it, its name, the trigger's, function, whether it runs on deletion, change, insertion."""
 
+WRITTEN_BY = """
+SELECT i.inhrelid, c.oid, c.relname FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhparent
+UNION
+SELECT k.conrelid, c.oid, c.relname FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
+WHERE k.contype = 'f' AND k.confupdtype IN ('c', 'n', 'd')
+UNION
+SELECT d.refobjid, c.oid, c.relname
+FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+  AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d.refobjid <> r.ev_class AND d.refobjid >= 16384 AND c.relkind = 'v'
+"""
+"""A table or view, and another, with its name, by which it is written to: what it is a part of, what its keys follow, a
+view over it."""
+
 RULES = """
 SELECT r.ev_class, c.relname, r.rulename, r.is_instead, pg_catalog.pg_get_ruledef(r.oid), r.ev_type
 FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class

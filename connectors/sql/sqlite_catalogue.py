@@ -21,6 +21,7 @@ from connectors.sql.triggers import Trigger, deleting
 
 _DELETES = re.compile(r"\b(?:DELETE\s+FROM|REPLACE\s+INTO|OR\s+REPLACE)\b", re.IGNORECASE)
 _LENGTH = re.compile(r"\(\s*(\d{1,9})\s*\)")
+_NO_CODE = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?(?:\*/|\Z)|(?P<name>"(?:[^"]|"")*")""", re.DOTALL)
 _BEGIN = re.compile(r"\bBEGIN\b", re.IGNORECASE)
 _EVENTS = {
     "DELETE": re.compile(r"\bDELETE\s+ON\b", re.IGNORECASE),
@@ -178,8 +179,8 @@ def _read_trigger(name: str, of_table: str, sql: str) -> Trigger:
     """Read a trigger from how it was made: the words before BEGIN say when it runs."""
     head, *rest = _BEGIN.split(sql, maxsplit=1)
     events = frozenset(event for event, form in _EVENTS.items() if form.search(head))
-    text = "".join(rest)
-    return Trigger(of_table.lower(), of_table, name, events, text, _DELETES.search(text) is not None)
+    code = _NO_CODE.sub(lambda found: found[0] if found["name"] else " ", "".join(rest))
+    return Trigger(of_table.lower(), frozenset({of_table}), name, events, code, _DELETES.search(code) is not None)
 
 
 def _differing(

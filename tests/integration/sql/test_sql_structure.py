@@ -3,15 +3,18 @@ that no record of ours tells of."""
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
 from mariadb_bed import opened, other
 from postgres_bed import opened_on
-from sql_bed import act, ask, column, dataset, due, make, whole, words
+from sql_bed import ZONE, act, ask, column, dataset, due, make, whole, words
 from sql_bed import opened as in_sqlite
+from sqlalchemy import make_url
 
+from connectors.sql import TYPE
+from ropa.connector import LocationSpec
 from ropa.errors import LocationError
 
 ITEMS = dataset("items", data={"name": ("body",)})
@@ -190,6 +193,26 @@ CHAINS = {
             "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW EXECUTE FUNCTION note();"
             "CREATE RULE trims AS ON INSERT TO mid DO ALSO DELETE FROM late WHERE item = NEW.id"
         ),
+        "a partition": (
+            "CREATE TABLE parted (id bigint) PARTITION BY RANGE (id);"
+            "CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (100);"
+            "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN INSERT INTO parted VALUES (OLD.id); RETURN NULL; END $$;"
+            "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW EXECUTE FUNCTION note();"
+            "CREATE FUNCTION cut_late() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN DELETE FROM late WHERE item = NEW.id; RETURN NULL; END $$;"
+            "CREATE TRIGGER trims AFTER INSERT ON part FOR EACH ROW EXECUTE FUNCTION cut_late()"
+        ),
+        "behind a dash in a text": (
+            "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM '-- gone'; DELETE FROM late WHERE item = OLD.id; RETURN NULL; END $$;"
+            "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW EXECUTE FUNCTION note()"
+        ),
+        "put together": (
+            "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN EXECUTE 'DELETE FROM late WHERE item = $1' USING OLD.id; RETURN NULL; END $$;"
+            "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW EXECUTE FUNCTION note()"
+        ),
         "merge": (
             "CREATE FUNCTION merges() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN MERGE INTO late USING"
             " (SELECT OLD.id AS id) AS o ON late.item = o.id WHEN MATCHED THEN DELETE; RETURN NULL; END $$;"
@@ -206,17 +229,37 @@ CHAINS = {
             "CREATE TRIGGER on_mid AFTER UPDATE ON mid FOR EACH ROW INSERT INTO last VALUES (NEW.id);"
             "CREATE TRIGGER on_last BEFORE INSERT ON last FOR EACH ROW DELETE FROM late WHERE item = NEW.id"
         ),
+        "a view": (
+            "CREATE VIEW seen AS SELECT * FROM mid;"
+            "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW INSERT INTO seen VALUES (OLD.id);"
+            "CREATE TRIGGER trims AFTER INSERT ON mid FOR EACH ROW DELETE FROM late WHERE item = NEW.id"
+        ),
+        "two minus signs": (
+            "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW"
+            " BEGIN SET @x = OLD.id--1 THEN DELETE FROM late WHERE item = OLD.id THEN END"
+        ),
+        "what is no comment": "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW /*!50000 DELETE FROM late */",
         "a function": (
             "CREATE FUNCTION trim_late(n BIGINT) RETURNS INT MODIFIES SQL DATA"
-            " BEGIN DELETE FROM late WHERE item = n RETURN 1 END;"
+            " BEGIN DELETE FROM late WHERE item = n THEN RETURN 1 THEN END;"
             "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW SET @x = trim_late(OLD.id)"
         ),
     },
 }
 HARMLESS = {
-    "postgresql": CHAINS["postgresql"]["another's trigger"].replace("DELETE FROM late WHERE item = NEW.id", "NULL"),
+    "postgresql": (
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP IN ('DELETE', 'TRUNCATE') THEN"
+        " INSERT INTO mid (id) SELECT OLD.id WHERE 'last' <> 'DELETE FROM late'; END IF; RETURN NULL; END $$;"
+        "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW EXECUTE FUNCTION note();"
+        "CREATE FUNCTION mid(n bigint) RETURNS void LANGUAGE sql AS 'DELETE FROM late WHERE item = n';"
+        "CREATE FUNCTION cut_late() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN DELETE FROM late WHERE item = NEW.id; RETURN NULL; END $$;"
+        "CREATE TRIGGER trims AFTER INSERT ON last FOR EACH ROW EXECUTE FUNCTION cut_late();"
+        "CREATE TRIGGER updates AFTER UPDATE ON mid FOR EACH ROW EXECUTE FUNCTION cut_late()"
+    ),
     "mariadb": (
-        "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW INSERT INTO mid VALUES (OLD.id);"
+        "CREATE TRIGGER notes AFTER DELETE ON items FOR EACH ROW"
+        " INSERT INTO mid SELECT OLD.id WHERE REPLACE('last', 'a', 'DELETE') <> '';"
         "CREATE TRIGGER trims AFTER INSERT ON last FOR EACH ROW DELETE FROM late WHERE item = NEW.id"
     ),
 }
@@ -230,10 +273,10 @@ def with_triggers(bed, script):
         bed.run(script)
         return
     for statement in script.split(";"):
-        bed.run(statement.replace(" RETURN 1 END", "; RETURN 1; END"))
+        bed.run(statement.replace(" THEN ", "; "))
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(6))
 def test_a_trigger_that_deletes_by_what_it_sets_off_is_a_problem_of_purging(bed, number):
     name, script = list(CHAINS[bed.engine].items())[number]
     with_triggers(bed, script)
@@ -310,3 +353,27 @@ def test_keys_of_many_digits_go_in_mariadb(mariadb, declared, key):
         with opened(database, ITEMS) as location:
             assert words(act(location, due("items"), batch=whole(location, due("items")))) == {key: "purged"}
         assert database.execute("SELECT COUNT(*) FROM items") == [(0,)]
+
+
+def test_a_function_that_may_not_be_seen_counts_as_one_that_deletes_in_mariadb(mariadb):
+    with mariadb.create() as database:
+        database.execute("CREATE TABLE items (id bigint PRIMARY KEY, created datetime, body varchar(20))")
+        database.execute("CREATE TABLE late (id bigint PRIMARY KEY, item bigint)")
+        database.execute(
+            "CREATE FUNCTION cut_late(n BIGINT) RETURNS INT MODIFIES SQL DATA"
+            " BEGIN DELETE FROM late WHERE item = n; RETURN 1; END"
+        )
+        database.execute("CREATE USER plans@'%' IDENTIFIED BY 'p'")
+        database.execute(f"GRANT SELECT, TRIGGER ON {database.name}.* TO plans@'%'")
+        try:
+            url = make_url(database.url).set(username="plans", password="p").render_as_string(hide_password=False)
+            options = {"url": url}
+            for body, count in (
+                ("SET @x = CONCAT(NOW(), IF(OLD.id IN (1), 1, LEFT('a', 1)))", 0),
+                ("SET @x = cut_late(OLD.id)", 1),
+            ):
+                database.execute(f"CREATE OR REPLACE TRIGGER notes AFTER DELETE ON items FOR EACH ROW {body}")
+                with closing(TYPE.open(LocationSpec("crm", "sql", ZONE, options, {"items": ITEMS}))) as location:
+                    assert len(location.problems("items", due("items"))) == count, body
+        finally:
+            database.execute("DROP USER plans@'%'")
