@@ -83,7 +83,7 @@ class GenericBackend:
         self._salt = new_salt()
         self._known: tuple[float, Catalogue] | None = None
         self._changing = set[int]()
-        """By connection in a transaction that writes: the version of the catalogue, once it was read."""
+        """Connections in a transaction that writes."""
         self._parted: WeakKeyDictionary[FromClause, list[Any]] = WeakKeyDictionary()
         """Stand-ins for tables of keys that are too long for one statement."""
         self._reads = self._engine(url)

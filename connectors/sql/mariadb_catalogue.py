@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, text
 
 from connectors.sql.catalogue import Catalogue, Check, ForeignKey, Kind, Table, TableColumn, named_in
-from connectors.sql.mariadb_triggers import SYSTEM, read_triggers
+from connectors.sql.mariadb_triggers import SYSTEM, read_triggers, rows_of
 
 _KINDS = {
     Kind.NUMBER: "tinyint smallint mediumint int bigint decimal float double year bit",
@@ -78,14 +78,14 @@ def read_schemas(connection: Connection, own: str, sources: Iterable[str]) -> tu
     those whose foreign keys cross over."""
     asked = {name.partition(".")[0] for name in sources if "." in name}
     known = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN :schemas"
-    found = _rows(connection, known, [own, *asked])
+    found = rows_of(connection, known, [own, *asked])
     schemas = {own} | {name for (name,) in found}
     crossing = (
         "SELECT DISTINCT TABLE_SCHEMA, REFERENCED_TABLE_SCHEMA FROM information_schema.KEY_COLUMN_USAGE"
         " WHERE REFERENCED_TABLE_SCHEMA IS NOT NULL AND REFERENCED_TABLE_SCHEMA <> TABLE_SCHEMA"
         " AND TABLE_SCHEMA NOT IN :schemas"
     )
-    links = [set(row) for row in _rows(connection, crossing, SYSTEM)]
+    links = [set(row) for row in rows_of(connection, crossing, SYSTEM)]
     while more := [link for link in links if link & schemas and not link <= schemas]:
         schemas = schemas.union(*more)
     return (own, *sorted(schemas - {own}))
@@ -109,7 +109,7 @@ class _Reader:
         self._folds = folds
 
     def _all(self, statement: str) -> list[tuple[Any, ...]]:
-        return _rows(self._connection, statement, self._schemas)
+        return rows_of(self._connection, statement, self._schemas)
 
     def _name(self, schema: str, table: str) -> str:
         """Return the name by which a table is configured."""
@@ -273,7 +273,7 @@ class _Reader:
     def _checks(self) -> dict[tuple[str, str], list[Check]]:
         # MySQL's table of checks does not say whose they are; MariaDB's lists the same name once per table.
         has_table = bool(
-            _rows(
+            rows_of(
                 self._connection,
                 "SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN :schemas"
                 " AND TABLE_NAME = 'CHECK_CONSTRAINTS' AND COLUMN_NAME = 'TABLE_NAME'",
@@ -323,11 +323,6 @@ def _differing(columns: Sequence[MariadbColumn], indexes: Sequence[_Index]) -> f
     unique = {name for index in indexes if index.is_unique or index.is_differing for name in index.columns}
     computed = [column.expression for column in columns if column.is_computed and column.name in unique]
     return named_in(computed, [column.name for column in columns]) | cut
-
-
-def _rows(connection: Connection, statement: str, schemas: Sequence[str]) -> list[tuple[Any, ...]]:
-    clause = text(statement).bindparams(bindparam("schemas", expanding=True))
-    return [tuple(row) for row in connection.execute(clause, {"schemas": list(schemas)})]
 
 
 def _plain(quoted: str) -> str:

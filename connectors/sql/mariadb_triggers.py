@@ -44,15 +44,15 @@ def read_triggers(
 ) -> Mapping[tuple[str, str], Sequence[tuple[str, str, bool]]]:
     """Return, by schema and table, the triggers with their event; whether on deletion they delete, or set off or call
     what might."""
-    own = _rows(connection, f"{_TRIGGERS} IN :schemas ORDER BY TRIGGER_NAME", schemas)
+    own = rows_of(connection, f"{_TRIGGERS} IN :schemas ORDER BY TRIGGER_NAME", schemas)
     gone: frozenset[tuple[Any, str]] = frozenset()
     if any(row[3] == "DELETE" for row in own):
-        everywhere = _rows(connection, f"{_TRIGGERS} NOT IN :schemas", SYSTEM)
+        everywhere = rows_of(connection, f"{_TRIGGERS} NOT IN :schemas", SYSTEM)
         functions: dict[str, str] = defaultdict(str)
-        for name, body in _rows(connection, _FUNCTIONS, SYSTEM):
+        for name, body in rows_of(connection, _FUNCTIONS, SYSTEM):
             functions[str(name).lower()] += "CALL;" if body is None else f"{_code_of(str(body))};"
         known = _known_words(connection)
-        views = [(str(name), str(body or "")) for name, body in _rows(connection, _VIEWS, SYSTEM)]
+        views = [(str(name), str(body or "")) for name, body in rows_of(connection, _VIEWS, SYSTEM)]
         read = [_trigger(row, functions, known, views) for row in everywhere]
         gone = frozenset((trigger.place, trigger.name) for trigger in deleting(read))
     found: dict[tuple[str, str], list[tuple[str, str, bool]]] = defaultdict(list)
@@ -112,6 +112,7 @@ def _names_of(table: str, views: Iterable[tuple[str, str]]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _rows(connection: Connection, statement: str, schemas: Sequence[str]) -> list[Any]:
+def rows_of(connection: Connection, statement: str, schemas: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Ask the catalogue; ``schemas`` stands in the statement for these."""
     clause = text(statement).bindparams(bindparam("schemas", expanding=True))
     return [tuple(row) for row in connection.execute(clause, {"schemas": list(schemas)})]

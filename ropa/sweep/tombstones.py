@@ -184,9 +184,9 @@ class Mason:
             return None
         name, secret, _ = found
         keys = lasting_keys(self.site, target.location, records.keys, records.versions)
-        gone = keys if len(positions) == len(keys) else [keys[pos] for pos in positions]
+        erased = keys if len(positions) == len(keys) else [keys[pos] for pos in positions]
         # Sorted: the order would tell which leaf of the batch is which tombstone.
-        marks = sorted(mark[:SIZE] for mark in leaves(secret, target.location, target.dataset, gone))
+        marks = sorted(mark[:SIZE] for mark in leaves(secret, target.location, target.dataset, erased))
         return Stones(name, len(marks), b"".join(marks))
 
     def write(self, session: Session, target: TargetRow, stones: Stones | None, due_as_of: date) -> None:

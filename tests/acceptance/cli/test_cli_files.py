@@ -181,7 +181,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_in_good_time(ropa: Ropa, name: str) -> None:
     write(ropa, BOMBS[name])
-    with within(loops=400 if name in {"dots", "brackets"} else 1000):
+    with within(loops=250 if name in {"dots", "brackets"} else 500):
         answer = ropa("plan", code=2)
     assert len(answer.err) < 200_000
     assert answer.out == ""
@@ -305,7 +305,7 @@ def test_every_problem_of_a_register_is_told_at_once(ropa: Ropa) -> None:
 )
 def test_bytes_that_are_no_register_are_refused_in_good_time(ropa: Ropa, data: bytes) -> None:
     (ropa.folder / "bad.toml").write_bytes(data)
-    with within(loops=1000):
+    with within(loops=500):
         answer = ropa("register", "import", "bad.toml", "--json", code=2)
     assert answer.document["problems"]
     assert ropa.json("register", "history")["revisions"][-1]["revision"] == 1
