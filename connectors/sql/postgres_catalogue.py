@@ -12,9 +12,8 @@ partitions and not their table: then they stand each for itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -28,14 +27,10 @@ from connectors.sql.postgres_queries import (
     INDEXES,
     INHERITANCE,
     RELATIONS,
-    RULES,
-    TRIGGERS,
     TYPES,
     VERSION,
-    WRITTEN_BY,
 )
-from connectors.sql.postgres_triggers import Functions, code_of, is_deleting
-from connectors.sql.triggers import Trigger, deleting
+from connectors.sql.postgres_triggers import read_triggers
 
 _KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -232,52 +227,13 @@ def _read_details(connection: Connection, read: _Read, wanted: Sequence[int]) ->
         read.indexes.setdefault(oid, []).append(
             _Index(plain, is_unique, is_primary, is_whole, plain == columns, method, made, *more)
         )
-    _read_triggers(connection, read)
-    for oid, name, columns, expression in _rows(connection, CHECKS, these):
-        read.checks.setdefault(oid, []).append((name, frozenset(_numbers(columns)), expression))
-
-
-def _read_triggers(connection: Connection, read: _Read) -> None:
-    """Read triggers and rules, of all tables: one may set off another elsewhere."""
-    functions = Functions(lambda statement: _rows(connection, statement))
-    found: list[Trigger] = []
-    triggers, rules = _rows(connection, TRIGGERS), _rows(connection, RULES)
-    is_asked = any(on_delete for *_, on_delete, _, _ in triggers) or any(event == "4" for *_, event in rules)
-    written_by: dict[int, list[tuple[int, str]]] = {}
-    for oid, other, name in _rows(connection, WRITTEN_BY) if is_asked else ():
-        written_by.setdefault(oid, []).append((other, name))
-    for oid, table, name, function, *runs in triggers:
-        events = frozenset(compress(("DELETE", "UPDATE", "INSERT"), runs))
-        code, is_dynamic = functions.code(function) if is_asked else ("", False)
-        names = _names_of(oid, table, written_by)
-        found.append(Trigger(oid, names, name, events, code, is_deleting(code), is_dynamic))
-    for oid, table, name, is_instead, definition, event in rules:
-        code = code_of(definition)
-        # What a rule puts in the place of the deletion, or beside it, is not what was planned.
-        deletes = (is_instead and event == "4") or is_deleting(code)
-        names = _names_of(oid, table, written_by)
-        found.append(Trigger(oid, names, f"rule {name}", frozenset({_RULED[event]}), code, deletes))
-    gone = deleting(found)
-    for trigger in found:
+    for trigger, deletes in read_triggers(lambda statement: _rows(connection, statement)):
         if "DELETE" in trigger.events:
-            read.triggers.setdefault(trigger.place, []).append((trigger.name, trigger in gone))
+            read.triggers.setdefault(trigger.place, []).append((trigger.name, deletes))
         if "UPDATE" in trigger.events:
             read.update_triggers.setdefault(trigger.place, []).append(trigger.name)
-
-
-def _names_of(oid: int, name: str, written_by: Mapping[int, Sequence[tuple[int, str]]]) -> frozenset[str]:
-    """Return the names by which a table or view is written to, its own among them."""
-    names, seen, waiting = {name}, {oid}, [oid]
-    while waiting:
-        for other, other_name in written_by.get(waiting.pop(), ()):
-            if other not in seen:
-                seen.add(other)
-                names.add(other_name)
-                waiting.append(other)
-    return frozenset(names)
-
-
-_RULED = {"2": "UPDATE", "3": "INSERT", "4": "DELETE"}
+    for oid, name, columns, expression in _rows(connection, CHECKS, these):
+        read.checks.setdefault(oid, []).append((name, frozenset(_numbers(columns)), expression))
 
 
 def _differing(read: _Read, oid: int) -> frozenset[str]:
