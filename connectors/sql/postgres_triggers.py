@@ -30,8 +30,8 @@ _Ask = Callable[[str], list[Any]]
 
 
 def read_triggers(ask: _Ask) -> list[tuple[Trigger, bool]]:
-    """Return triggers and rules, their tables by number (oid), and whether each deletes or sets off what does; none
-    does where nothing is set off by a deletion."""
+    """Return triggers and rules, their tables by number (oid), and whether each deletes or sets off what does. No
+    function is read where a deletion sets off nothing."""
     functions = Functions(ask)
     found: list[Trigger] = []
     triggers, rules = ask(TRIGGERS), ask(RULES)

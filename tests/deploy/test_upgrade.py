@@ -191,7 +191,6 @@ def revision_of(folder: Path) -> str:
         return str(database.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("revision", REVISIONS[1:-1])
 def test_a_project_of_an_older_release_tells_the_same_after_the_upgrade(copy, told, revision):
     put_back(copy, revision)

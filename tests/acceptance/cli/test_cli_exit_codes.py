@@ -169,7 +169,6 @@ def test_two_approvals_need_two_names(ropa: Ropa) -> None:
     ropa("apply", "1", code=0)
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [

@@ -123,7 +123,6 @@ def test_the_examples_of_the_help_are_commands_that_exist() -> None:
         assert words[:1] in found or words[:2] in found, line
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     "arguments",
     [("request", "list"), ("request",), ("request", "add", "x")],

@@ -191,12 +191,12 @@ def run_program(*arguments: str | Path, seconds: float = 120, cwd: Path | None =
 
 DURABLE = "fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,ftruncate,write,pwrite64,openat"
 """What a process asks of the disk. ``openat`` only counts where it creates (the pattern below)."""
-_CALL = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?(\w+)\((.*)")
+_CALL = re.compile(r"^(?:(?:\[pid +)?(\d+)\]? +)?(\w+)\((.*)")
 
 
 @dataclass(frozen=True)
 class Point:
-    """Just before the n-th call of one kind."""
+    """Just before the n-th call of one kind by one thread, as strace counts them."""
 
     call: str
     number: int
@@ -230,15 +230,15 @@ class Tracer:
 
 def points_of(log: str) -> list[Point]:
     """Return every durable call that a trace shows, in order."""
-    counts: dict[str, int] = {}
+    counts: dict[tuple[str, str], int] = {}
     points = []
     for line in log.splitlines():
         found = _CALL.match(line)
         if not found:
             continue
-        call, rest = found.groups()
-        counts[call] = counts.get(call, 0) + 1
+        thread, call, rest = found.groups(default="")
+        counts[thread, call] = counts.get((thread, call), 0) + 1
         if call == "openat" and "O_CREAT" not in rest:
             continue
-        points.append(Point(call, counts[call]))
+        points.append(Point(call, counts[thread, call]))
     return points

@@ -252,7 +252,6 @@ def test_a_flipped_bit_of_the_evidence_stops_everything(server: Server, applied:
             shutil.rmtree(project.folder)
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("kind", ["dropped", "swapped", "doubled", "cut", "last dropped", "inserted"])
 def test_lines_that_are_not_as_they_were_written_stop_everything(
     server: Server, applied: Project, tmp_path: Path, kind: str

@@ -113,8 +113,7 @@ def test_a_run_killed_before_a_durable_call_leaves_evidence_that_agrees(
     for number, point in enumerate(chosen):
         project = approved.copy(tmp_path / str(number))
         killed += kill_before(server, project, point, draw, f"seed {seed}, killed before {point}")
-    # Which thread makes a call differs from run to run, so that some points are not come by a second time.
-    assert killed >= len(chosen) // 3
+    assert killed >= len(chosen) * 2 // 3
 
 
 @pytest.mark.whole

@@ -112,7 +112,6 @@ def test_what_is_moved_can_be_brought_back_until_a_day_where_that_is_configured(
     assert connector.settle("items") == connector.finish("items") == "logical"
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [

@@ -203,7 +203,6 @@ def test_keys_of_other_types_are_told_as_they_are_and_go(mariadb, declared):
 # --- dates ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("declared", ["DATE", "DATETIME", "DATETIME(3)", "TIMESTAMP NULL"])
 @pytest.mark.parametrize("day", [CUTOFF, date(2024, 2, 29), date(2023, 3, 26), date(2023, 10, 29), date(2023, 3, 1)])
 def test_what_is_surely_before_is_exactly_what_is_read_as_before(mariadb, declared, day):

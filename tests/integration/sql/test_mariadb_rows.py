@@ -53,7 +53,6 @@ def keys_of(made, connection, table):
     return rows, kinds
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("declared", KEYS)
 def test_a_key_as_text_finds_its_own_row_and_no_other(database, declared):
     database.execute(f"CREATE TABLE t (k {declared} PRIMARY KEY)")
@@ -74,7 +73,6 @@ def test_a_key_as_text_finds_its_own_row_and_no_other(database, declared):
             assert twice(made, connection, select(own.c.k).where(is_one_of([own.c.k], alone))) == [rows[pos]]
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("declared", "held", "asked"),
     [
@@ -228,7 +226,6 @@ ROW = (
 )
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("before", "after"),
     [

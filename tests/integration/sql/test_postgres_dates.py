@@ -128,7 +128,6 @@ def expected(text, zone, dating, *, is_day=False):
     return number_of(moment.replace(tzinfo=zone) if zone else moment, dating)
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("local", ZONES, ids=str)
 @pytest.mark.parametrize("zone", ZONES[:6], ids=str)
 def test_every_moment_has_the_day_that_the_clock_says(stamps, zone, local):

@@ -85,7 +85,6 @@ def matching(backend, connection, table, own, keys):
     )
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("number", range(len(TYPES)), ids=list(TYPES))
 def test_each_key_finds_its_own_row_and_no_other(backend, number):
     _, made = backend

@@ -385,7 +385,6 @@ def test_affinities_are_sqlites_own():
 PLACES = ["UTC", "Europe/Brussels", "America/St_Johns", "Pacific/Apia", "America/Havana", "Etc/GMT+12", "Asia/Kolkata"]
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("local", PLACES)
 @pytest.mark.parametrize("zone", PLACES)
 def test_moments_read_many_at_once_have_the_days_that_reading_each_gives(zone, local):

@@ -46,7 +46,6 @@ def place(way, request, tmp_path):
         yield LocationSpec("crm", "sql", ZONE, {"url": made.url}, {"t": dataset("t")}, 100), made.execute
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_cleared_differs_where_it_must_and_a_constant_is_refused_before_the_night(way, request, tmp_path):
     with place(way, request, tmp_path) as (spec, asked), closing(TYPE.open(spec)) as crm:

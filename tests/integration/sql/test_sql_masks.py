@@ -249,7 +249,6 @@ def test_a_unique_column_that_may_not_be_null_gets_random_values_that_pass(bed, 
     assert all(re.fullmatch(pattern, str(value)) for value in first)
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("columns", "values"),
     [

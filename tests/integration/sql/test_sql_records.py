@@ -74,7 +74,6 @@ KEYS = {
 }
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("rowid", ["", "WITHOUT ROWID"])
 @pytest.mark.parametrize("declared", KEYS)
 def test_keys_of_every_kind_come_once_in_order_and_lead_back_to_their_row(tmp_path, declared, rowid):

@@ -304,7 +304,6 @@ def with_triggers(bed, script):
         bed.run(statement.replace(" THEN ", "; "))
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("bed", "name"), [(engine, name) for engine, scripts in CHAINS.items() for name in scripts], indirect=["bed"]
 )

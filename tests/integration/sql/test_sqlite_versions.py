@@ -229,7 +229,6 @@ def test_a_blob_in_one_row_changes_no_version_of_another(tmp_path):
     assert sorted(ask(path, "SELECT id FROM contact")) == [(0,), (9,)]
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("touched", range(1, 8))
 @pytest.mark.parametrize("part", [1, 2, 3])
 def test_a_batch_removed_in_parts_is_undone_as_a_whole_where_one_row_changed(tmp_path, monkeypatch, touched, part):

@@ -26,7 +26,6 @@ def test_what_is_left_out_has_the_usual_value(read):
     assert (nothing.mail, nothing.webhook, nothing.healthcheck) == (None, None, None)
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("text", "path"),
     [

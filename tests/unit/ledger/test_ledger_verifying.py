@@ -420,7 +420,6 @@ FORGERIES: dict[str, tuple[str, Callable[[Events], object]]] = {
 }
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("name", FORGERIES)
 def test_a_forgery_with_the_true_key_contradicts_itself(plain_home: Path, copy_of: Copy, name: str) -> None:
     code, edit = FORGERIES[name]

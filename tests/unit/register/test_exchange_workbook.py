@@ -71,7 +71,6 @@ def test_the_empty_register_comes_back_too():
     assert read(to_workbook(Register())).register == Register()
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_text_stays_the_text_it_is_wherever_it_stands(text):
     base = sound()
@@ -209,7 +208,6 @@ def test_columns_in_another_order_rows_that_are_hidden_and_blank_rows_between_ar
     assert read(edited(change)).register == sound()
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("value", "meant"),
     [

@@ -91,7 +91,6 @@ def missing_from(form):
     ]
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("form", RENDERERS)
 def test_each_fact_of_the_document_stands_in_the_format(form):
     assert missing_from(form) == []

@@ -284,7 +284,6 @@ def test_a_transfer_names_its_country_and_what_carries_it():
     assert bases == {GDPR["A45-3"], GDPR.AdequacyDecision, HERE["safeguard:adequacy%3A2023%2F1795"]}
 
 
-@pytest.mark.sampled(one_in=2)
 @pytest.mark.parametrize(
     "change",
     [
@@ -359,7 +358,6 @@ MISSING = {
 }
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("shape", MISSING)
 def test_each_shape_of_ours_misses_its_fact(shape):
     graph = MISSING[shape](graph_of(whole()))
@@ -450,7 +448,6 @@ def named(text: str) -> rdflib.Graph:
     return graph_of(replace(document, organisation=organisation, cookies=cookies))
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_a_hostile_name_stays_a_text_and_its_iri_stays_one(text):
     graph = named(text)

@@ -429,7 +429,6 @@ def test_every_sheet_of_a_form_has_one_header_row_that_stays_and_filters(profile
         assert all(cell.value for cell in sheet[1])
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("profile", FORMS)
 @pytest.mark.parametrize("form", profiles.FORMS)
 def test_the_form_of_one_document_is_always_the_same(profile, form):

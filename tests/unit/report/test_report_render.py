@@ -144,7 +144,6 @@ ROW_LEAVES = [
 ]
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("found", ROW_LEAVES, ids=name_of)
 def test_each_fact_of_a_row_stands_in_the_csv(found):
     number, path, instance, _owner, name, kind = found

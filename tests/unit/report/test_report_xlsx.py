@@ -68,7 +68,6 @@ def name_of(found):
     return f"{owner}.{type(instance).__name__}.{name}"
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("found", LEAVES, ids=name_of)
 def test_each_fact_of_the_model_stands_in_the_workbook(found):
     number, path, instance, _owner, name, kind = found
@@ -280,7 +279,6 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_name_stays_a_text_wherever_it_stands(text):
     activity = replace(DOCUMENT.activities[0], title=text, purposes=(text, text), owner=text)

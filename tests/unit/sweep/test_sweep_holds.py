@@ -192,7 +192,6 @@ def test_a_guid_is_held_with_or_without_braces_and_hyphens_in_any_case(make):
         assert world.planned(world.plan(), "held") == [("crm.contacts", guid)], number
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("hold", "held"),
     [
@@ -227,7 +226,6 @@ BEHIND = [
 ]
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("hold", [("dataset", "crm.contacts"), ("activity", "intake"), ("record", "crm.contacts", 1)])
 @pytest.mark.parametrize("when", ["before", "approved"])
 def test_a_hold_reaches_what_descends_by_way_of_tables_that_are_not_declared(make, kind, hold, when):

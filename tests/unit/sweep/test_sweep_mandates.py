@@ -280,7 +280,6 @@ def test_children_that_were_declared_since_need_a_person(make):
     assert world.ids("letters") == [7]
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("days", [3650, -9000])
 @pytest.mark.parametrize("moment", [1, 2, 3])
 def test_a_clock_that_jumps_in_mid_run_ends_the_run_and_refuses_nothing_by_a_mandate_of_that_time(

@@ -106,7 +106,6 @@ def test_a_clock_that_went_wrong_after_the_approval_stops_that_place_only(world)
     assert len(world.ids()) == 6
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize(
     ("method", "after"),
     [

@@ -431,7 +431,6 @@ def test_a_plan_is_what_a_second_opinion_on_the_rules_says_record_by_record(crow
     assert first == second
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("method", ["problems", "check", "find", "count"])
 def test_why_a_place_could_not_be_read_is_said_and_not_only_that(make, caplog, method):
     world = make(SIMPLE, {"contacts": contacts(2)})

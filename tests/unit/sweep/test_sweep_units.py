@@ -49,7 +49,6 @@ def test_batches_of_the_listing_and_of_the_deletion_need_not_end_alike(make, lis
     assert world.ids() == [4, 101]
 
 
-@pytest.mark.sampled(one_in=3)
 @pytest.mark.parametrize("method", ["act", "remaining", "settle"])
 @pytest.mark.parametrize("done", [0, 1, 2])
 def test_a_unit_that_was_cut_off_is_settled_and_the_next_run_goes_on_behind_it(make, method, done):
