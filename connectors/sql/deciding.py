@@ -24,6 +24,8 @@ from ropa.connector import FieldChange, Mask, Selection
 _SAMPLE = 200
 """So many rows are looked at to learn whether a check takes what a mask leaves."""
 _KEEPING = frozenset({Mask.YEAR, Mask.TRUNCATE_IP})
+_ALIKE = _KEEPING | {Mask.REDACT}
+"""Of different values these may leave the same."""
 
 
 def decide(
@@ -92,6 +94,7 @@ class _Decision:
         renewed = {column.name for column in self._table.columns if column.renews_itself}
         anchors = tuple(name for name in self._layout.anchored(self._table.name) if name in renewed)
         beside = self._beside(texts, changes)
+        self._problems += _alike(self._table, [*changes, *beside])
         return Changes(tuple(changes), beside, tuple(self._problems), anchors)
 
     def _known(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -215,9 +218,26 @@ def refused(table: Table, column: TableColumn, field: FieldChange, layout: Layou
     if not _takes_mask(column, mask, is_loose=table.is_loose):
         return f"{what} is of type {column.type or 'any'!r}, so it cannot take the mask {mask.value!r}"
     is_unique = table.is_unique(column.name) or column.name in table.differing
-    if mask in {Mask.REDACT, Mask.YEAR, Mask.TRUNCATE_IP} and is_unique:
+    if mask in _ALIKE and is_unique:
         return f'{what} is unique and cannot hold the same value twice; use mask "random" instead of {mask.value!r}'
     return None
+
+
+def _alike(table: Table, changes: Sequence[Change]) -> Iterator[str]:
+    """Yield which masked columns are unique together with others, where two rows could become the same by that: none of
+    these is emptied or drawn at random as well, and those left alone need not differ."""
+    by_name = {change.column.name: change for change in changes}
+    for unique in (columns for columns in table.uniques if len(columns) > 1):
+        masked = [by_name[name] for name in sorted(unique & by_name.keys())]
+        kept = unique - by_name.keys()
+        if any(change.mask not in _ALIKE for change in masked) or any(other <= kept for other in table.uniques):
+            continue
+        for change in masked:
+            with_others = " and ".join(repr(name) for name in sorted(unique - {change.column.name}))
+            yield (
+                f"{named(table.name, change.column.name)} is unique together with {with_others}, and two rows could "
+                f'become the same; use mask "random" or "clear" instead of {change.mask.value!r}'
+            )
 
 
 def _takes_mask(column: TableColumn, mask: Mask, *, is_loose: bool) -> bool:

@@ -9,6 +9,7 @@ hand is settled before the error leaves.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
@@ -37,6 +38,9 @@ THREADS = 4
 """Places that are worked on at once in one process: they wait for networks and disks more than for us."""
 WIDEST = 2
 """Units of one target that are in hand at once in one process: the place deletes one while we compare another."""
+SWITCH_SECONDS = 0.0005
+"""How soon a thread whose place has answered gets its turn from one that computes (``sys.setswitchinterval``): a unit
+asks its place some ten short questions, and at Python's own 5 ms each answer may wait so long."""
 LOOK_SECONDS = 1.0
 """How often it is looked whether there is still somebody who works."""
 
@@ -79,6 +83,7 @@ class Threads:
         self._is_given_up = False
         self._hand = Hand(site, lease.holding)
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="place")
+        sys.setswitchinterval(SWITCH_SECONDS)
 
     @property
     def lanes(self) -> int:

@@ -299,6 +299,37 @@ def test_a_column_of_a_unique_pair_gets_random_values_too(bed):
     assert len(set(bed.column("SELECT c FROM t"))) == 3
 
 
+@pytest.mark.parametrize("mask", [Mask.REDACT, Mask.YEAR])
+def test_a_mask_that_could_make_two_rows_of_a_unique_pair_the_same_is_refused_when_planning(bed, mask):
+    pair = "shop INTEGER NOT NULL, c VARCHAR(40) NOT NULL, UNIQUE (shop, c)"
+    bed.execute(table(pair, "1, '1984-05-17'", "1, '1984-05-18'", "2, '1984-05-17'"))
+    with bed.opened(T) as crm:
+        (told,) = crm.problems("t", due("t", ("c", mask)))
+        assert "'c'" in told
+        assert "'shop'" in told
+        assert mask.value in told
+        assert "1984" not in told
+
+
+@pytest.mark.parametrize(
+    ("columns", "others"),
+    [
+        ("shop INTEGER NOT NULL, c VARCHAR(40) NOT NULL, UNIQUE (id, c)", []),
+        ("shop INTEGER NOT NULL UNIQUE, c VARCHAR(40) NOT NULL, UNIQUE (shop, c)", []),
+        ("shop VARCHAR(40), c VARCHAR(40) NOT NULL, UNIQUE (shop, c)", ["shop"]),
+        ("shop VARCHAR(40), c VARCHAR(40) NOT NULL, UNIQUE (shop, c)", [("shop", Mask.RANDOM)]),
+    ],
+)
+def test_a_unique_pair_takes_any_mask_where_its_rows_surely_stay_different(bed, columns, others):
+    bed.execute(table(columns, "1, 'a'", "2, 'b'", "3, 'c'"))
+    fields = due("t", ("c", Mask.REDACT), *others)
+    with bed.opened(T) as crm:
+        assert crm.problems("t", fields) == []
+        assert set(anonymise(crm, fields).values()) == {"anonymised"}
+        assert is_done(crm, fields)
+    assert len(set(bed.column("SELECT c FROM t"))) == 1
+
+
 def test_random_values_are_as_long_as_the_column_takes(bed):
     bed.execute(table("c VARCHAR(14), d CHAR(30)", "'canary', 'canary'", "NULL, ''"))
     fields = due("t", ("c", Mask.RANDOM), ("d", Mask.RANDOM))
