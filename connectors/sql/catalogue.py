@@ -53,7 +53,7 @@ class TableColumn:
     kind: Kind
     is_nullable: bool = True
     is_computed: bool = False
-    """Generated from others; identity columns are not."""
+    """Generated from others, or numbered by the engine such that no statement may change it."""
     length: int | None = None
     """The most characters (bytes for BYTES) it takes; None where there is no limit or it is not known."""
     octets: int = 0
@@ -66,6 +66,10 @@ class TableColumn:
     """What a computed column is computed by, as the catalogue has it; empty where it is not known."""
     is_tellable: bool = True
     """Whether a key may be made of it: its values can be told as text and found again by that."""
+    labels: tuple[str, ...] = ()
+    """Of an enum, or of a set."""
+    joins_labels: bool = False
+    """Whether a value is several labels in their order, with commas between (SET of MariaDB)."""
     renews_itself: bool = False
     """Whether the engine writes the time of each change into it (``ON UPDATE CURRENT_TIMESTAMP``)."""
 
@@ -134,7 +138,8 @@ class Table:
     is_loose: bool = False
     """Whether any value can be compared with any column, whatever its type (SQLite)."""
     is_strict: bool = False
-    """Whether a statement that compares columns of different sorts is refused (PostgreSQL)."""
+    """Whether columns of different sorts must not be compared: the statement is refused (PostgreSQL), or compares what
+    the engine makes of their values (MariaDB, where 'ACME' equals 0)."""
     is_versioned: bool = False
     """Whether the engine itself keeps what was deleted (system-versioned tables)."""
 

@@ -9,17 +9,19 @@ engine. Invariant: no condition is ever unknown (SQL's third truth value) under 
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from ipaddress import ip_interface
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, TableClause, and_, false, not_, or_, select, tuple_
 
 from connectors.sql.anchors import FUTURE, NO_DATE, Part, may_be_before, may_be_undated, numbers_of, parts_of
 from connectors.sql.backend import Backend, KeyTable, Row
-from connectors.sql.catalogue import Kind, bound, columns_of
+from connectors.sql.catalogue import Kind, TableColumn, bound, columns_of
 from connectors.sql.deciding import decide
 from connectors.sql.layout import Declared, Layout
 from connectors.sql.masking import Changes
@@ -275,6 +277,30 @@ def _spellings(value: Scalar, kind: Kind) -> Sequence[object]:
     if kind in {Kind.DATE, Kind.NAIVE, Kind.INSTANT}:
         return [value] if isinstance(value, date) else []
     return [value] if isinstance(value, str) and "\0" not in value else []
+
+
+def can_equal(value: Scalar, column: TableColumn) -> bool:
+    """Tell whether a configured value may be in a column of its type. One that never is would match nothing, and
+    negated everything."""
+    if value is None:
+        return True
+    if not _spellings(value, column.kind) or (column.kind is Kind.TEXT and isinstance(value, bool)):
+        return False
+    if column.kind is Kind.NUMBER:
+        return column.bounds is None or Decimal(str(int(value) if isinstance(value, bool) else value)) % 1 == 0
+    if isinstance(value, str):
+        if column.labels:
+            labels = [label.casefold() for label in column.labels]
+            parts = [value.casefold()]
+            if column.joins_labels:
+                parts = value.casefold().split(",") if value else []
+            return set(parts) <= set(labels) and parts == sorted(set(parts), key=labels.index)
+        readers: dict[Kind, Any] = {Kind.UUID: uuid.UUID, Kind.ADDRESS: ip_interface}
+        try:
+            readers.get(column.kind, str)(value)
+        except ValueError:
+            return False
+    return True
 
 
 def is_one_of(columns: list[ColumnElement[Any]], keys: KeyTable) -> ColumnElement[bool]:

@@ -206,7 +206,7 @@ def refused(table: Table, column: TableColumn, field: FieldChange, layout: Layou
     """Return why a column cannot be changed that way at all, as one sentence; None where nothing stands against it."""
     what, mask = named(table.name, column.name), field.mask
     if column.is_computed:
-        return f"{what} is computed from others and cannot be changed"
+        return f"{what} is computed by the database and cannot be changed"
     if column.name in key or column.name in table.key:
         return f"{what} is part of the key and cannot be changed"
     if any(column.name in link.parent_columns for links in layout.links_to(table.name).values() for link in links):

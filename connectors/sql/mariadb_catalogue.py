@@ -31,6 +31,7 @@ _KINDS = {
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 _SMALL_TEXTS = frozenset({"char", "varchar", "binary", "varbinary", "tinyblob"})
+_LABEL = re.compile(r"'((?:[^']|'')*)'")
 _QUOTED = re.compile(r"`((?:[^`]|``)+)`")
 _JSON_CHECK = re.compile(r"json_valid\(`((?:[^`]|``)+)`\)", re.IGNORECASE)
 
@@ -159,6 +160,7 @@ class _Reader:
                     update_triggers=tuple(name for name, event, _ in triggers[place] if event == "UPDATE"),
                     schema=None if self._is_own(schema) else schema,
                     own_name=name,
+                    is_strict=True,
                     checks=tuple(checks[place]),
                     is_versioned=sort == "SYSTEM VERSIONED",
                 )
@@ -204,6 +206,8 @@ class _Reader:
                     is_tellable=sort != "float",  # told in six digits, and compared by more
                     length=_length(sort, length, octets),
                     bounds=_bounds(sort, declared, precision),
+                    labels=_labels(declared) if sort in {"enum", "set"} else (),
+                    joins_labels=sort == "set",
                     renews_itself="ON UPDATE" in extra.upper(),
                     data_type=sort,
                     charset=charset,
@@ -323,6 +327,11 @@ def _differing(columns: Sequence[MariadbColumn], indexes: Sequence[_Index]) -> f
     unique = {name for index in indexes if index.is_unique or index.is_differing for name in index.columns}
     computed = [column.expression for column in columns if column.is_computed and column.name in unique]
     return named_in(computed, [column.name for column in columns]) | cut
+
+
+def _labels(declared: str) -> tuple[str, ...]:
+    """Return the labels of an enum or a set, as its type is written."""
+    return tuple(label.replace("''", "'") for label in _LABEL.findall(declared))
 
 
 def _plain(quoted: str) -> str:

@@ -55,8 +55,6 @@ class PostgresColumn(TableColumn):
     """The type behind a domain, without length or scale, quoted, with its schema."""
     sort: str = ""
     """Its name, for the types of PostgreSQL itself; ``citext``, ``enum``; empty for others."""
-    labels: tuple[str, ...] = ()
-    """Of an enum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def column_of(
     expression: str = "",
 ) -> PostgresColumn:
     """Return a column. ``oid``, ``modifier``: ``atttypid`` and ``atttypmod``; ``shown``: the type as written."""
-    info = types[oid]
+    info, is_domain = types[oid], types[oid].is_domain
     while info.is_domain:
         modifier = info.modifier if modifier < 0 else modifier
         is_nullable = is_nullable and not info.is_required
@@ -110,7 +108,7 @@ def column_of(
         kind=KINDS.get(sort, Kind.OTHER),
         is_nullable=is_nullable,
         is_computed=is_computed,
-        is_tellable=info.is_tellable,
+        is_tellable=info.is_tellable and not (is_domain and info.is_enum),  # which has no operator of its own
         expression=expression,
         castable=info.castable,
         sort="enum" if info.is_enum else sort,

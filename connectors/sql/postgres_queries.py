@@ -25,7 +25,7 @@ ORDER BY c.conrelid, c.conname, c.oid
 
 COLUMNS = """
 SELECT a.attrelid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod,
-       a.attnotnull, a.attgenerated <> '',
+       a.attnotnull, a.attgenerated <> '' OR a.attidentity = 'a',
        CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) ELSE '' END
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

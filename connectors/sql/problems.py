@@ -11,12 +11,20 @@ from dataclasses import replace
 
 from connectors.sql.backend import Backend
 from connectors.sql.catalogue import Kind, Table
-from connectors.sql.conditions import ask
+from connectors.sql.conditions import ask, can_equal
 from connectors.sql.layout import Declared, Layout, Link
 from connectors.sql.masking import texts_of
-from ropa.connector import Anchor, LocationSpec, Selection
+from ropa.connector import Anchor, Condition, LocationSpec, Selection
 from ropa.errors import LocationError
 
+_HOW_WRITTEN = {
+    Kind.DATE: "write a date without quotes: 2020-12-31",
+    Kind.NAIVE: "write the time without quotes: 2020-12-31T00:00:00",
+    Kind.INSTANT: "write the time without quotes: 2020-12-31T00:00:00Z",
+    Kind.NUMBER: "write a number without quotes",
+    Kind.BOOLEAN: "write true or false",
+    Kind.TEXT: "write text in quotes",
+}
 _NOT_TABLES = {"view", "materialized view", "foreign table", "table without transactions"}
 
 
@@ -163,12 +171,25 @@ def _of_selection(declared: Declared, selection: Selection) -> Iterator[str]:
     yield from _missing(table, [condition.column for condition in selection.match], "where")
     for conditions in selection.exclude:
         yield from _missing(table, [condition.column for condition in conditions], "where")
+    yield from _of_values(table, [*selection.match, *(each for group in selection.exclude for each in group)])
     for name in dict.fromkeys([*selection.anchors, *(before.anchor for before in selection.before)]):
         if name not in spec.anchors:
             yield f"dataset {declared.name!r} has no anchor {name!r}{_hint(name, spec.anchors)}"
     yield from _missing(table, [change.column for change in selection.fields], "data")
     if not selection.fields:
         yield from of_purging(declared)
+
+
+def _of_values(table: Table, conditions: Iterable[Condition]) -> Iterator[str]:
+    """Yield which values of ``where`` the column can never hold."""
+    for condition in conditions if not table.is_loose else ():
+        column = table.column(condition.column)
+        if column is not None and not all(can_equal(value, column) for value in condition.values):
+            how = _HOW_WRITTEN.get(column.kind, "write them as the database does, in quotes")
+            yield (
+                f"where: column {column.name!r} of {table.name!r} is of type {column.type!r} and can never hold one of "
+                f"the values given for it; {how}"
+            )
 
 
 def of_purging(declared: Declared) -> Iterator[str]:

@@ -50,7 +50,7 @@ def test_columns_have_their_kind_length_and_bounds(database):
     assert table.column("small").bounds == (-32768, 32767)
     assert table.column("exact").bounds == (-99999, 99999)
     assert table.column("money").bounds is None
-    assert {c.name for c in table.columns if c.is_computed} == {"twice"}
+    assert {c.name for c in table.columns if c.is_computed} == {"id", "twice"}
     assert {c.name for c in table.columns if not c.is_nullable} == {"id", "post"}
     assert table.column("m").labels == ("sad", 'happy, "very"')
     assert [(check.columns, "VALUE" in check.expression) for check in table.checks] == [({"post"}, True)]
