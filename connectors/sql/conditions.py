@@ -261,8 +261,10 @@ def _loose_spellings(value: Scalar) -> Sequence[object]:
 
 def _spellings(value: Scalar, kind: Kind) -> Sequence[object]:
     """Return a configured value as the column's type can be compared with it; none where it never equals."""
+    if kind is Kind.TEXT and isinstance(value, bool):
+        return []
     if kind is Kind.TEXT:
-        return _loose_spellings(value) if not isinstance(value, bool | int | float) else [str(value)]
+        return _loose_spellings(value) if not isinstance(value, int | float) else [str(value)]
     if kind is Kind.BOOLEAN:
         truths: dict[Scalar, bool] = {True: True, False: False, "true": True, "false": False}
         return [truths[value]] if value in truths else []
@@ -284,7 +286,7 @@ def can_equal(value: Scalar, column: TableColumn) -> bool:
     negated everything."""
     if value is None:
         return True
-    if not _spellings(value, column.kind) or (column.kind is Kind.TEXT and isinstance(value, bool)):
+    if not _spellings(value, column.kind):
         return False
     if column.kind is Kind.NUMBER:
         return column.bounds is None or Decimal(str(int(value) if isinstance(value, bool) else value)) % 1 == 0

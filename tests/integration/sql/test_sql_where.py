@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 import pytest
 from sql_bed import dataset
-from test_sql_masks import OLD, T, bed, due, table  # noqa: F401 - the fixture
+from test_sql_masks import T, bed, due, table  # noqa: F401 - the fixture
 
 from ropa.connector import Condition, Parent
 
